@@ -1,0 +1,74 @@
+/*
+ * Configuration: tables/config.def declares every variable once; this module reads environment and .env into struct config.
+ * The environment wins over .env; an empty value is unset; unknown names in .env are ignored.
+ */
+#ifndef MUSTER_CORE_CONF_H
+#define MUSTER_CORE_CONF_H
+
+#include <stdio.h>
+
+#include "core/limits.h"
+#include "core/str.h"
+
+enum conf_env { ENV_DEV = 1, ENV_STAGING, ENV_PROD };
+
+struct conf_list { /* comma-separated, trimmed, empty items dropped */
+	const char **items;
+	size_t count;
+};
+
+typedef const char *conf_text; /* "" when unset and without default */
+typedef int64_t conf_int;
+typedef bool conf_bool;
+typedef struct conf_list conf_list;
+typedef struct conf_list conf_secret; /* current first, at most SECRETS_MAX */
+typedef int conf_enum;               /* 1-based index into the row's choices */
+
+/*
+ * C(type, member, names, fallback, min, max, flags, text)
+ *   names     "NAME" or "NAME|ALIAS|…", the first is the documented one
+ *   fallback  text of the default; for enum "a|b|c" choices stand in `max` position text: see config.def's head
+ */
+struct config {
+#define C(type, member, names, fallback, min, max, choices, flags, text) conf_##type member;
+#include "tables/config.def"
+#undef C
+	struct arena *arena;     /* owns every text above */
+	struct conf_list warnings; /* lines for the log at start */
+};
+
+enum conf_flag {
+	CONF_SECRET = 1,   /* masked when printed, cut from the process environment */
+	CONF_GENERATE = 2, /* in dev made once into DATA_DIR/secrets.env */
+};
+
+struct conf_row {
+	const char *names, *fallback, *choices, *text, *type;
+	int64_t min, max;
+	int flags;
+	size_t offset;
+};
+extern const struct conf_row conf_rows[];
+extern const size_t conf_row_count;
+
+/*
+ * Reads everything.  `env` is a NULL-terminated environ-like array; `dotenv` a path or NULL.  On error *ret_message is one clear line
+ * naming the variable, and the result is NULL.  Rules over several variables (equal secrets, missing secrets in prod) are checked
+ * here too.  Generated secrets are written to DATA_DIR/secrets.env (0600) in ENV=dev only.
+ */
+struct config *conf_load(const char *const *env, const char *dotenv, const char **ret_message);
+void conf_free(struct config *c); /* wipes secrets */
+
+/* Removes every CONF_SECRET variable from the process environment. */
+void conf_scrub_environment(void);
+
+bool conf_list_has(const struct conf_list *l, const char *item);
+void conf_print(const struct config *c, FILE *out, bool as_json);  /* effective values, secrets masked */
+void conf_print_docs(FILE *out);                                   /* docs/configuration.md */
+void conf_print_example(FILE *out);                                /* .env.example */
+
+/* One .env text → calls `set(arg, name, value)` per line; false with the line number on a malformed one. */
+bool dotenv_parse(struct arena *a, struct span text, void (*set)(void *arg, const char *name, const char *value), void *arg,
+		  int *ret_line);
+
+#endif

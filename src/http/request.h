@@ -1,0 +1,56 @@
+/*
+ * One HTTP request as the rest of the program sees it, and its reply.  Filled by the adapter (http/server.c), then by the
+ * dispatcher (params, query, body).  Everything lives in the exchange's arena.
+ */
+#ifndef MUSTER_HTTP_REQUEST_H
+#define MUSTER_HTTP_REQUEST_H
+
+#include "core/field.h"
+
+enum method { METHOD_UNSET = 0, GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, METHOD__OTHER };
+const char *method_name(enum method m);
+
+struct header {
+	const char *name, *value;
+};
+
+struct request {
+	enum method method;
+	const char *path;        /* as sent, percent-decoding not applied, without query; begins with '/' */
+	const char *query_text;  /* after '?', "" when absent; never logged */
+	const struct header *headers;
+	size_t n_headers;
+	struct span raw_body;
+	const char *peer_ip;     /* canonical text of the TCP peer (v4-mapped folded) */
+	const char *ip;          /* the client: the peer, or by TRUSTED_PROXIES the rightmost untrusted hop */
+	const char *id;          /* X-Request-ID */
+	bool tls;
+	bool forwarded;          /* any X-Forwarded-* or Forwarded header came along */
+	int64_t started_us;      /* monotonic: when the headers were complete */
+	/* filled by the dispatcher */
+	const char *params[PATH_PARAMS_MAX]; /* {…} of the route's path, percent-decoded, in order */
+	const void *query;       /* struct of the row's query schema */
+	const void *body;        /* struct of the row's body schema */
+	bool web;                /* X-Muster-Client: web */
+};
+const char *request_header(const struct request *rq, const char *name); /* case-insensitive; NULL when absent */
+const char *request_cookie(struct arena *a, const struct request *rq, const char *name); /* NULL when absent */
+/* application/x-www-form-urlencoded and query strings; false on bad percent-encoding or control characters. */
+bool pairs_parse(struct arena *a, const char *text, size_t n, struct pair **ret, size_t *ret_count);
+
+struct reply {
+	struct arena *arena;
+	int status;              /* the row's, unless the handler sets another */
+	const char *content_type; /* NULL: application/json */
+	struct span body;
+	bool body_static;        /* body outlives the process's replies: embedded asset */
+	struct header headers[24];
+	size_t n_headers;
+	bool no_store;
+};
+void reply_header(struct reply *rs, const char *name, const char *value); /* BUG() beyond the array */
+enum err reply_record(struct reply *rs, const struct schema *s, const void *rec); /* JSON body from a field table; returns OK */
+enum err reply_bytes(struct reply *rs, const char *content_type, struct span body);
+enum err reply_empty(struct reply *rs, int status);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * The front: libmicrohttpd, two daemons (one epoll thread and one SO_REUSEPORT socket each).  This module alone knows the library.
+ *
+ * What the library is lenient about is closed here: Content-Length with Transfer-Encoding, two Hosts or lengths, foreign transfer
+ * codings, bad header names, NUL bytes (400, connection closed); slow headers and bodies (absolute deadlines by a watchdog);
+ * bodies over their ceiling (413 at the headers, or after draining a bounded rest); all bodies together (503).
+ *
+ * Ownership: an exchange belongs to the server.  `handle` is called once on a loop thread with the complete request; the app must
+ * answer it with exchange_reply() exactly once, at once or later from any thread.  Between, the connection is suspended.
+ */
+#ifndef MUSTER_HTTP_SERVER_H
+#define MUSTER_HTTP_SERVER_H
+
+#include "http/request.h"
+
+struct http_server;
+struct exchange {
+	struct arena arena;
+	struct request request;
+	struct reply reply;
+	void *app;             /* the app's per-request state */
+	struct server_side *side; /* the adapter's */
+};
+
+struct http_options {
+	const char *host;
+	int port;               /* 0: any; http_server_port() tells */
+	const char *tls_cert_file, *tls_key_file; /* both or neither */
+	int loops;              /* 2 */
+	int64_t max_body;       /* default ceiling of a body; body_limit() may lower or raise it per request */
+	const char *const *trusted_proxies; /* CIDRs or addresses, NULL-terminated */
+	struct metrics *metrics;
+	const struct source *source;
+	/* On a loop thread, must not block. */
+	void (*handle)(void *arg, struct exchange *x);
+	/* Body ceiling in bytes for this method and path, asked when the headers are there; NULL: max_body for all. */
+	int64_t (*body_limit)(void *arg, const struct request *rq);
+	/* The body of an error the adapter itself answers (400, 413, 431, 503 …), for the path's surface. */
+	void (*refuse)(void *arg, struct exchange *x, enum err code);
+	void *arg;
+};
+enum err http_server_open(struct arena *a, const struct http_options *o, struct http_server **ret, const char **ret_message)
+	MUST_CHECK;
+int http_server_port(const struct http_server *s);
+/* Stops accepting, waits until every exchange under way was answered (at most `grace_ms`), then closes. */
+void http_server_close(struct http_server *s, int grace_ms);
+
+/* Sends x->reply.  From any thread, exactly once per exchange; x is gone afterwards. */
+void exchange_reply(struct exchange *x);
+/* True when the client has gone: ask before slow work. */
+bool exchange_gone(const struct exchange *x);
+
+/* Client address rule of the contract, exposed for tests: rightmost untrusted hop when the peer is trusted. */
+struct cidr {
+	uint8_t addr[16]; /* IPv4 as v4-mapped */
+	int bits;         /* of 128 */
+};
+bool cidr_parse(const char *text, struct cidr *ret);  /* "10.0.0.0/8", "::1", … */
+bool ip_parse(const char *text, uint8_t ret[16]);     /* v4 and ::ffff: forms give the same bytes */
+bool cidr_has(const struct cidr *c, const uint8_t ip[16]);
+void ip_text(const uint8_t ip[16], char ret[46]);     /* canonical; v4-mapped folds to IPv4 */
+/* The /32 or /64 of an address, as a limiter key. */
+void ip_prefix(const char *ip, char ret[46]);
+
+#endif
