@@ -74,7 +74,7 @@ test_objs = $(if $(filter api,$(1)),$(LIB_OBJS),$(foreach l,$(below_$(1)),$(call
 	$(if $(filter-out core net http,$(1)),$(GEN_OBJS)) $(if $(filter core,$(1)),$(B)/gen/assets.o))
 
 define unit_rule
-$(B)/tests/$(1): $(B)/tests/unit/$(1).o $(call test_objs,$(firstword $(subst _, ,$(1)))) $(if $(filter core net,$(firstword $(subst _, ,$(1)))),,$(B)/tests/support.o)
+$(B)/tests/$(1): $(B)/tests/unit/$(1).o $(call test_objs,$(firstword $(subst _, ,$(1)))) $(if $(filter core store net http,$(firstword $(subst _, ,$(1)))),,$(B)/tests/support.o)
 	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(ALL_LIBS) -lcmocka
 endef
 $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
