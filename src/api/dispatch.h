@@ -1,0 +1,39 @@
+/*
+ * The dispatcher: one fixed list of phases for every request (see api/route.h).  It owns the lanes and hands replies back to http/.
+ */
+#ifndef MUSTER_API_DISPATCH_H
+#define MUSTER_API_DISPATCH_H
+
+#include "api/route.h"
+#include "http/server.h"
+
+struct dispatcher;
+
+/* Checks every route row (BUG()s with the row's name on a bad one), compiles the paths, opens the lanes. */
+struct dispatcher *dispatch_open(struct arena *a, struct server *srv);
+/* Waits for what runs in the lanes. */
+void dispatch_close(struct dispatcher *d);
+
+/* For http_options: handle, body_limit, refuse with arg = the dispatcher. */
+void dispatch_handle(void *dispatcher, struct exchange *x);
+int64_t dispatch_body_limit(void *dispatcher, const struct request *rq);
+void dispatch_refuse(void *dispatcher, struct exchange *x, enum err code);
+
+/*
+ * In process, for tests: runs the exchange through every phase in the calling thread's time and returns when it was answered;
+ * x->request holds method, path, headers, raw_body, ip; x->reply the result.
+ */
+void dispatch_call(struct dispatcher *d, struct exchange *x);
+
+/* The error reply of a surface, for handlers of pages and for refuse. */
+enum surface surface_of_path(const char *path);
+void reply_error(struct reply *rs, enum surface s, const struct request *rq, const struct error *e);
+
+/* Each route's row number and label for metrics; "method=\"GET\",route=\"/x\"". */
+size_t dispatch_route_count(void);
+const char *dispatch_route_label(size_t i);
+
+/* The OpenAPI 3.1 document, from the tables. */
+void openapi_write(struct buf *out);
+
+#endif

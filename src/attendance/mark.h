@@ -1,0 +1,61 @@
+/*
+ * Marking: one pipeline for portal and campus.
+ *
+ *	load    everything the verdict needs, in one statement
+ *	judge   the ordered table of layers (attendance/layers/): pure functions over what was loaded
+ *	write   attendance row, used nonce, verification log, audit row: a statement list in which each statement is conditional
+ *	        on the one before, so that two simultaneous marks give one row whatever the engine
+ */
+#ifndef MUSTER_ATTENDANCE_MARK_H
+#define MUSTER_ATTENDANCE_MARK_H
+
+#include "attendance/qr.h"
+
+enum verdict { VERDICT_UNSET = 0, VERDICT_PASS, VERDICT_FLAG, VERDICT_REJECT, VERDICT_SKIP };
+
+struct mark_in { /* exactly one of qr_payload, claim, code */
+	const char *qr_payload;
+	const char *claim, *proof;
+	const char *code;
+	struct uuid event_id; /* with code */
+};
+extern const struct schema mark_in_schema;
+
+struct mark_event {
+	struct uuid id;
+	const char *title;
+	int64_t scheduled_at;
+};
+struct mark_out {
+	struct uuid attendance_id;
+	struct mark_event event;
+	int64_t marked_at;
+	const char *message;
+};
+extern const struct schema mark_out_schema;
+/*
+ * In the write lane.  The errors and their order are the contract's §2.1: INVALID_QR INVALID_SIGNATURE QR_REVOKED QR_EXPIRED EVENT_NOT_FOUND
+ * EVENT_NOT_OPEN SESSION_CLOSED EVENT_FULL NOT_ENROLLED DUPLICATE_ATTENDANCE (with attendance_id, marked_at) NONCE_REUSED,
+ * INVALID_PROOF; wrong typed codes are INVALID_QR and counted.
+ */
+enum err attendance_mark(struct ctx *cx, const struct mark_in *in, struct mark_out *ret) MUST_CHECK;
+
+struct claim_in { /* qr_payload, or code with event_id */
+	const char *qr_payload, *code;
+	struct uuid event_id;
+	const char *public_key; /* JWK as JSON text; required in staging and prod */
+};
+extern const struct schema claim_in_schema;
+struct claim_event {
+	const char *title;
+};
+struct claim_out {
+	const char *claim;
+	int64_t expires_at;
+	struct claim_event event;
+};
+extern const struct schema claim_out_schema;
+/* In the read lane: nothing is written. */
+enum err attendance_claim(struct ctx *cx, const struct claim_in *in, struct claim_out *ret) MUST_CHECK;
+
+#endif

@@ -1,0 +1,72 @@
+/* Attendance records as lists: a student's own, an event's roll; and the statistics over them. */
+#ifndef MUSTER_ATTENDANCE_RECORD_H
+#define MUSTER_ATTENDANCE_RECORD_H
+
+#include "core/field.h"
+
+struct record_event {
+	struct uuid id;
+	const char *title;
+	int64_t scheduled_at;
+};
+struct own_record {
+	struct uuid attendance_id;
+	struct record_event event;
+	const char *status;
+	int64_t marked_at;
+};
+struct own_records {
+	struct list records;
+	int64_t attended, total; /* total: past events the account could have attended */
+	double attendance_rate;  /* percent, one decimal */
+};
+extern const struct schema own_records_schema;
+enum err record_list_own(struct ctx *cx, int64_t limit, struct own_records *ret) MUST_CHECK;
+
+struct record_user {
+	struct uuid id;
+	const char *email, *full_name;
+};
+struct roll_record {
+	struct uuid attendance_id;
+	struct record_user user;
+	const char *status, *method;
+	int64_t marked_at;
+	const char *reason;
+	struct uuid marked_by;
+};
+struct roll {
+	struct record_event event;
+	struct list records;
+	int64_t total;
+};
+extern const struct schema roll_schema;
+enum err record_list_event(struct ctx *cx, const char *event_id, int64_t limit, struct roll *ret) MUST_CHECK;
+/* The same as CSV text (formula-safe), audited as export by the caller's transaction. */
+enum err record_csv(struct ctx *cx, const struct roll *roll, struct span *ret) MUST_CHECK;
+
+struct stats_users {
+	int64_t total, students, admins, pending_approvals;
+};
+struct stats_events {
+	int64_t total, upcoming;
+};
+struct stats_attendance {
+	int64_t total_records;
+	double average_attendance_rate;
+};
+struct stats {
+	struct stats_users users;
+	struct stats_events events;
+	struct stats_attendance attendance;
+};
+extern const struct schema stats_schema;
+/* At most 10 s old: kept in memory by the process and recomputed on demand. */
+enum err stats_get(struct ctx *cx, struct stats *ret) MUST_CHECK;
+
+/* Job, every minute: writes `expected` of events whose time has passed. */
+enum err event_expected_write(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
+/* Job, hourly: nonces over 1 h old go, never one whose code or claim could still be valid; spent claims likewise. */
+enum err nonce_expire(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * Signup with approval.  A request lives APPROVAL_TIMEOUT_MINUTES (portal) or SIGNUP_REQUEST_HOURS; exactly one decision wins.
+ * A taken address answers exactly like a new one: a decoy id (UUIDv7 whose last bits are an HMAC) that looks pending until its
+ * time and then timed out, while the address's owner gets a mail.
+ */
+#ifndef MUSTER_IDENTITY_APPROVAL_H
+#define MUSTER_IDENTITY_APPROVAL_H
+
+#include "identity/account.h"
+
+struct signup {
+	const char *email;         /* canonical */
+	const char *full_name;
+	const char *password_hash; /* made on the hash lane, also for a taken address */
+	enum role role;
+	int64_t life_us;           /* of the request */
+};
+struct signup_result {
+	struct uuid approval_request_id;
+	int64_t expires_at;
+};
+/* Writes account and request, or a decoy; notifies admins; audited.  After rejection or timeout the same address may try again. */
+enum err approval_signup(struct ctx *cx, const struct signup *in, struct signup_result *ret) MUST_CHECK;
+
+struct approval_status {
+	struct uuid id;
+	const char *status; /* "pending" "approved" "rejected" "timeout" */
+	int64_t expires_at, time_remaining_seconds;
+};
+extern const struct schema approval_status_schema;
+/* Real or decoy; ERR_NOT_FOUND for anything else. */
+enum err approval_status(struct ctx *cx, const char *id, struct approval_status *ret) MUST_CHECK;
+
+struct approval_decision {
+	struct uuid id; /* of the request */
+	bool approve;
+	enum role role;              /* ROLE_UNSET: the requested one */
+	const char *rejection_reason;
+};
+struct approval_decided {
+	struct uuid id;
+	const char *status;
+	int64_t decided_at;
+	const char *rejection_reason;
+	struct account user;
+};
+/* ERR_NOT_FOUND, ERR_APPROVAL_EXPIRED, ERR_ALREADY_DECIDED.  Audited; the user is notified. */
+enum err approval_decide(struct ctx *cx, const struct approval_decision *in, struct approval_decided *ret) MUST_CHECK;
+
+/* Job, every 30 s: pending requests past their time become `timeout`, each audited. */
+enum err approval_expire(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * Login by password, the same for all surfaces.  Runs on the hash lane; its own transactions:
+ *
+ *	1  db_write: reserve the attempt in every counter (limits by IP, lockout by e-mail and IP) and read the account
+ *	2  hash      the same work for everybody: a miss, a disabled account, a locked e-mail is checked against a decoy
+ *	3  db_write: check again what was read (WHERE is_active AND password_hash = $old), mint, audit, give reservations back
+ *
+ * Wrong password, unknown account, disabled account: ERR_INVALID_CREDENTIALS, same bytes.  After a right password only:
+ * ERR_ACCOUNT_PENDING (with approval_request_id, expires_at), ERR_ACCOUNT_REJECTED, ERR_APPROVAL_TIMEOUT.
+ * ERR_RATE_LIMITED and ERR_ACCOUNT_LOCKED carry Retry-After.  Every refusal is audited as login_failed.
+ */
+#ifndef MUSTER_IDENTITY_LOGIN_H
+#define MUSTER_IDENTITY_LOGIN_H
+
+#include "http/limit.h"
+#include "identity/session.h"
+
+enum login_surface { LOGIN_PORTAL = 1, LOGIN_CAMPUS, LOGIN_ACCOUNTS };
+
+struct login {
+	const char *email;        /* as typed */
+	const char *password;
+	const char *device_token; /* known device; NULL */
+	enum login_surface surface;
+	bool web;
+};
+struct login_result {
+	struct account who;
+	struct tokens tokens;       /* empty when mfa_token is set */
+	const char *mfa_token;      /* NULL unless a second factor is due */
+	int64_t mfa_expires_s;
+	const char *device_token;   /* for X-Device-Token; NULL when mfa_token is set */
+};
+enum err login_password(struct ctx *cx, const struct login *in, struct login_result *ret) MUST_CHECK;
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * Notifications to users, in the transaction of their cause.  Types: "signup" "decision" "marks" "security" "reminder".
+ * notify_coalesced() keeps one unread row per user and key and replaces its text; it is for jobs, never inside a mark.
+ */
+#ifndef MUSTER_NOTIFY_NOTIFY_H
+#define MUSTER_NOTIFY_NOTIFY_H
+
+#include "core/field.h"
+
+struct notification_new {
+	const char *type, *title, *message;
+	const char *data; /* JSON object, NULL: {} */
+};
+enum err notify_user(struct ctx *cx, const char *user_id, const struct notification_new *n) MUST_CHECK;
+enum err notify_admins(struct ctx *cx, const struct notification_new *n) MUST_CHECK; /* every active admin */
+enum err notify_coalesced(struct ctx *cx, const char *user_id, const char *key, const struct notification_new *n) MUST_CHECK;
+
+struct notification {
+	struct uuid id;
+	const char *type, *title, *message, *data;
+	bool is_read;
+	int64_t created_at;
+};
+extern const struct schema notification_schema;
+/* Newest first.  *ret_total counts those that match, *ret_unread all unread ones. */
+enum err notification_list(struct ctx *cx, bool unread_only, int64_t page, int64_t limit, struct list *ret, int64_t *ret_total,
+			   int64_t *ret_unread) MUST_CHECK;
+enum err notification_read(struct ctx *cx, const char *id, struct notification *ret) MUST_CHECK; /* ERR_NOT_FOUND: not the actor's */
+enum err notification_read_all(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
+
+/* Mail through the transactional outbox: template name and JSON data; sent by a job over SMTP_URL. */
+enum err outbox_mail(struct ctx *cx, const char *recipient, const char *mail_template, const char *data) MUST_CHECK;
+
+#endif
