@@ -1,0 +1,367 @@
+/*
+ * Makes a database for the benchmarks and the requests to send to it.  Reads the same environment as the server.
+ *
+ *	seed DIR STUDENTS EVENTS [USERS RECORDS AUDIT_ROWS]
+ *
+ * Writes into DIR:  marks.req (STUDENTS × EVENTS marks, one student after the other per event), burst.req (one mark for each
+ * student on an event of its own), me.req, events.req, stats.req, audit.req, login.req (one each per student or one for the admin).
+ * With the three last numbers the tables are filled up to that size first, as a club or university would have after years.
+ */
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attendance/qr.h"
+#include "core/conf.h"
+#include "core/keys.h"
+#include "core/log.h"
+#include "identity/password.h"
+#include "identity/session.h"
+#include "store/db.h"
+#include "store/migrate.h"
+
+extern char **environ;
+
+struct bench {
+	struct ctx cx;
+	sqlite3 *raw;
+	const char *dir;
+	int64_t students, events;
+	struct account *who;
+	char (*token)[1024];
+	struct uuid *event_id;
+	char **payload;
+	const char *admin_token, *password_hash;
+	struct uuid admin_id;
+};
+
+static void
+die(const char *what, const char *why)
+{
+	fprintf(stderr, "seed: %s: %s\n", what, why ? why : "");
+	exit(1);
+}
+
+static void
+sql(struct bench *b, const char *text)
+{
+	char *message = NULL;
+
+	if (sqlite3_exec(b->raw, text, NULL, NULL, &message) != SQLITE_OK)
+		die(text, message);
+}
+
+static sqlite3_stmt *
+prepare(struct bench *b, const char *text)
+{
+	sqlite3_stmt *st;
+
+	if (sqlite3_prepare_v2(b->raw, text, -1, &st, NULL) != SQLITE_OK)
+		die(text, sqlite3_errmsg(b->raw));
+	return st;
+}
+
+static void
+bind_text(sqlite3_stmt *st, int i, const char *s)
+{
+	sqlite3_bind_text(st, i, s, -1, SQLITE_TRANSIENT);
+}
+
+static void
+step(struct bench *b, sqlite3_stmt *st)
+{
+	if (sqlite3_step(st) != SQLITE_DONE)
+		die("step", sqlite3_errmsg(b->raw));
+	sqlite3_reset(st);
+}
+
+static struct uuid
+insert_user(struct bench *b, sqlite3_stmt *st, const char *email, const char *name, const char *role)
+{
+	struct uuid id = new_id(&b->cx);
+	char at[TIME_SQL_BYTES + 1];
+
+	time_to_sql(b->cx.now_us, at);
+	bind_text(st, 1, id.text);
+	bind_text(st, 2, email);
+	bind_text(st, 3, name);
+	bind_text(st, 4, role);
+	bind_text(st, 5, b->password_hash);
+	bind_text(st, 6, at);
+	step(b, st);
+	return id;
+}
+
+static void
+make_people(struct bench *b)
+{
+	sqlite3_stmt *st = prepare(b, "INSERT INTO users (id, email, full_name, role, is_active, password_hash, mail_decisions, mail_marks,"
+				      " mail_reminders, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, 1, ?5, 1, 1, 1, ?6, ?6)");
+
+	sql(b, "BEGIN");
+	b->admin_id = insert_user(b, st, "bench-admin@example.org", "Bench Admin", "admin");
+	for (int64_t i = 0; i < b->students; i++) {
+		char email[64], name[64];
+
+		snprintf(email, sizeof(email), "bench-%06lld@example.org", (long long)i);
+		snprintf(name, sizeof(name), "Student %06lld", (long long)i);
+		b->who[i] = (struct account){.id = insert_user(b, st, email, name, "student"), .role = ROLE_STUDENT, .is_active = true,
+			.email = arena_strdup(b->cx.arena, email), .full_name = arena_strdup(b->cx.arena, name),
+			.disabled_at = TIME_NONE};
+	}
+	sql(b, "COMMIT");
+	sqlite3_finalize(st);
+}
+
+static void
+make_events(struct bench *b)
+{
+	sqlite3_stmt *ev = prepare(b, "INSERT INTO events (id, kind, title, scheduled_at, owner_id, taken, generation, require_device,"
+				      " require_face, is_deleted, created_at, updated_at)"
+				      " VALUES (?1, 'event', ?2, ?3, ?4, 0, 0, 0, 0, 0, ?3, ?3)");
+	sqlite3_stmt *qr = prepare(b, "INSERT INTO qr_sessions (id, event_id, token, key_id, created_by, created_at, expires_at, is_revoked)"
+				      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)");
+	int64_t expires_us = (b->cx.now_us / SECONDS_US + 86400) * SECONDS_US;
+	char at[TIME_SQL_BYTES + 1], until[TIME_SQL_BYTES + 1];
+
+	time_to_sql(b->cx.now_us, at);
+	time_to_sql(expires_us, until);
+	sql(b, "BEGIN");
+	for (int64_t i = 0; i < b->events; i++) {
+		struct uuid qr_id = new_id(&b->cx);
+		uint8_t noise[16];
+		char nonce[32], title[64];
+
+		b->event_id[i] = new_id(&b->cx);
+		snprintf(title, sizeof(title), "Lecture %lld", (long long)i);
+		bind_text(ev, 1, b->event_id[i].text);
+		bind_text(ev, 2, title);
+		bind_text(ev, 3, at);
+		bind_text(ev, 4, b->admin_id.text);
+		step(b, ev);
+		random_bytes(&b->cx, noise, sizeof(noise));
+		b64url_encode((struct span){noise, sizeof(noise)}, nonce);
+		bind_text(qr, 1, qr_id.text);
+		bind_text(qr, 2, b->event_id[i].text);
+		bind_text(qr, 3, nonce);
+		bind_text(qr, 4, key_current(b->cx.srv->keys, KEY_QR)->id);
+		bind_text(qr, 5, b->admin_id.text);
+		bind_text(qr, 6, at);
+		bind_text(qr, 7, until);
+		step(b, qr);
+		b->payload[i] = qr_payload(&b->cx, qr_id.text, nonce, expires_us);
+	}
+	sql(b, "COMMIT");
+	sqlite3_finalize(ev);
+	sqlite3_finalize(qr);
+}
+
+struct mint_turn {
+	struct bench *b;
+	int64_t from, to;
+};
+
+static enum err
+mint_turn(struct ctx *cx, void *arg)
+{
+	struct mint_turn *t = arg;
+	struct proof proof = {.password = true};
+	struct tokens tokens;
+
+	for (int64_t i = t->from; i < t->to; i++) {
+		TRY(mint_session(cx, &t->b->who[i], &proof, &tokens));
+		str_copy(t->b->token[i], sizeof(t->b->token[i]), tokens.access_token);
+	}
+	return OK;
+}
+
+static enum err
+mint_admin(struct ctx *cx, void *arg)
+{
+	struct bench *b = arg;
+	struct account admin = {.id = b->admin_id, .role = ROLE_ADMIN, .is_active = true, .email = "bench-admin@example.org",
+		.full_name = "Bench Admin", .disabled_at = TIME_NONE};
+	struct proof proof = {.password = true};
+	struct tokens tokens;
+
+	TRY(mint_session(cx, &admin, &proof, &tokens));
+	b->admin_token = arena_strdup(b->cx.arena, tokens.access_token);
+	return OK;
+}
+
+static void
+make_tokens(struct bench *b)
+{
+	for (int64_t i = 0; i < b->students; i += 100) {
+		struct mint_turn t = {b, i, i + 100 < b->students ? i + 100 : b->students};
+
+		if (db_write(&b->cx, mint_turn, &t) != OK)
+			die("mint", b->cx.error.internal);
+	}
+	if (db_write(&b->cx, mint_admin, b) != OK)
+		die("mint", b->cx.error.internal);
+}
+
+/* Years of use, straight into the tables. */
+static void
+make_history(struct bench *b, int64_t users, int64_t records, int64_t audit_rows)
+{
+	int64_t events = records / 500 + 1;
+	char text[2048];
+
+	sql(b, "BEGIN");
+	snprintf(text, sizeof(text),
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %lld)"
+		" INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders, created_at, updated_at)"
+		" SELECT printf('00000000-0000-7000-8000-%%012x', i), printf('old-%%07d@example.org', i), printf('Old Student %%d', i),"
+		" 'student', 1, 1, 1, 1, '2023-01-01 00:00:00.000000', '2023-01-01 00:00:00.000000' FROM n",
+		(long long)users);
+	sql(b, text);
+	snprintf(text, sizeof(text),
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %lld)"
+		" INSERT INTO events (id, kind, title, scheduled_at, ends_at, owner_id, taken, generation, require_device, require_face,"
+		" expected, is_deleted, created_at, updated_at)"
+		" SELECT printf('00000001-0000-7000-8000-%%012x', i), 'event', printf('Old lecture %%d', i),"
+		" strftime('%%Y-%%m-%%d %%H:%%M:%%S.000000', 'now', printf('-%%d hours', i * 9)),"
+		" strftime('%%Y-%%m-%%d %%H:%%M:%%S.000000', 'now', printf('-%%d hours', i * 9 - 2)), '%s', 0, 0, 0, 0, 600, 0,"
+		" '2023-01-01 00:00:00.000000', '2023-01-01 00:00:00.000000' FROM n",
+		(long long)events, b->admin_id.text);
+	sql(b, text);
+	snprintf(text, sizeof(text),
+		"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %lld)"
+		" INSERT INTO attendance_records (id, event_id, user_id, status, original_status, method, marked_at, recorded_at)"
+		" SELECT printf('00000002-0000-7000-8000-%%012x', i), printf('00000001-0000-7000-8000-%%012x', i / 500 + 1),"
+		" printf('00000000-0000-7000-8000-%%012x', (i * 7919) %% %lld + 1), 'present', 'present', 'qr',"
+		" '2024-01-01 00:00:00.000000', '2024-01-01 00:00:00.000000' FROM n",
+		(long long)records - 1, (long long)users);
+	sql(b, text);
+	snprintf(text, sizeof(text),
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %lld)"
+		" INSERT INTO audit_logs (id, created_at, action, result, actor_id, entity_type, entity_id, ip_address, user_agent,"
+		" request_id, details)"
+		" SELECT printf('00000003-0000-7000-8000-%%012x', i),"
+		" strftime('%%Y-%%m-%%d %%H:%%M:%%S.000000', 'now', printf('-%%d seconds', (%lld - i) * 30)),"
+		" CASE i %% 4 WHEN 0 THEN 'login' WHEN 1 THEN 'attendance_failed' ELSE 'attendance_marked' END, 'success',"
+		" printf('00000000-0000-7000-8000-%%012x', i %% %lld + 1), 'attendance_record',"
+		" printf('00000002-0000-7000-8000-%%012x', i), '192.0.2.1', 'Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36',"
+		" printf('00000004-0000-7000-8000-%%012x', i), '{}' FROM n",
+		(long long)audit_rows, (long long)audit_rows, (long long)users);
+	sql(b, text);
+	sql(b, "COMMIT");
+	sql(b, "ANALYZE");
+}
+
+static void
+put_request(FILE *f, const char *method, const char *path, const char *token, const char *body)
+{
+	char text[8192], auth[1200] = "";
+	uint32_t n;
+
+	if (token != NULL)
+		snprintf(auth, sizeof(auth), "Authorization: Bearer %s\r\n", token);
+	if (body != NULL)
+		n = (uint32_t)snprintf(text, sizeof(text),
+			"%s %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36\r\n%s"
+			"Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+			method, path, auth, strlen(body), body);
+	else
+		n = (uint32_t)snprintf(text, sizeof(text),
+			"%s %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36\r\n%s\r\n",
+			method, path, auth);
+	if (fwrite(&n, 4, 1, f) != 1 || fwrite(text, n, 1, f) != 1)
+		die("write", "request file");
+}
+
+static FILE *
+request_file(struct bench *b, const char *name)
+{
+	char path[1024];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s.req", b->dir, name);
+	f = fopen(path, "we");
+	if (f == NULL)
+		die(path, "cannot be written");
+	return f;
+}
+
+static void
+write_requests(struct bench *b)
+{
+	FILE *marks = request_file(b, "marks"), *burst = request_file(b, "burst"), *me = request_file(b, "me"),
+	     *login = request_file(b, "login"), *events = request_file(b, "events"), *stats = request_file(b, "stats"),
+	     *audit = request_file(b, "audit");
+	char body[1024];
+
+	for (int64_t e = 0; e < b->events; e++) {
+		snprintf(body, sizeof(body), "{\"qr_payload\":\"%s\"}", b->payload[e]);
+		for (int64_t i = 0; i < b->students; i++)
+			put_request(e == 0 ? burst : marks, "POST", "/api/attendance/mark", b->token[i], body);
+	}
+	for (int64_t i = 0; i < b->students; i++) {
+		put_request(me, "GET", "/api/auth/me", b->token[i], NULL);
+		snprintf(body, sizeof(body), "{\"username\":\"%s\",\"password\":\"Correct-horse-7\"}", b->who[i].email);
+		put_request(login, "POST", "/api/auth/login", NULL, body);
+	}
+	put_request(events, "GET", "/api/events", b->admin_token, NULL);
+	put_request(stats, "GET", "/api/admin/stats", b->admin_token, NULL);
+	put_request(audit, "GET", "/api/admin/audit-logs", b->admin_token, NULL);
+	put_request(audit, "GET", "/api/admin/audit-logs?action=login_failed&page=1&limit=100", b->admin_token, NULL);
+	put_request(audit, "GET", "/api/admin/audit-logs?action=login&page=3&limit=100", b->admin_token, NULL);
+	fclose(marks);
+	fclose(burst);
+	fclose(me);
+	fclose(login);
+	fclose(events);
+	fclose(stats);
+	fclose(audit);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct arena arena;
+	struct bench b = {0};
+	struct server srv = {0};
+	const char *message = NULL;
+	int applied;
+
+	if (argc != 4 && argc != 7) {
+		fprintf(stderr, "usage: seed DIR STUDENTS EVENTS [USERS RECORDS AUDIT_ROWS]\n");
+		return 2;
+	}
+	arena_init(&arena);
+	srv.conf = conf_load((const char *const *)environ, NULL, &message);
+	if (srv.conf == NULL)
+		die("configuration", message);
+	srv.keys = keys_open(srv.conf);
+	srv.source = source_system;
+	srv.sessions = session_table_open(&srv.source, 1024);
+	ctx_init(&b.cx, &arena, &srv);
+	b.dir = argv[1];
+	b.students = strtoll(argv[2], NULL, 10);
+	b.events = strtoll(argv[3], NULL, 10);
+	b.who = arena_new(&arena, struct account, (size_t)b.students);
+	b.token = arena_alloc(&arena, (size_t)b.students, sizeof(*b.token));
+	b.event_id = arena_new(&arena, struct uuid, (size_t)b.events);
+	b.payload = arena_new(&arena, char *, (size_t)b.events);
+	b.password_hash = password_hash(&arena, srv.conf, "Correct-horse-7");
+	if (migrate_up(&arena, srv.conf->database_url, b.cx.now_us, &applied, &message) != OK)
+		die("migrate", message);
+	if (sqlite3_open(strstr(srv.conf->database_url, "///") + 3, &b.raw) != SQLITE_OK)
+		die("open", sqlite3_errmsg(b.raw));
+	sql(&b, "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-400000");
+	make_people(&b);
+	make_events(&b);
+	if (argc == 7)
+		make_history(&b, strtoll(argv[4], NULL, 10), strtoll(argv[5], NULL, 10), strtoll(argv[6], NULL, 10));
+	sqlite3_close(b.raw);
+	if (db_open(&arena, &(struct db_options){.url = srv.conf->database_url, .readers = 1, .cache_mb = 64}, &srv.store, &message) != OK)
+		die("open", message);
+	make_tokens(&b);
+	db_close(srv.store);
+	write_requests(&b);
+	printf("{\"students\":%lld,\"events\":%lld}\n", (long long)b.students, (long long)b.events);
+	return 0;
+}
