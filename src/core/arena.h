@@ -29,7 +29,7 @@ void *arena_alloc(struct arena *a, size_t n, size_t size) __attribute__((returns
 char *arena_strdup(struct arena *a, const char *s) __attribute__((returns_nonnull));
 char *arena_strndup(struct arena *a, const char *s, size_t n) __attribute__((returns_nonnull)); /* stops at NUL or n */
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF(2, 3) __attribute__((returns_nonnull));
-char *arena_vprintf(struct arena *a, const char *fmt, va_list ap) __attribute__((returns_nonnull));
+char *arena_vprintf(struct arena *a, const char *fmt, va_list ap) PRINTF(2, 0) __attribute__((returns_nonnull));
 
 /* Calls fn(arg) when the arena is reset or released: for the rare outside resource that outlives its function. */
 void arena_defer(struct arena *a, void (*fn)(void *arg), void *arg);

@@ -27,7 +27,7 @@ void json_strn(struct json *j, const char *key, const char *v, size_t n);
 void json_int(struct json *j, const char *key, int64_t v);
 void json_num(struct json *j, const char *key, double v);      /* shortest that reads back; NaN and infinities give null */
 void json_bool(struct json *j, const char *key, bool v);
-void json_null(struct json *j, const char *key);
+void json_none(struct json *j, const char *key);                /* null; json_null() is jansson's */
 void json_time(struct json *j, const char *key, int64_t at_us); /* wire form; TIME_NONE gives null */
 void json_raw(struct json *j, const char *key, const char *json_text); /* already JSON */
 
