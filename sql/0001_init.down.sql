@@ -1,4 +1,5 @@
 DROP TABLE guards;
+DROP TABLE positions;
 DROP TABLE jobs;
 DROP TABLE idempotency_keys;
 DROP TABLE outbox;
@@ -9,6 +10,7 @@ DROP TABLE devices;
 DROP TABLE verification_logs;
 DROP TABLE spent_claims;
 DROP TABLE used_nonces;
+DROP TABLE event_counts;
 DROP TABLE attendance_records;
 DROP TABLE qr_sessions;
 DROP TABLE events;

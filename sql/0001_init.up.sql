@@ -183,6 +183,7 @@ CREATE INDEX idx_events_scheduled ON events (kind, scheduled_at);
 CREATE INDEX idx_events_owner ON events (owner_id, scheduled_at);
 CREATE INDEX idx_events_course ON events (course_id, scheduled_at);
 CREATE INDEX idx_events_label ON events (label);
+CREATE INDEX idx_events_expected ON events (scheduled_at) WHERE expected IS NULL;
 
 CREATE TABLE qr_sessions (
 	id UUID PRIMARY KEY,
@@ -222,6 +223,14 @@ CREATE TABLE attendance_records (
 );
 CREATE UNIQUE INDEX idx_attendance_event_user ON attendance_records (event_id, user_id);
 CREATE INDEX idx_attendance_user ON attendance_records (user_id, marked_at);
+
+-- Counts of an event's records up to positions('event_counts'); younger records are counted when asked.  No row: nothing counted yet.
+CREATE TABLE event_counts (
+	event_id UUID PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE,
+	records BIGINT NOT NULL,
+	attended BIGINT NOT NULL,            -- present, late or flagged
+	present BIGINT NOT NULL              -- present or late
+) KEYED;
 
 CREATE TABLE used_nonces (
 	nonce TEXT NOT NULL,
@@ -337,6 +346,14 @@ CREATE TABLE jobs (
 	last_error TEXT,
 	leader TEXT
 ) KEYED;
+
+-- How far a job has read attendance_records by id (version 7: ids sort by time).
+CREATE TABLE positions (
+	name TEXT PRIMARY KEY,
+	reached UUID NOT NULL
+) KEYED;
+INSERT INTO positions (name, reached) VALUES ('event_counts', '00000000-0000-0000-0000-000000000000');
+INSERT INTO positions (name, reached) VALUES ('notify_marks', '00000000-0000-0000-0000-000000000000');
 
 -- Rows that invariants over several rows update first (last active admin …).
 CREATE TABLE guards (
