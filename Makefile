@@ -58,7 +58,10 @@ include web/assets.mk
 
 # --- one layer alone, and tests of a layer: tests/unit/<layer>_<topic>.c links the layers up to its own ----------------------
 objs-%:
-	@$(MAKE) --no-print-directory $(call obj_of,$*)
+	@$(MAKE) --no-print-directory nothing $(call obj_of,$*)
+.PHONY: nothing
+nothing:
+	@:
 
 UNIT := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/*.c)))
 below_core := core

@@ -1,0 +1,37 @@
+# Everything that proves something.  `make test` runs the stages below through tools/test.sh, stops at none, and ends with one line
+# of counts; each stage also stands alone.
+
+UNIT_PROGRAMS := $(UNIT:%=$(B)/tests/%)
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+TSAN := -fsanitize=thread -fno-omit-frame-pointer
+
+.PHONY: test unit unit-programs e2e asan tsan lint lint-objs docs docs-check
+test:
+	@B='$(B)' MAKE='$(MAKE)' sh tools/test.sh
+
+# T=store_batch runs one program.
+unit:
+	@$(MAKE) --no-print-directory -k $(if $(T),$(B)/tests/$(T),unit-programs) || true
+	@B='$(B)' sh tools/run-unit.sh $(if $(T),$(T),$(UNIT))
+unit-programs: nothing $(UNIT_PROGRAMS)
+
+# T=tests/e2e/story.test.js runs one file.
+e2e: $(B)/muster
+	@B='$(B)' sh tools/run-e2e.sh $(if $(T),$(T),tests/e2e)
+
+asan:
+	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+		$(MAKE) --no-print-directory B=$(B)-asan OPT=-O1 SANITIZE='$(ASAN)' unit
+tsan:
+	@TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=tests/tsan.supp \
+		$(MAKE) --no-print-directory B=$(B)-tsan OPT=-O1 SANITIZE='$(TSAN)' unit
+
+lint:
+	@B='$(B)' MAKE='$(MAKE)' sh tools/lint.sh
+lint-objs: nothing $(APP_OBJS) $(UNIT:%=$(B)/tests/unit/%.o)
+
+# The generated documents: `docs` writes them, `docs-check` fails when the repository's differ.
+docs: $(B)/muster
+	@sh tools/docs.sh $(B)/muster .
+docs-check: $(B)/muster
+	@B='$(B)' sh tools/docs-check.sh $(B)/muster
