@@ -39,10 +39,9 @@ struct val {
 struct val val_int(int64_t v);      /* FIELD_NONE (TIME_NONE) gives null */
 struct val val_num(double v);       /* NAN gives null */
 struct val val_text(const char *v); /* NULL gives null */
-struct val val_bytes(struct span v);
-struct val val_uuid(struct uuid v); /* an empty id gives null; the text is copied by the call that uses it */
+struct val val_bytes(struct span v); /* {NULL, 0} gives null */
 struct val val_null(void);
-/* struct uuid must be an lvalue that outlives the call: pass V_ID(x), or V(x.text). */
+/* A struct uuid must be an lvalue that outlives the call: pass V_ID(x); an empty id gives null. */
 #define V(x)                                                                                                           \
 	_Generic((x), bool: val_int, int: val_int, unsigned: val_int, long: val_int, long long: val_int, size_t: val_int, \
 		 double: val_num, char *: val_text, const char *: val_text, struct span: val_bytes)(x)

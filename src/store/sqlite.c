@@ -1,0 +1,494 @@
+/*
+ * The SQLite engine: one connection for the writer, any number of read-only ones, WAL.
+ *
+ * A prepared statement lives as long as its connection and is reset with its bindings cleared before the call returns: an open
+ * cursor would hold a snapshot (and the WAL with it), a binding would point into a dead arena.
+ * SQLite ends a transaction by itself on some failures (full disk, I/O error, no memory).  Statements must not go on in
+ * autocommit mode then, so inside a batch each one looks first.
+ */
+#include "store/engine.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BUSY_MS = 5000, RESTART_BUSY_MS = 100, RESTART_PAUSE_MS = 200 };
+
+struct prepared {
+	sqlite3_stmt *stmt;
+	struct columns columns;
+	bool read_only;
+	uint8_t n_params;
+	uint8_t param[PARAMS_MAX]; /* the argument (from 0) of SQLite's parameter i + 1 */
+};
+struct sqlite {
+	struct db db;
+	sqlite3 *handle;
+	struct prepared **cache; /* by number of the variant */
+	uint32_t n_cache;
+	sqlite3_stmt *verbs[TXN__MAX], *data_version;
+	int64_t version_seen;
+	int64_t wal_bytes, restart_tried_us;
+	int page_bytes;
+	struct checkpointer *checkpointer;
+};
+
+static struct sqlite *
+sqlite_of(struct db *db)
+{
+	return (struct sqlite *)(void *)db;
+}
+
+/* --- opening --------------------------------------------------------------------------------------------------------------- */
+
+static void
+configure_library(void)
+{
+	/* Memory statistics put one mutex around every allocation of every connection. */
+	(void)sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
+void
+sqlite_once(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, configure_library);
+}
+
+bool
+url_is_sqlite(const char *url)
+{
+	return str_starts(url, "sqlite:") || str_starts(url, "sqlite+aiosqlite:") || str_starts(url, "sqlite+pysqlite:");
+}
+
+const char *
+sqlite_path(struct arena *a, const char *url, const char **ret_message)
+{
+	const char *p = strchr(url, ':');
+
+	if (!p || !str_starts(p, ":///") || p[4] == 0 || strcmp(p + 4, ":memory:") == 0)
+		*ret_message = "DATABASE_URL: SQLite needs a file, as in sqlite:///./muster.db or sqlite:////var/lib/muster/muster.db";
+	else if (strchr(p, '?'))
+		*ret_message = "DATABASE_URL: parameters after ? are not known for SQLite";
+	else
+		return arena_strdup(a, p + 4);
+	return NULL;
+}
+
+sqlite3 *
+sqlite_connect(struct arena *a, const char *path, bool create, const char **ret_message)
+{
+	sqlite3 *handle = NULL;
+
+	sqlite_once();
+	if (create && strcmp(path, ":memory:") != 0) { /* SQLite itself would make the file readable for all */
+		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (fd >= 0)
+			(void)close(fd);
+	}
+	int rc = sqlite3_open_v2(path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(handle, "PRAGMA schema_version", NULL, NULL, NULL); /* opening is lazy: is it a database? */
+	if (rc == SQLITE_OK) {
+		(void)sqlite3_extended_result_codes(handle, 1);
+		(void)sqlite3_busy_timeout(handle, BUSY_MS);
+		return handle;
+	}
+	*ret_message = arena_printf(a, "cannot open the database %s: %s", path, handle ? sqlite3_errmsg(handle) : sqlite3_errstr(rc));
+	(void)sqlite3_close_v2(handle);
+	return NULL;
+}
+
+static int
+count_wal(void *arg, sqlite3 *handle, const char *name, int frames)
+{
+	struct sqlite *db = arg;
+
+	(void)handle;
+	(void)name;
+	db->wal_bytes = (int64_t)frames * (db->page_bytes + 24) + 32;
+	checkpointer_note(db->checkpointer, db->wal_bytes);
+	if (db->db.store->options.metrics)
+		metrics_set(db->db.store->options.metrics, M_WAL_BYTES, db->wal_bytes);
+	return SQLITE_OK;
+}
+
+static int64_t
+read_pragma(sqlite3 *handle, const char *text)
+{
+	sqlite3_stmt *stmt = NULL;
+	int64_t v = -1;
+
+	if (sqlite3_prepare_v2(handle, text, -1, &stmt, NULL) == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
+		v = sqlite3_column_int64(stmt, 0);
+	(void)sqlite3_finalize(stmt);
+	return v;
+}
+
+static bool
+prepare_verbs(struct sqlite *db)
+{
+	static const char *const texts[TXN__MAX] = {
+		[TXN_BEGIN] = "BEGIN IMMEDIATE",
+		[TXN_SAVEPOINT] = "SAVEPOINT job",
+		[TXN_UNDO] = "ROLLBACK TO job",
+		[TXN_RELEASE] = "RELEASE job",
+		[TXN_COMMIT] = "COMMIT",
+		[TXN_ROLLBACK] = "ROLLBACK",
+	};
+
+	for (int v = TXN_BEGIN; v < TXN__MAX; v++)
+		if (sqlite3_prepare_v3(db->handle, texts[v], -1, SQLITE_PREPARE_PERSISTENT, &db->verbs[v], NULL) != SQLITE_OK)
+			return false;
+	return sqlite3_prepare_v3(db->handle, "PRAGMA data_version", -1, SQLITE_PREPARE_PERSISTENT, &db->data_version, NULL) ==
+	       SQLITE_OK;
+}
+
+static bool
+is_wal(sqlite3 *handle)
+{
+	sqlite3_stmt *stmt = NULL;
+	bool wal = false;
+
+	if (sqlite3_prepare_v2(handle, "PRAGMA journal_mode", -1, &stmt, NULL) == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
+		wal = str_eq((const char *)sqlite3_column_text(stmt, 0), "wal");
+	(void)sqlite3_finalize(stmt);
+	return wal;
+}
+
+static bool
+set_up(struct sqlite *db, struct arena *a)
+{
+	const char *role = db->db.use == USE_WRITE ? "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=FULL;"
+						   : "PRAGMA query_only=ON;";
+	const char *text = arena_printf(a,
+		"%s PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA cache_size=-%d;"
+		"PRAGMA journal_size_limit=%d; PRAGMA trusted_schema=OFF;",
+		role, (db->db.store->options.cache_mb > 0 ? db->db.store->options.cache_mb : 1) * 1024, WAL_RESTART_BYTES);
+
+	/* A file system without shared memory keeps the old journal and says no error. */
+	return sqlite3_exec(db->handle, text, NULL, NULL, NULL) == SQLITE_OK && is_wal(db->handle) &&
+	       (db->page_bytes = (int)read_pragma(db->handle, "PRAGMA page_size")) > 0;
+}
+
+static void
+sqlite_close(struct db *base)
+{
+	struct sqlite *db = sqlite_of(base);
+
+	for (uint32_t i = 0; i < db->n_cache; i++) {
+		if (!db->cache[i])
+			continue;
+		(void)sqlite3_finalize(db->cache[i]->stmt);
+		columns_release(&db->cache[i]->columns);
+		free(db->cache[i]);
+	}
+	for (int v = 0; v < TXN__MAX; v++)
+		(void)sqlite3_finalize(db->verbs[v]);
+	(void)sqlite3_finalize(db->data_version);
+	if (db->checkpointer) {
+		checkpointer_close(db->checkpointer);
+		(void)sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	}
+	(void)sqlite3_close_v2(db->handle);
+	free(db->db.hooks);
+	free(db->cache);
+	free(db);
+}
+
+static struct db *
+sqlite_open(struct db_store *s, enum db_use use, struct arena *a, const char **ret_message)
+{
+	const char *path = sqlite_path(a, s->options.url, ret_message);
+	sqlite3 *handle = path ? sqlite_connect(a, path, use == USE_WRITE, ret_message) : NULL;
+
+	if (!handle)
+		return NULL;
+	struct sqlite *db = calloc(1, sizeof(*db));
+	struct prepared **cache = calloc(s->statements.n_variants + 1, sizeof(struct prepared *));
+	if (!db || !cache)
+		BUG("out of memory");
+	db->db = (struct db){.engine = &engine_sqlite, .store = s, .use = use};
+	db->handle = handle;
+	db->cache = cache;
+	db->n_cache = s->statements.n_variants;
+	if (!set_up(db, a) || (use == USE_WRITE && !prepare_verbs(db))) {
+		*ret_message = arena_printf(a, "cannot set up the database %s: %s", path, sqlite3_errmsg(handle));
+		sqlite_close(&db->db);
+		return NULL;
+	}
+	if (use == USE_WRITE) {
+		db->version_seen = read_pragma(handle, "PRAGMA data_version");
+		db->checkpointer = checkpointer_open(a, path, ret_message);
+		if (!db->checkpointer) {
+			sqlite_close(&db->db);
+			return NULL;
+		}
+		(void)sqlite3_wal_hook(handle, count_wal, db);
+	}
+	return &db->db;
+}
+
+/* --- statements ------------------------------------------------------------------------------------------------------------ */
+
+static enum err
+failed(struct ctx *cx, struct sqlite *db, const struct sql *sql)
+{
+	int rc = sqlite3_extended_errcode(db->handle);
+	enum err e = ERR_INTERNAL;
+
+	db->db.spoiled = true;
+	switch (rc & 0xff) {
+	case SQLITE_CONSTRAINT:
+		if (rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY || rc == SQLITE_CONSTRAINT_ROWID ||
+			rc == SQLITE_CONSTRAINT_FOREIGNKEY)
+			e = ERR_CONFLICT;
+		break;
+	case SQLITE_FULL:
+	case SQLITE_IOERR:
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+	case SQLITE_NOMEM:
+	case SQLITE_READONLY:
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	case SQLITE_CANTOPEN:
+	case SQLITE_PROTOCOL:
+	case SQLITE_INTERRUPT:
+		e = ERR_UNAVAILABLE;
+		break;
+	default:
+		break;
+	}
+	return fail_internal(cx, e, "%s: %s (%d)", sql->name, sqlite3_errmsg(db->handle), rc);
+}
+
+static struct prepared *
+prepare(struct sqlite *db, const struct statement *st, unsigned variant)
+{
+	sqlite3_stmt *stmt = NULL;
+	const char *tail = NULL;
+
+	if (sqlite3_prepare_v3(db->handle, st->texts[variant], -1, SQLITE_PREPARE_PERSISTENT, &stmt, &tail) != SQLITE_OK)
+		return NULL;
+	if (!stmt || tail[strspn(tail, " \t\n;")])
+		BUG("statement %s is not one statement", st->sql->name);
+	struct prepared *p = calloc(1, sizeof(*p));
+	if (!p)
+		BUG("out of memory");
+	p->stmt = stmt;
+	p->read_only = sqlite3_stmt_readonly(stmt);
+	p->n_params = (uint8_t)sqlite3_bind_parameter_count(stmt);
+	for (int i = 0; i < p->n_params; i++) {
+		const char *name = sqlite3_bind_parameter_name(stmt, i + 1);
+		int64_t n;
+		if (!name || name[0] != '$' || !str_int(name + 1, 1, st->n_params, &n))
+			BUG("statement %s: parameter %s", st->sql->name, name ? name : "?");
+		p->param[i] = (uint8_t)(n - 1);
+	}
+	return p;
+}
+
+static int
+bind_one(sqlite3_stmt *stmt, int at, char kind, const struct val *v, char time[TIME_SQL_BYTES + 1])
+{
+	switch (v->kind) {
+	case VAL_NULL:
+		return SQLITE_OK; /* what the cleared binding is */
+	case VAL_INT:
+		if (kind == 'm') {
+			time_to_sql(v->i, time);
+			return sqlite3_bind_text(stmt, at, time, TIME_SQL_BYTES, SQLITE_STATIC);
+		}
+		return kind == 'r' ? sqlite3_bind_double(stmt, at, (double)v->i) : sqlite3_bind_int64(stmt, at, v->i);
+	case VAL_NUM:
+		return sqlite3_bind_double(stmt, at, v->d);
+	case VAL_TEXT:
+		return sqlite3_bind_text(stmt, at, v->s, -1, SQLITE_STATIC);
+	case VAL_BYTES:
+		return v->x.n ? sqlite3_bind_blob64(stmt, at, v->x.p, v->x.n, SQLITE_STATIC) : sqlite3_bind_zeroblob(stmt, at, 0);
+	}
+	return SQLITE_MISUSE;
+}
+
+static void
+read_cells(sqlite3_stmt *stmt, int n, struct cell *cells)
+{
+	for (int i = 0; i < n; i++) {
+		struct cell *v = &cells[i];
+		switch (sqlite3_column_type(stmt, i)) {
+		case SQLITE_INTEGER:
+			*v = (struct cell){.kind = CELL_INT, .i = sqlite3_column_int64(stmt, i)};
+			break;
+		case SQLITE_FLOAT:
+			*v = (struct cell){.kind = CELL_NUM, .d = sqlite3_column_double(stmt, i)};
+			break;
+		case SQLITE_TEXT:
+			*v = (struct cell){.kind = CELL_TEXT, .p = (const char *)sqlite3_column_text(stmt, i)};
+			v->n = (size_t)sqlite3_column_bytes(stmt, i);
+			break;
+		case SQLITE_BLOB:
+			*v = (struct cell){.kind = CELL_BYTES, .p = sqlite3_column_blob(stmt, i)};
+			v->n = (size_t)sqlite3_column_bytes(stmt, i);
+			break;
+		default:
+			*v = (struct cell){.kind = CELL_NULL};
+		}
+	}
+}
+
+static const char *
+column_name(void *stmt, int i)
+{
+	return sqlite3_column_name(stmt, i);
+}
+
+/* A statement that writes is stepped to its end; a reading one only as far as rows are wanted. */
+static enum err
+step_all(struct ctx *cx, struct sqlite *db, struct prepared *p, struct call *c)
+{
+	struct cell cells[COLUMNS_MAX];
+
+	for (;;) {
+		int rc = sqlite3_step(p->stmt);
+		if (rc == SQLITE_DONE)
+			break;
+		if (rc != SQLITE_ROW)
+			return failed(cx, db, c->st->sql);
+		if (!take_wants(&c->take)) {
+			if (p->read_only)
+				break;
+			continue;
+		}
+		int n = c->take.mode == TAKE_INT ? 1 : sqlite3_column_count(p->stmt);
+		if (c->take.mode != TAKE_INT && p->columns.schema != c->take.schema)
+			columns_resolve(&p->columns, c->st->sql, c->take.schema, n, column_name, p->stmt);
+		read_cells(p->stmt, n, cells);
+		TRY(take_row(cx, &c->take, c->st->sql, &p->columns, cells));
+		if (p->read_only && !take_wants(&c->take))
+			break;
+	}
+	if (!p->read_only)
+		c->take.changed = sqlite3_changes64(db->handle);
+	return OK;
+}
+
+static enum err
+bind_and_step(struct ctx *cx, struct sqlite *db, struct prepared *p, struct call *c)
+{
+	char times[PARAMS_MAX][TIME_SQL_BYTES + 1]; /* bound without a copy, so they last until the step is done */
+
+	for (int i = 0; i < p->n_params; i++) {
+		int at = p->param[i];
+		if (bind_one(p->stmt, i + 1, c->st->sql->kinds[at], &c->args[at], times[i]) != SQLITE_OK)
+			return failed(cx, db, c->st->sql);
+	}
+	return step_all(cx, db, p, c);
+}
+
+static enum err
+sqlite_run(struct ctx *cx, struct db *base, struct call *c)
+{
+	struct sqlite *db = sqlite_of(base);
+	struct prepared **p = &db->cache[c->st->first + c->variant];
+
+	if (base->in_batch && sqlite3_get_autocommit(db->handle)) {
+		base->spoiled = true;
+		return fail_internal(cx, ERR_UNAVAILABLE, "%s: the engine ended the transaction", c->st->sql->name);
+	}
+	if (!*p && !(*p = prepare(db, c->st, c->variant)))
+		return failed(cx, db, c->st->sql);
+	if (!(*p)->read_only)
+		base->wrote = true;
+	enum err e = bind_and_step(cx, db, *p, c);
+	(void)sqlite3_reset((*p)->stmt);
+	(void)sqlite3_clear_bindings((*p)->stmt);
+	return e;
+}
+
+static bool
+sqlite_prepare(struct db *base, const struct statement *st, unsigned variant, struct arena *a, const char **ret_message)
+{
+	struct sqlite *db = sqlite_of(base);
+	struct prepared **p = &db->cache[st->first + variant];
+
+	if (!*p && !(*p = prepare(db, st, variant))) {
+		*ret_message = arena_printf(a, "%s: %s, in: %s", st->sql->name, sqlite3_errmsg(db->handle), st->texts[variant]);
+		return false;
+	}
+	return true;
+}
+
+/* --- transactions ---------------------------------------------------------------------------------------------------------- */
+
+static bool
+sqlite_txn(struct db *base, enum txn_verb verb)
+{
+	struct sqlite *db = sqlite_of(base);
+	sqlite3_stmt *stmt = db->verbs[verb];
+	bool ok = sqlite3_step(stmt) == SQLITE_DONE;
+
+	if (!ok)
+		(void)snprintf(base->message, sizeof(base->message), "%s: %s (%d)", sqlite3_sql(stmt), sqlite3_errmsg(db->handle),
+			sqlite3_extended_errcode(db->handle));
+	(void)sqlite3_reset(stmt);
+	return ok;
+}
+
+static bool
+sqlite_in_txn(struct db *base)
+{
+	return !sqlite3_get_autocommit(sqlite_of(base)->handle);
+}
+
+/* data_version moves when another connection has changed the file; our readers and checkpoints never do. */
+static bool
+sqlite_foreign_write(struct db *base)
+{
+	struct sqlite *db = sqlite_of(base);
+	int64_t seen = db->version_seen;
+
+	if (sqlite3_step(db->data_version) == SQLITE_ROW)
+		db->version_seen = sqlite3_column_int64(db->data_version, 0);
+	(void)sqlite3_reset(db->data_version);
+	return db->version_seen != seen;
+}
+
+/*
+ * Passive checkpoints never reach the end of a log that is written all the time; only a restart lets it begin anew.  It waits for
+ * readers but briefly, since everybody who writes waits with it.
+ */
+static void
+sqlite_tend(struct db *base)
+{
+	struct sqlite *db = sqlite_of(base);
+	int64_t now = time_monotonic_us();
+	int frames = -1, copied = -1;
+
+	if (db->wal_bytes <= WAL_RESTART_BYTES || now - db->restart_tried_us < RESTART_PAUSE_MS * 1000)
+		return;
+	db->restart_tried_us = now;
+	(void)sqlite3_busy_timeout(db->handle, RESTART_BUSY_MS);
+	if (sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_RESTART, &frames, &copied) == SQLITE_OK)
+		db->wal_bytes = 0;
+	(void)sqlite3_busy_timeout(db->handle, BUSY_MS);
+}
+
+const struct engine engine_sqlite = {
+	.name = "sqlite",
+	.batch_max = BATCH_MAX,
+	.attempts = 1,
+	.open = sqlite_open,
+	.close = sqlite_close,
+	.run = sqlite_run,
+	.prepare = sqlite_prepare,
+	.txn = sqlite_txn,
+	.in_txn = sqlite_in_txn,
+	.foreign_write = sqlite_foreign_write,
+	.tend = sqlite_tend,
+};
