@@ -24,7 +24,7 @@ struct request {
 	const char *peer_ip;     /* canonical text of the TCP peer (v4-mapped folded) */
 	const char *ip;          /* the client: the peer, or by TRUSTED_PROXIES the rightmost untrusted hop */
 	const char *id;          /* X-Request-ID */
-	bool tls;
+	bool tls;                /* to us, or to the trusted proxy in front (X-Forwarded-Proto) */
 	bool forwarded;          /* any X-Forwarded-* or Forwarded header came along */
 	int64_t started_us;      /* monotonic: when the headers were complete */
 	/* filled by the dispatcher */

@@ -6,7 +6,8 @@
  * bodies over their ceiling (413 at the headers, or after draining a bounded rest); all bodies together (503).
  *
  * Ownership: an exchange belongs to the server.  `handle` is called once on a loop thread with the complete request; the app must
- * answer it with exchange_reply() exactly once, at once or later from any thread.  Between, the connection is suspended.
+ * answer it with exchange_reply() exactly once: inside `handle`, or later from any thread after it called exchange_defer() inside
+ * `handle`.  A request's strings live in the exchange's arena, so they hold until exchange_reply().
  */
 #ifndef MUSTER_HTTP_SERVER_H
 #define MUSTER_HTTP_SERVER_H
@@ -31,20 +32,30 @@ struct http_options {
 	const char *const *trusted_proxies; /* CIDRs or addresses, NULL-terminated */
 	struct metrics *metrics;
 	const struct source *source;
-	/* On a loop thread, must not block. */
+	int header_deadline_ms, body_deadline_ms, reply_deadline_ms; /* 0: HEADER_DEADLINE_MS, BODY_DEADLINE_MS, one minute */
+	/* On a loop thread, must not block.  Returns with x answered or deferred. */
 	void (*handle)(void *arg, struct exchange *x);
 	/* Body ceiling in bytes for this method and path, asked when the headers are there; NULL: max_body for all. */
 	int64_t (*body_limit)(void *arg, const struct request *rq);
-	/* The body of an error the adapter itself answers (400, 413, 431, 503 …), for the path's surface. */
+	/*
+	 * Fills x->reply for an error the adapter itself answers (400, 413, 503), for the path's surface.  Path, id and ip are set,
+	 * headers and query may be missing, the status is the error's.  NULL: an empty body.
+	 */
 	void (*refuse)(void *arg, struct exchange *x, enum err code);
 	void *arg;
 };
+/* Certificate, key and the address list are read here; *ret_message says what was wrong with them (in `a`). */
 enum err http_server_open(struct arena *a, const struct http_options *o, struct http_server **ret, const char **ret_message)
 	MUST_CHECK;
 int http_server_port(const struct http_server *s);
 /* Stops accepting, waits until every exchange under way was answered (at most `grace_ms`), then closes. */
 void http_server_close(struct http_server *s, int grace_ms);
 
+/*
+ * The answer comes later.  Only inside `handle`, and before x is given to another thread: the connection must be suspended before
+ * anybody can resume it.
+ */
+void exchange_defer(struct exchange *x);
 /* Sends x->reply.  From any thread, exactly once per exchange; x is gone afterwards. */
 void exchange_reply(struct exchange *x);
 /* True when the client has gone: ask before slow work. */
