@@ -9,7 +9,7 @@
 
 #include "core/field.h"
 
-enum { QR_NONCE_MAX = 64, SHORT_CODE_CHARS = 6 };
+enum { QR_NONCE_MAX = 64, QR_NONCE_CHARS = 22, SHORT_CODE_CHARS = 6 };
 
 struct qr_code { /* a payload taken apart */
 	struct uuid session_id;
@@ -22,6 +22,10 @@ struct qr_code { /* a payload taken apart */
  */
 enum err qr_parse(struct ctx *cx, const char *payload, struct qr_code *ret) MUST_CHECK;
 char *qr_payload(struct ctx *cx, const char *session_id, const char *nonce, int64_t expires_us);
+/* What a picture holds: PUBLIC_BASE_URL/c#payload where that is set, else the payload. */
+const char *qr_link(struct ctx *cx, const char *payload);
+void qr_nonce(const struct ctx *cx, char ret[QR_NONCE_CHARS + 1]); /* 16 random bytes, base64url */
+/* Empty when the key has been retired. */
 void qr_short_code(struct ctx *cx, const char *key_id, const char *session_id, const char *nonce, char ret[SHORT_CODE_CHARS + 1]);
 
 struct qr_session {
@@ -32,7 +36,7 @@ struct qr_session {
 extern const struct schema qr_session_schema;
 /* ERR_EVENT_NOT_FOUND, ERR_EVENT_NOT_OPEN (past ends_at).  Audited, without the code. */
 enum err qr_generate(struct ctx *cx, const char *event_id, struct qr_session *ret) MUST_CHECK;
-enum err qr_revoke(struct ctx *cx, const char *id) MUST_CHECK;                 /* ERR_NOT_FOUND; revoking twice is no error */
+enum err qr_revoke(struct ctx *cx, const char *id) MUST_CHECK; /* ERR_NOT_FOUND; revoking twice is no error */
 enum err qr_revoke_all(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
 
 struct qr_event {

@@ -61,8 +61,11 @@ struct stats {
 	struct stats_attendance attendance;
 };
 extern const struct schema stats_schema;
-/* At most 10 s old: kept in memory by the process and recomputed on demand. */
+/* At most 10 s old: kept in srv->stats and recomputed on demand (each time where srv->stats is NULL). */
 enum err stats_get(struct ctx *cx, struct stats *ret) MUST_CHECK;
+
+struct stats_cache *stats_cache_open(void);
+void stats_cache_close(struct stats_cache *c);
 
 /* Job, every minute: writes `expected` of events whose time has passed. */
 enum err event_expected_write(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;

@@ -22,6 +22,7 @@ struct keys;
 struct limiter;
 struct metrics;
 struct session_table;
+struct stats_cache;
 
 /* Where time and chance come from; tests set their own. */
 struct source {
@@ -42,6 +43,7 @@ struct server {
 	struct limiter *limiter;        /* http/limit.h */
 	struct hasher *hasher;          /* identity/hasher.h */
 	struct metrics *metrics;        /* core/metrics.h */
+	struct stats_cache *stats;      /* attendance/record.h */
 };
 
 enum role {

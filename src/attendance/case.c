@@ -1,0 +1,202 @@
+/*
+ * One statement reads everything a verdict needs; a typed code is first looked up among the event's recent ones.
+ *
+ * The nonce of the payload must be the row's: a MAC alone says that some code of ours had it.  Typed codes of the last minutes are
+ * candidates although they have expired or were withdrawn, so that a slow typist reads "expired" and not "wrong"; a live one wins.
+ */
+#include "attendance/case.h"
+
+#include "core/conf.h"
+#include "core/keys.h"
+#include "core/metrics.h"
+#include "http/limit.h"
+#include "http/server.h"
+#include "store/db.h"
+
+static const struct field mark_row_fields[] = {
+	F(struct mark_row, qr_id, 0, 0, 0, NULL),
+	F(struct mark_row, event_id, 0, 0, 0, NULL),
+	F(struct mark_row, course_id, 0, 0, 0, NULL),
+	F(struct mark_row, token, 0, 0, 0, NULL),
+	F(struct mark_row, key_id, 0, 0, 0, NULL),
+	F(struct mark_row, code_expires_at, F_TIME, 0, 0, NULL),
+	F(struct mark_row, is_revoked, 0, 0, 0, NULL),
+	F(struct mark_row, kind, 0, 0, 0, NULL),
+	F(struct mark_row, title, 0, 0, 0, NULL),
+	F(struct mark_row, policy, 0, 0, 0, NULL),
+	F(struct mark_row, scheduled_at, F_TIME, 0, 0, NULL),
+	F(struct mark_row, ends_at, F_TIME, 0, 0, NULL),
+	F(struct mark_row, closed_at, F_TIME, 0, 0, NULL),
+	F(struct mark_row, capacity, 0, 0, 0, NULL),
+	F(struct mark_row, taken, 0, 0, 0, NULL),
+	F(struct mark_row, late_after_minutes, 0, 0, 0, NULL),
+	F(struct mark_row, rotate_seconds, 0, 0, 0, NULL),
+	F(struct mark_row, is_deleted, 0, 0, 0, NULL),
+	F(struct mark_row, record_id, 0, 0, 0, NULL),
+	F(struct mark_row, record_status, 0, 0, 0, NULL),
+	F(struct mark_row, record_original, 0, 0, 0, NULL),
+	F(struct mark_row, record_marked_at, F_TIME, 0, 0, NULL),
+	F(struct mark_row, nonce_used, 0, 0, 0, NULL),
+	F(struct mark_row, claim_spent, 0, 0, 0, NULL),
+	F(struct mark_row, has_roster, 0, 0, 0, NULL),
+	F(struct mark_row, enrolled, 0, 0, 0, NULL),
+};
+const struct schema mark_row_schema = SCHEMA("MarkRow", struct mark_row, mark_row_fields);
+
+SQL(MARK_LOAD, "uuu",
+	"SELECT q.id AS qr_id, q.event_id, e.course_id, q.token, q.key_id, q.expires_at AS code_expires_at, q.is_revoked,"
+	" e.kind, e.title, e.policy, e.scheduled_at, e.ends_at, e.closed_at, e.capacity, e.taken, e.late_after_minutes,"
+	" e.rotate_seconds, e.is_deleted,"
+	" r.id AS record_id, r.status AS record_status, r.original_status AS record_original, r.marked_at AS record_marked_at,"
+	" EXISTS (SELECT 1 FROM used_nonces u WHERE u.nonce = q.token AND u.user_id = $2) AS nonce_used,"
+	" EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $3) AS claim_spent,"
+	" EXISTS (SELECT 1 FROM enrollments a WHERE a.course_id = e.course_id) AS has_roster,"
+	" EXISTS (SELECT 1 FROM enrollments n WHERE n.course_id = e.course_id AND n.user_id = $2) AS enrolled"
+	" FROM qr_sessions q JOIN events e ON e.id = q.event_id"
+	" LEFT JOIN attendance_records r ON r.event_id = q.event_id AND r.user_id = $2 WHERE q.id = $1");
+
+/* Rotating fast is done against codes being passed on, and a claim is a code that keeps: there it is reviewed by default. */
+static int
+claim_policy(struct ctx *cx, const struct mark_row *row)
+{
+	enum { FAST_ROTATION_S = 30 };
+	static const char *const words[] = {"", "on", "flag", "off", NULL};
+	const char *word = NULL;
+
+	if (row->policy)
+		word = json_string_value(json_object_get(json_read(cx->arena, span_str(row->policy)), "claim"));
+	int said = word ? enum_index(words, word) : 0;
+	if (said)
+		return said;
+	return row->rotate_seconds != FIELD_NONE && row->rotate_seconds < FAST_ROTATION_S ? CLAIM_POLICY_FLAG : CLAIM_POLICY_ON;
+}
+
+enum err
+case_load(struct ctx *cx, const char *student_id, struct mark_case *c)
+{
+	bool found;
+
+	c->found = false;
+	if (c->signature != OK)
+		return OK;
+	TRY(db_find(cx, &MARK_LOAD, &mark_row_schema, &c->row, &found, V_ID(c->code.session_id), V(student_id), V_ID(c->claim.id)));
+	if (!found || !str_eq(c->row.token, c->code.nonce))
+		return OK;
+	c->found = true;
+	if (c->by_claim || !student_id)
+		c->claim_policy = claim_policy(cx, &c->row);
+	return OK;
+}
+
+enum err
+case_of_payload(struct ctx *cx, const char *payload, struct mark_case *ret)
+{
+	const struct source *s = &cx->srv->source;
+	int64_t from = s->monotonic_us(s->arg);
+
+	*ret = (struct mark_case){.now_us = cx->now_us, .at_us = cx->now_us, .method = "qr"};
+	ret->signature = qr_parse(cx, payload, &ret->code);
+	if (cx->srv->metrics)
+		metrics_observe(cx->srv->metrics, M_QR_VERIFY_SECONDS, (double)(s->monotonic_us(s->arg) - from) / (double)SECONDS_US);
+	return OK;
+}
+
+/* --- typed codes ----------------------------------------------------------------------------------------------------------- */
+
+static const struct limit typed_by_account = {"typed_code", 5, 60};
+static const struct limit typed_by_ip = {"typed_code_ip", 30, 60};
+static const struct limit typed_by_event = {"typed_code_event", 300, 60};
+
+struct guess { /* the counters one attempt holds a hit of */
+	const struct limit *limit[2];
+	const char *key[2];
+	size_t n;
+};
+
+static void
+guess_give_back(struct ctx *cx, const struct guess *g)
+{
+	for (size_t i = 0; i < g->n; i++)
+		limiter_give_back(cx->srv->limiter, g->limit[i], g->key[i], 1);
+}
+
+static enum err
+guess_take(struct ctx *cx, struct guess *g, const struct limit *limit, const char *key)
+{
+	int retry_s = 1;
+
+	if (!limiter_take(cx->srv->limiter, limit, key, &retry_s)) {
+		guess_give_back(cx, g);
+		cx->error.retry_after_s = retry_s;
+		if (cx->srv->metrics)
+			metrics_add(cx->srv->metrics, M_RATE_LIMITED, limit->name, 1);
+		return fail(cx, ERR_RATE_LIMITED, "Too many wrong codes; wait, or scan the picture.");
+	}
+	g->limit[g->n] = limit;
+	g->key[g->n++] = key;
+	return OK;
+}
+
+static enum err
+guess_begin(struct ctx *cx, const char *event_id, struct guess *g)
+{
+	g->n = 0;
+	if (!cx->srv->limiter || !cx->srv->conf->rate_limit_enabled)
+		return OK;
+	if (cx->actor)
+		return guess_take(cx, g, &typed_by_account, cx->actor->user_id.text);
+	char *prefix = arena_new(cx->arena, char, 46);
+	ip_prefix(cx->client->ip, prefix);
+	TRY(guess_take(cx, g, &typed_by_ip, prefix));
+	return guess_take(cx, g, &typed_by_event, event_id);
+}
+
+struct candidate {
+	struct uuid id;
+	const char *token, *key_id;
+	int64_t expires_at;
+	bool is_revoked;
+};
+static const struct field candidate_fields[] = {
+	F(struct candidate, id, 0, 0, 0, NULL),
+	F(struct candidate, token, 0, 0, 0, NULL),
+	F(struct candidate, key_id, 0, 0, 0, NULL),
+	F(struct candidate, expires_at, F_TIME, 0, 0, NULL),
+	F(struct candidate, is_revoked, 0, 0, 0, NULL),
+};
+static const struct schema candidate_schema = SCHEMA("TypedCandidate", struct candidate, candidate_fields);
+
+SQL(TYPED_CANDIDATES, "um",
+	"SELECT id, token, key_id, expires_at, is_revoked FROM qr_sessions WHERE event_id = $1 AND expires_at > $2"
+	" ORDER BY expires_at DESC, id DESC LIMIT 200");
+
+enum err
+case_of_typed(struct ctx *cx, const char *event_id, const char *code, struct mark_case *ret)
+{
+	enum { REMEMBERED_MINUTES = 10 };
+	char typed[SHORT_CODE_CHARS + 1], derived[SHORT_CODE_CHARS + 1];
+	const struct candidate *hit = NULL;
+	struct guess guess;
+	struct list list;
+
+	*ret = (struct mark_case){.now_us = cx->now_us, .at_us = cx->now_us, .method = "code", .signature = ERR_INVALID_QR};
+	TRY(guess_begin(cx, event_id, &guess));
+	if (!crockford_canonical(code, SHORT_CODE_CHARS, typed))
+		return OK;
+	TRY(db_all(cx, &TYPED_CANDIDATES, &candidate_schema, &list, V(event_id), V(cx->now_us - REMEMBERED_MINUTES * MINUTES_US)));
+	const struct candidate *rows = list.items;
+	for (size_t i = 0; i < list.count; i++) {
+		qr_short_code(cx, rows[i].key_id, rows[i].id.text, rows[i].token, derived);
+		bool live = !rows[i].is_revoked && rows[i].expires_at > cx->now_us;
+		if (crypto_equal(typed, derived, SHORT_CODE_CHARS) && (!hit || live))
+			hit = &rows[i];
+	}
+	if (!hit)
+		return OK;
+	guess_give_back(cx, &guess);
+	ret->signature = OK;
+	ret->code = (struct qr_code){.session_id = hit->id, .expires_us = hit->expires_at};
+	str_copy(ret->code.nonce, sizeof(ret->code.nonce), hit->token);
+	str_copy(ret->code.key_id, sizeof(ret->code.key_id), hit->key_id);
+	return OK;
+}

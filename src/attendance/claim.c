@@ -1,0 +1,304 @@
+/*
+ * Claims: a scan that outlives its code, so that login may come after it.
+ *
+ * A claim is a signed token and nothing is stored until it is spent.  It carries the browser's public key whole, since the proof is
+ * checked long after; everything in it is flat and without escapes, as the claim reader wants it.
+ */
+#include "attendance/case.h"
+
+#include <string.h>
+
+#include "core/conf.h"
+#include "core/keys.h"
+#include "core/jws.h"
+#include "core/metrics.h"
+#include "http/limit.h"
+#include "http/server.h"
+
+static const char claim_typ[] = "claim";
+
+static const struct field claim_in_fields[] = {
+	F(struct claim_in, qr_payload, 0, 0, TOKEN_MAX, "What the QR picture says, with or without its URL"),
+	F(struct claim_in, code, 0, 0, 64, "The typed short code instead; needs event_id"),
+	F(struct claim_in, event_id, 0, 0, 0, "The event of a typed code"),
+	F(struct claim_in, public_key, F_JSON, 0, 0, "P-256 public key as JWK; required in staging and production"),
+};
+const struct schema claim_in_schema = SCHEMA("ClaimIn", struct claim_in, claim_in_fields);
+static const struct field claim_event_fields[] = {
+	F(struct claim_event, title, 0, 0, 0, "Title of the event"),
+};
+static const struct schema claim_event_schema = SCHEMA("ClaimEvent", struct claim_event, claim_event_fields);
+static const struct field claim_out_fields[] = {
+	F(struct claim_out, claim, F_SECRET, 0, 0, "Give it to mark after signing in"),
+	F(struct claim_out, expires_at, F_TIME, 0, 0, "Until when"),
+	F_OBJ(struct claim_out, event, &claim_event_schema, "What it is for"),
+};
+const struct schema claim_out_schema = SCHEMA("ClaimOut", struct claim_out, claim_out_fields);
+
+/* --- the client ------------------------------------------------------------------------------------------------------------ */
+
+static void
+client_mac(const struct key *key, const char *what, const char *value, char ret[B64_SHA256_CHARS + 1])
+{
+	uint8_t mac[SHA256_BYTES];
+	const struct span parts[] = {SPAN_LIT("muster.claim."), span_str(what), SPAN_LIT("\n"), span_str(value)};
+
+	crypto_hmac(key_span(key), parts, sizeof(parts) / sizeof(parts[0]), mac);
+	b64url_encode((struct span){mac, sizeof(mac)}, ret);
+}
+
+void
+claim_client_macs(struct ctx *cx, char ret_network[B64_SHA256_CHARS + 1], char ret_agent[B64_SHA256_CHARS + 1])
+{
+	const struct key *key = key_current(cx->srv->keys, KEY_CLIENT);
+	char network[46];
+
+	ip_prefix(cx->client->ip, network);
+	client_mac(key, "net", network, ret_network);
+	client_mac(key, "ua", cx->client->user_agent, ret_agent);
+}
+
+/* Under any key of the list: a key may be retired between scan and mark. */
+static bool
+client_is(struct ctx *cx, const char *what, const char *value, const char *mac)
+{
+	char own[B64_SHA256_CHARS + 1];
+	bool same = false;
+
+	for (size_t i = 0; i < key_count(cx->srv->keys, KEY_CLIENT); i++) {
+		client_mac(key_nth(cx->srv->keys, KEY_CLIENT, i), what, value, own);
+		same = same || str_eq(own, mac);
+	}
+	return same;
+}
+
+/* --- the key --------------------------------------------------------------------------------------------------------------- */
+
+struct jws_public *
+claim_key(struct arena *a, const char *x, const char *y, char ret_thumbprint[B64_SHA256_CHARS + 1])
+{
+	/* Rebuilt, so that whatever else a browser exports (key_ops, ext) does not matter. */
+	const char *text = arena_printf(a, "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}", x, y);
+	const json_t *jwk = json_read(a, span_str(text));
+
+	if (!jwk || (ret_thumbprint && !jwk_thumbprint(jwk, ret_thumbprint)))
+		return NULL;
+	return jws_public_from_jwk(jwk);
+}
+
+static void
+key_free(struct jws_public **k)
+{
+	if (*k)
+		jws_public_free(*k);
+}
+
+static bool
+coordinate(struct arena *a, const json_t *jwk, const char *name, char ret[B64_SHA256_CHARS + 1])
+{
+	const char *text = json_string_value(json_object_get(jwk, name));
+	struct span bytes;
+
+	if (!text || strlen(text) != B64_SHA256_CHARS || !b64url_decode(a, text, B64_SHA256_CHARS, &bytes))
+		return false;
+	str_copy(ret, B64_SHA256_CHARS + 1, text);
+	return true;
+}
+
+struct claim_pub {
+	char x[B64_SHA256_CHARS + 1], y[B64_SHA256_CHARS + 1], thumbprint[B64_SHA256_CHARS + 1]; /* "" without a key */
+};
+
+static enum err
+key_wrong(struct ctx *cx, const char *message)
+{
+	error_field(cx, "public_key", "%s", message);
+	return fail(cx, ERR_VALIDATION, NULL);
+}
+
+static enum err
+read_key(struct ctx *cx, const char *text, struct claim_pub *ret)
+{
+	struct claim_pub pub = {.x = ""};
+	CLEANUP(key_free) struct jws_public *key = NULL;
+
+	if (!text) {
+		if (cx->srv->conf->env != ENV_DEV)
+			return key_wrong(cx, "is required");
+		*ret = pub;
+		return OK;
+	}
+	const json_t *jwk = json_read(cx->arena, span_str(text));
+	if (json_is_string(jwk))
+		jwk = json_read(cx->arena, span_str(json_string_value(jwk)));
+	const char *kty = json_string_value(json_object_get(jwk, "kty"));
+	const char *crv = json_string_value(json_object_get(jwk, "crv"));
+	if (str_eq(kty, "EC") && str_eq(crv, "P-256") && coordinate(cx->arena, jwk, "x", pub.x) && coordinate(cx->arena, jwk, "y", pub.y))
+		key = claim_key(cx->arena, pub.x, pub.y, pub.thumbprint);
+	if (!key)
+		return key_wrong(cx, "must be a P-256 public key as JWK");
+	*ret = pub;
+	return OK;
+}
+
+/* --- making ---------------------------------------------------------------------------------------------------------------- */
+
+static const char *
+sign_claim(struct ctx *cx, const struct mark_case *c, const struct claim_pub *pub, int64_t expires_us)
+{
+	char network[B64_SHA256_CHARS + 1], agent[B64_SHA256_CHARS + 1];
+	struct uuid id = new_id(cx);
+	struct buf b;
+	struct json j;
+
+	claim_client_macs(cx, network, agent);
+	buf_init(&b, cx->arena, 768);
+	json_init(&j, &b);
+	json_obj(&j, NULL);
+	json_str(&j, "jti", id.text);
+	json_str(&j, "s", c->code.session_id.text);
+	json_str(&j, "n", c->code.nonce);
+	json_int(&j, "x", c->code.expires_us / SECONDS_US);
+	json_str(&j, "ev", c->row.event_id.text);
+	json_str(&j, "m", c->method);
+	json_int(&j, "at", c->at_us);
+	if (pub->x[0]) {
+		json_str(&j, "kt", pub->thumbprint);
+		json_str(&j, "kx", pub->x);
+		json_str(&j, "ky", pub->y);
+	}
+	json_str(&j, "net", network);
+	json_str(&j, "ua", agent);
+	json_int(&j, "iat", cx->now_us / SECONDS_US);
+	json_int(&j, "exp", expires_us / SECONDS_US);
+	json_obj_end(&j);
+	return jws_sign(cx->arena, key_current(cx->srv->keys, KEY_CLAIM), claim_typ, buf_cstr(&b));
+}
+
+/* Payloads that are not ours cost little, but a hall's generous limit by address is not meant for them. */
+static enum err
+count_foreign(struct ctx *cx)
+{
+	const struct limit limit = {"claim_foreign", cx->srv->conf->rate_limit_per_minute, 60};
+	char prefix[46];
+	int retry_s = 1;
+
+	if (!cx->srv->limiter || !cx->srv->conf->rate_limit_enabled)
+		return OK;
+	ip_prefix(cx->client->ip, prefix);
+	if (limiter_take(cx->srv->limiter, &limit, prefix, &retry_s))
+		return OK;
+	cx->error.retry_after_s = retry_s;
+	return fail(cx, ERR_RATE_LIMITED, NULL);
+}
+
+static enum err
+check_claim_in(struct ctx *cx, const struct claim_in *in)
+{
+	if (in->qr_payload ? in->code != NULL : in->code == NULL)
+		error_field(cx, "qr_payload", "give either qr_payload or code with event_id");
+	else if (in->code && !in->event_id.text[0])
+		error_field(cx, "event_id", "is required with code");
+	else
+		return OK;
+	return fail(cx, ERR_VALIDATION, NULL);
+}
+
+enum err
+attendance_claim(struct ctx *cx, const struct claim_in *in, struct claim_out *ret)
+{
+	struct mark_case c;
+	struct claim_pub pub;
+
+	TRY(check_claim_in(cx, in));
+	TRY(read_key(cx, in->public_key, &pub));
+	if (in->qr_payload)
+		TRY(case_of_payload(cx, in->qr_payload, &c));
+	else
+		TRY(case_of_typed(cx, in->event_id.text, in->code, &c));
+	if (c.signature != OK && in->qr_payload)
+		TRY(count_foreign(cx));
+	TRY(case_load(cx, NULL, &c));
+
+	enum err why = layers_judge(&c, false);
+	if (why != OK)
+		return fail(cx, why, NULL);
+	if (c.claim_policy == CLAIM_POLICY_OFF)
+		return fail(cx, ERR_CONFLICT, "This event takes no claims; sign in first, then scan.");
+
+	int64_t expires_us = (cx->now_us / SECONDS_US + cx->srv->conf->claim_expire_minutes * 60) * SECONDS_US;
+	*ret = (struct claim_out){
+		.claim = sign_claim(cx, &c, &pub, expires_us), .expires_at = expires_us, .event = {.title = c.row.title}};
+	return OK;
+}
+
+/* --- reading --------------------------------------------------------------------------------------------------------------- */
+
+static bool
+claim_id_of(struct span claims, const char *name, struct uuid *ret)
+{
+	char text[ID_BYTES + 1];
+
+	return claim_text(claims, name, text, sizeof(text)) && uuid_canonical(text, ret);
+}
+
+static bool
+read_claims(struct span claims, struct mark_claim *ret)
+{
+	char method[8];
+	int64_t x, exp;
+
+	if (!claim_id_of(claims, "jti", &ret->id) || !claim_id_of(claims, "s", &ret->code.session_id) ||
+		!claim_id_of(claims, "ev", &ret->event_id) || !claim_text(claims, "n", ret->code.nonce, sizeof(ret->code.nonce)) ||
+		!claim_int(claims, "x", &x) || !claim_int(claims, "at", &ret->at_us) || !claim_int(claims, "exp", &exp) ||
+		!claim_text(claims, "m", method, sizeof(method)) || !claim_text(claims, "net", ret->network, sizeof(ret->network)) ||
+		!claim_text(claims, "ua", ret->agent, sizeof(ret->agent)))
+		return false;
+	ret->code.expires_us = x * SECONDS_US;
+	ret->expires_us = exp * SECONDS_US;
+	ret->typed = str_eq(method, "code");
+	if (!claim_text(claims, "kx", ret->x, sizeof(ret->x)) || !claim_text(claims, "ky", ret->y, sizeof(ret->y)))
+		ret->x[0] = ret->y[0] = 0;
+	return true;
+}
+
+static bool
+proof_fits(struct ctx *cx, const struct mark_claim *claim, const char *text, const char *proof)
+{
+	enum { RAW_SIGNATURE_BYTES = 64 };
+	struct span signature;
+
+	if (!proof || !b64url_decode(cx->arena, proof, strlen(proof), &signature) || signature.n != RAW_SIGNATURE_BYTES)
+		return false;
+	CLEANUP(key_free) struct jws_public *key = claim_key(cx->arena, claim->x, claim->y, NULL);
+	return key && jws_es256_raw(key, span_str(text), signature);
+}
+
+enum err
+case_of_claim(struct ctx *cx, const char *claim, const char *proof, struct mark_case *ret)
+{
+	struct jws_parts parts;
+	struct span claims;
+	char network[46];
+
+	*ret = (struct mark_case){.now_us = cx->now_us, .at_us = cx->now_us, .method = "qr", .by_claim = true};
+	if (!jws_split(cx->arena, claim, &parts)) {
+		ret->signature = ERR_INVALID_QR;
+		return OK;
+	}
+	if (!jws_verify(cx->arena, cx->srv->keys, KEY_CLAIM, claim_typ, claim, &claims)) {
+		ret->signature = ERR_INVALID_SIGNATURE;
+		return OK;
+	}
+	if (!read_claims(claims, &ret->claim))
+		return fail_internal(cx, ERR_INTERNAL, "a claim of our own does not read");
+	ret->code = ret->claim.code;
+	ret->at_us = ret->claim.at_us;
+	ret->method = ret->claim.typed ? "code" : "qr";
+	ret->has_key = ret->claim.x[0] != 0;
+	ret->proof_fits = ret->has_key && proof_fits(cx, &ret->claim, claim, proof);
+	ip_prefix(cx->client->ip, network);
+	ret->other_network = !client_is(cx, "net", network, ret->claim.network);
+	ret->other_agent = !client_is(cx, "ua", cx->client->user_agent, ret->claim.agent);
+	return OK;
+}

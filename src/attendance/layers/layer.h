@@ -1,0 +1,108 @@
+/*
+ * Verification layers: one ordered table, one pure function each over what was loaded.
+ *
+ * A layer says pass, flag, reject (with the error of the contract) or skip, and why in plain words.  Judging stops at the first
+ * reject; those after it stay unset.  A new layer is one function and one row of the table in layers.c.
+ */
+#ifndef MUSTER_ATTENDANCE_LAYERS_LAYER_H
+#define MUSTER_ATTENDANCE_LAYERS_LAYER_H
+
+#include "attendance/mark.h"
+#include "core/crypto.h"
+
+enum { LAYERS_MAX = 12, CLAIM_POLICY_ON = 1, CLAIM_POLICY_FLAG, CLAIM_POLICY_OFF };
+
+struct finding {
+	enum verdict verdict;
+	enum err why;       /* of a reject */
+	const char *flag;   /* of a flag: its name in the record's `flags` */
+	const char *detail; /* plain words; NULL: nothing to say */
+};
+
+/* The row that MARK_LOAD reads. */
+struct mark_row {
+	struct uuid qr_id, event_id, course_id;
+	const char *token, *key_id;
+	int64_t code_expires_at;
+	bool is_revoked;
+	const char *kind, *title, *policy;
+	int64_t scheduled_at, ends_at, closed_at, capacity, taken, late_after_minutes, rotate_seconds;
+	bool is_deleted;
+	struct uuid record_id;
+	const char *record_status, *record_original;
+	int64_t record_marked_at;
+	bool nonce_used, claim_spent, has_roster, enrolled;
+};
+extern const struct schema mark_row_schema;
+
+struct mark_claim { /* what a claim says; all of it was ours when its MAC fits */
+	struct uuid id, event_id;
+	struct qr_code code;
+	int64_t at_us, expires_us;
+	char x[B64_SHA256_CHARS + 1], y[B64_SHA256_CHARS + 1]; /* the browser's public key; "" without one */
+	char network[B64_SHA256_CHARS + 1], agent[B64_SHA256_CHARS + 1];
+	bool typed;
+};
+
+/* Everything a verdict needs. */
+struct mark_case {
+	int64_t now_us, at_us; /* at: when the code was presented; the claim's time when there was one */
+	enum err signature;    /* OK, or why the code is none of ours */
+	struct qr_code code;   /* what was presented, by whichever way; empty unless signature is OK */
+	const char *method;    /* "qr", "code" */
+	bool found;            /* `row` was read */
+	struct mark_row row;
+	int claim_policy;
+	bool by_claim, has_key, proof_fits, other_network, other_agent;
+	struct mark_claim claim;
+	struct finding findings[LAYERS_MAX]; /* in the table's order */
+};
+
+struct layer {
+	const char *name;
+	bool of_student; /* means a particular student: not asked when a claim is made */
+	struct finding (*judge)(const struct mark_case *c);
+};
+extern const struct layer layer_rows[];
+extern const size_t layer_row_count;
+
+/* The first reject's error, or OK. */
+enum err layers_judge(struct mark_case *c, bool with_student);
+/* [{layer,verdict,detail}] of what was asked. */
+const char *layers_json(struct arena *a, const struct mark_case *c);
+/* Comma-separated names of the flags; NULL when there are none. */
+const char *layers_flags(struct arena *a, const struct mark_case *c);
+
+struct finding layer_signature(const struct mark_case *c);
+struct finding layer_expiry(const struct mark_case *c);
+struct finding layer_window(const struct mark_case *c);
+struct finding layer_enrolment(const struct mark_case *c);
+struct finding layer_duplicate(const struct mark_case *c);
+struct finding layer_replay(const struct mark_case *c);
+struct finding layer_claim(const struct mark_case *c);
+
+static inline struct finding
+found_pass(const char *detail)
+{
+	return (struct finding){.verdict = VERDICT_PASS, .detail = detail};
+}
+
+static inline struct finding
+found_skip(void)
+{
+	return (struct finding){.verdict = VERDICT_SKIP};
+}
+
+static inline struct finding
+found_reject(enum err why, const char *detail)
+{
+	return (struct finding){.verdict = VERDICT_REJECT, .why = why, .detail = detail};
+}
+
+static inline struct finding
+found_flag(const char *flag, const char *detail)
+{
+	return (struct finding){.verdict = VERDICT_FLAG, .flag = flag, .detail = detail};
+}
+
+#endif

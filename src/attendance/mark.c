@@ -1,0 +1,178 @@
+/*
+ * Load, judge, write.
+ *
+ * What is written is conditional on the first row, and that one on the unique key of (event, student): of two simultaneous marks the
+ * second inserts nothing, and a fresh load then tells it why.  Any failure after a write undoes the unit of work, so a place that was
+ * taken is given back with it.  Counts and notifications are a job's work: two students' marks touch no common row, but for events
+ * that have a capacity.
+ */
+#include "attendance/mark.h"
+
+#include "attendance/case.h"
+#include "attendance/count.h"
+#include "audit/audit.h"
+#include "core/metrics.h"
+#include "store/db.h"
+
+static const struct field mark_in_fields[] = {
+	F(struct mark_in, qr_payload, 0, 0, TOKEN_MAX, "What the QR picture says, with or without its URL"),
+	F(struct mark_in, claim, F_SECRET, 0, TOKEN_MAX, "A claim made when the code was scanned"),
+	F(struct mark_in, proof, F_SECRET, 0, 128, "base64url r‖s of ES256 over the claim's characters, by the key it was made with"),
+	F(struct mark_in, code, 0, 0, 64, "The typed short code; needs event_id"),
+	F(struct mark_in, event_id, 0, 0, 0, "The event of a typed code"),
+};
+const struct schema mark_in_schema = SCHEMA("MarkIn", struct mark_in, mark_in_fields);
+static const struct field mark_event_fields[] = {
+	F(struct mark_event, id, 0, 0, 0, "Event"),
+	F(struct mark_event, title, 0, 0, 0, "Its title"),
+	F(struct mark_event, scheduled_at, F_TIME, 0, 0, "When it begins"),
+};
+static const struct schema mark_event_schema = SCHEMA("MarkEvent", struct mark_event, mark_event_fields);
+static const struct field mark_out_fields[] = {
+	F(struct mark_out, attendance_id, 0, 0, 0, "The record"),
+	F_OBJ(struct mark_out, event, &mark_event_schema, "What was marked"),
+	F(struct mark_out, marked_at, F_TIME, 0, 0, "When the code was presented"),
+	F(struct mark_out, message, 0, 0, 0, "A sentence for the student"),
+};
+const struct schema mark_out_schema = SCHEMA("MarkOut", struct mark_out, mark_out_fields);
+
+SQL(MARK_INSERT, "uutttmmutu",
+	"INSERT INTO attendance_records (id, event_id, user_id, status, original_status, method, marked_at, recorded_at, qr_session_id,"
+	" nonce, flags) SELECT $1, e.id, $2, $3, $4, $5, $6, $7, q.id, q.token, $9 FROM qr_sessions q JOIN events e ON e.id = q.event_id"
+	" WHERE q.id = $8 AND NOT q.is_revoked AND NOT e.is_deleted"
+	" AND NOT EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $10) ON CONFLICT (event_id, user_id) DO NOTHING");
+SQL(MARK_REPLACE, "utmmutt",
+	"UPDATE attendance_records SET status = $2, marked_at = $3, recorded_at = $4, changed_at = $4, qr_session_id = $5, method = $6,"
+	" flags = $7 WHERE id = $1 AND status = 'absent' AND original_status = 'absent'");
+SQL(MARK_NONCE, "tuumu",
+	"INSERT INTO used_nonces (nonce, user_id, event_id, used_at) SELECT $1, $2, $3, $4"
+	" WHERE EXISTS (SELECT 1 FROM attendance_records WHERE id = $5) ON CONFLICT (nonce, user_id) DO NOTHING");
+SQL(MARK_LAYERS, "utm",
+	"INSERT INTO verification_logs (attendance_id, layers, created_at) SELECT $1, $2, $3"
+	" WHERE EXISTS (SELECT 1 FROM attendance_records WHERE id = $1)");
+SQL(MARK_SPEND, "umu",
+	"INSERT INTO spent_claims (claim_id, spent_at) SELECT $1, $2"
+	" WHERE EXISTS (SELECT 1 FROM attendance_records WHERE id = $3) ON CONFLICT (claim_id) DO NOTHING");
+SQL(MARK_TAKE_PLACE, "u", "UPDATE events SET taken = taken + 1 WHERE id = $1 AND taken < capacity");
+
+static void
+count_verdict(struct ctx *cx, const char *verdict)
+{
+	if (cx->srv->metrics)
+		metrics_add(cx->srv->metrics, M_MARKS, verdict, 1);
+}
+
+static enum err
+judge(struct ctx *cx, struct mark_case *c)
+{
+	enum err why = layers_judge(c, true);
+
+	if (why == OK)
+		return OK;
+	count_verdict(cx, err_row(why)->code);
+	if (why == ERR_DUPLICATE_ATTENDANCE) {
+		error_text(cx, "attendance_id", c->row.record_id.text);
+		error_time(cx, "marked_at", c->row.record_marked_at);
+	}
+	return fail(cx, why, NULL);
+}
+
+static const char *
+status_of(const struct mark_case *c, const char *flags)
+{
+	if (flags)
+		return "flagged";
+	if (c->row.late_after_minutes != FIELD_NONE && c->at_us > c->row.scheduled_at + c->row.late_after_minutes * MINUTES_US)
+		return "late";
+	return "present";
+}
+
+/* Somebody was faster between load and write: what is there now says what to answer. */
+static enum err
+judge_again(struct ctx *cx, struct mark_case *c)
+{
+	TRY(case_load(cx, cx->actor->user_id.text, c));
+	TRY(judge(cx, c));
+	return fail_internal(cx, ERR_UNAVAILABLE, "a mark that nothing forbids was not written");
+}
+
+static enum err
+write_mark(struct ctx *cx, struct mark_case *c, const struct uuid *id, const char *status, const char *flags)
+{
+	const char *who = cx->actor->user_id.text;
+	bool replaces = c->row.record_id.text[0];
+	struct db_step steps[] = {
+		DB_STEP(&MARK_INSERT, NULL, NULL, V(id->text), V(who), V(status), V(status), V(c->method), V(c->at_us), V(cx->now_us),
+			V_ID(c->row.qr_id), V(flags), V_ID(c->claim.id)),
+		DB_STEP(&MARK_NONCE, NULL, NULL, V(c->row.token), V(who), V_ID(c->row.event_id), V(cx->now_us), V(id->text)),
+		DB_STEP(&MARK_LAYERS, NULL, NULL, V(id->text), V(layers_json(cx->arena, c)), V(cx->now_us)),
+		DB_STEP(&MARK_SPEND, NULL, NULL, V_ID(c->claim.id), V(cx->now_us), V(id->text)),
+	};
+	const struct db_step replace = DB_STEP(&MARK_REPLACE, NULL, NULL, V(id->text), V(status), V(c->at_us), V(cx->now_us),
+		V_ID(c->row.qr_id), V(c->method), V(flags));
+
+	if (replaces)
+		steps[0] = replace;
+	TRY(db_list(cx, steps, c->by_claim ? 4 : 3));
+	if (steps[0].rows != 1)
+		return judge_again(cx, c);
+	if (steps[1].rows != 1 || (c->by_claim && steps[3].rows != 1))
+		return fail(cx, ERR_NONCE_REUSED, NULL);
+	return replaces ? event_recount(cx, c->row.event_id.text) : OK;
+}
+
+static enum err
+check_mark_in(struct ctx *cx, const struct mark_in *in)
+{
+	if ((in->qr_payload != NULL) + (in->claim != NULL) + (in->code != NULL) != 1)
+		error_field(cx, "qr_payload", "give one of qr_payload, claim, and code with event_id");
+	else if (in->code && !in->event_id.text[0])
+		error_field(cx, "event_id", "is required with code");
+	else
+		return OK;
+	return fail(cx, ERR_VALIDATION, NULL);
+}
+
+static enum err
+open_case(struct ctx *cx, const struct mark_in *in, struct mark_case *ret)
+{
+	TRY(check_mark_in(cx, in));
+	if (in->claim)
+		TRY(case_of_claim(cx, in->claim, in->proof, ret));
+	else if (in->code)
+		TRY(case_of_typed(cx, in->event_id.text, in->code, ret));
+	else
+		TRY(case_of_payload(cx, in->qr_payload, ret));
+	return case_load(cx, cx->actor->user_id.text, ret);
+}
+
+enum err
+attendance_mark(struct ctx *cx, const struct mark_in *in, struct mark_out *ret)
+{
+	struct mark_case c;
+	int64_t rows;
+
+	TRY(open_case(cx, in, &c));
+	TRY(judge(cx, &c));
+	if (c.row.capacity != FIELD_NONE) {
+		TRY(db_exec(cx, &MARK_TAKE_PLACE, &rows, V_ID(c.row.event_id)));
+		if (!rows)
+			return judge_again(cx, &c);
+	}
+
+	struct uuid id = c.row.record_id.text[0] ? c.row.record_id : new_id(cx);
+	const char *flags = layers_flags(cx->arena, &c);
+	const char *status = status_of(&c, flags);
+	TRY(write_mark(cx, &c, &id, status, flags));
+	TRY(audit_ok(cx, AUDIT_ATTENDANCE_MARKED, "attendance_record", id.text, AUDIT_TEXT("event_id", c.row.event_id.text),
+		AUDIT_TEXT("status", status), AUDIT_TEXT("method", c.method)));
+
+	count_verdict(cx, flags ? "flag" : "pass");
+	*ret = (struct mark_out){
+		.attendance_id = id,
+		.event = {c.row.event_id, c.row.title, c.row.scheduled_at},
+		.marked_at = c.at_us,
+		.message = flags ? "Your attendance is recorded and will be reviewed." : "Your attendance is marked.",
+	};
+	return OK;
+}

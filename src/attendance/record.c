@@ -1,0 +1,164 @@
+/*
+ * Records as lists, and an event's roll as CSV (RFC 4180).
+ *
+ * A student's rate counts events that were there for them: over, without a roster or with the student on it, and not all over before
+ * the account existed.  What a student attended counts even before its end, so the rate never exceeds 100.
+ */
+#include "attendance/record.h"
+
+#include <string.h>
+
+#include "attendance/rate.h"
+#include "store/db.h"
+
+static const struct field record_event_fields[] = {
+	F(struct record_event, id, 0, 0, 0, "Event"),
+	F(struct record_event, title, 0, 0, 0, "Its title"),
+	F(struct record_event, scheduled_at, F_TIME, 0, 0, "When it begins"),
+};
+static const struct schema record_event_schema = SCHEMA("RecordEvent", struct record_event, record_event_fields);
+static const struct field own_record_fields[] = {
+	F(struct own_record, attendance_id, 0, 0, 0, "The record"),
+	F_OBJ(struct own_record, event, &record_event_schema, "What was marked"),
+	F(struct own_record, status, 0, 0, 0, "present, late, excused, absent, flagged or rejected"),
+	F(struct own_record, marked_at, F_TIME, 0, 0, "When the code was presented"),
+};
+static const struct schema own_record_schema = SCHEMA("OwnRecord", struct own_record, own_record_fields);
+static const struct field own_records_fields[] = {
+	F_LIST(struct own_records, records, 0, &own_record_schema, "Newest first"),
+	F(struct own_records, attended, 0, 0, 0, "Events with present or late"),
+	F(struct own_records, total, 0, 0, 0, "Past events that could have been attended"),
+	F(struct own_records, attendance_rate, 0, 0, 0, "Percent, one decimal"),
+};
+const struct schema own_records_schema = SCHEMA("OwnRecords", struct own_records, own_records_fields);
+
+SQL(RECORDS_OWN, "ui",
+	"SELECT r.id AS attendance_id, e.id AS \"event.id\", e.title AS \"event.title\", e.scheduled_at AS \"event.scheduled_at\","
+	" r.status, r.marked_at FROM attendance_records r JOIN events e ON e.id = r.event_id"
+	" WHERE r.user_id = $1 AND NOT e.is_deleted ORDER BY r.marked_at DESC, r.id DESC LIMIT $2");
+SQL(RECORDS_ATTENDED, "u",
+	"SELECT COUNT(*) FROM attendance_records r JOIN events e ON e.id = r.event_id"
+	" WHERE r.user_id = $1 AND NOT e.is_deleted AND r.status IN ('present', 'late')");
+SQL(RECORDS_MISSED, "um",
+	"SELECT COUNT(*) FROM events e WHERE NOT e.is_deleted AND COALESCE(e.ends_at, e.scheduled_at) <= $2"
+	" AND (COALESCE(e.ends_at, e.scheduled_at) >= (SELECT created_at FROM users WHERE id = $1)"
+	" OR e.created_at >= (SELECT created_at FROM users WHERE id = $1))"
+	" AND CASE WHEN EXISTS (SELECT 1 FROM enrollments a WHERE a.course_id = e.course_id)"
+	" THEN EXISTS (SELECT 1 FROM enrollments n WHERE n.course_id = e.course_id AND n.user_id = $1) ELSE e.kind = 'event' END"
+	" AND NOT EXISTS (SELECT 1 FROM attendance_records r WHERE r.event_id = e.id AND r.user_id = $1"
+	" AND r.status IN ('present', 'late'))");
+
+enum err
+record_list_own(struct ctx *cx, int64_t limit, struct own_records *ret)
+{
+	const char *who = cx->actor->user_id.text;
+	struct own_records out;
+	int64_t missed;
+
+	TRY(db_all(cx, &RECORDS_OWN, &own_record_schema, &out.records, V(who), V(limit)));
+	TRY(db_int(cx, &RECORDS_ATTENDED, &out.attended, V(who)));
+	TRY(db_int(cx, &RECORDS_MISSED, &missed, V(who), V(cx->now_us)));
+	out.total = out.attended + missed;
+	out.attendance_rate = percent(out.attended, out.total);
+	*ret = out;
+	return OK;
+}
+
+/* --- an event's roll ------------------------------------------------------------------------------------------------------- */
+
+static const struct field record_user_fields[] = {
+	F(struct record_user, id, 0, 0, 0, "Account"),
+	F(struct record_user, email, 0, 0, 0, "Its address"),
+	F(struct record_user, full_name, 0, 0, 0, "Its name"),
+};
+static const struct schema record_user_schema = SCHEMA("RecordUser", struct record_user, record_user_fields);
+static const struct field roll_record_fields[] = {
+	F(struct roll_record, attendance_id, 0, 0, 0, "The record"),
+	F_OBJ(struct roll_record, user, &record_user_schema, "Whose it is"),
+	F(struct roll_record, status, 0, 0, 0, "present, late, excused, absent, flagged or rejected"),
+	F(struct roll_record, method, 0, 0, 0, "qr, code, manual or import"),
+	F(struct roll_record, marked_at, F_TIME, 0, 0, "When the code was presented"),
+	F(struct roll_record, reason, F_NULLABLE, 0, 0, "Why it was changed by hand"),
+	F(struct roll_record, marked_by, F_NULLABLE, 0, 0, "Who made or changed it by hand"),
+};
+static const struct schema roll_record_schema = SCHEMA("RollRecord", struct roll_record, roll_record_fields);
+static const struct field roll_fields[] = {
+	F_OBJ(struct roll, event, &record_event_schema, "The event"),
+	F_LIST(struct roll, records, 0, &roll_record_schema, "In the order of marking"),
+	F(struct roll, total, 0, 0, 0, "How many records there are"),
+};
+const struct schema roll_schema = SCHEMA("Roll", struct roll, roll_fields);
+
+SQL(ROLL_EVENT, "u", "SELECT id, title, scheduled_at FROM events WHERE id = $1 AND NOT is_deleted");
+SQL(ROLL_RECORDS, "ui",
+	"SELECT r.id AS attendance_id, u.id AS \"user.id\", u.email AS \"user.email\", u.full_name AS \"user.full_name\", r.status,"
+	" r.method, r.marked_at, r.reason, r.marked_by FROM attendance_records r JOIN users u ON u.id = r.user_id"
+	" WHERE r.event_id = $1 ORDER BY r.marked_at, r.id LIMIT $2");
+SQL(ROLL_TOTAL, "u", "SELECT COUNT(*) FROM attendance_records WHERE event_id = $1");
+
+enum err
+record_list_event(struct ctx *cx, const char *event_id, int64_t limit, struct roll *ret)
+{
+	struct roll out;
+
+	TRY(db_one(cx, &ROLL_EVENT, &record_event_schema, &out.event, V(event_id)));
+	TRY(db_all(cx, &ROLL_RECORDS, &roll_record_schema, &out.records, V(event_id), V(limit)));
+	out.total = (int64_t)out.records.count;
+	if (out.total >= limit)
+		TRY(db_int(cx, &ROLL_TOTAL, &out.total, V(event_id)));
+	*ret = out;
+	return OK;
+}
+
+/*
+ * A cell that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV injection); quotes where there is a comma,
+ * quote or line break.
+ */
+static void
+csv_cell(struct buf *b, const char *text, char end)
+{
+	if (!text)
+		text = "";
+	bool formula = text[0] && strchr("=+-@\t\r", text[0]);
+	bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+
+	if (quoted)
+		buf_chr(b, '"');
+	if (formula)
+		buf_chr(b, '\'');
+	for (const char *p = text; *p; p++) {
+		if (*p == '"')
+			buf_chr(b, '"');
+		buf_chr(b, *p);
+	}
+	if (quoted)
+		buf_chr(b, '"');
+	if (end == '\n')
+		buf_chr(b, '\r');
+	buf_chr(b, end);
+}
+
+enum err
+record_csv(struct ctx *cx, const struct roll *roll, struct span *ret)
+{
+	const struct roll_record *rows = roll->records.items;
+	char at[TIME_WIRE_BYTES + 1];
+	struct buf b;
+
+	buf_init(&b, cx->arena, 256 + roll->records.count * 192);
+	buf_str(&b, "attendance_id,user_id,full_name,email,status,method,marked_at,reason,marked_by\r\n");
+	for (size_t i = 0; i < roll->records.count; i++) {
+		time_to_wire(rows[i].marked_at, at);
+		csv_cell(&b, rows[i].attendance_id.text, ',');
+		csv_cell(&b, rows[i].user.id.text, ',');
+		csv_cell(&b, rows[i].user.full_name, ',');
+		csv_cell(&b, rows[i].user.email, ',');
+		csv_cell(&b, rows[i].status, ',');
+		csv_cell(&b, rows[i].method, ',');
+		csv_cell(&b, at, ',');
+		csv_cell(&b, rows[i].reason, ',');
+		csv_cell(&b, rows[i].marked_by.text, '\n');
+	}
+	*ret = buf_span(&b);
+	return OK;
+}
