@@ -9,6 +9,7 @@
 
 #include "core/ctx.h"
 #include "core/crypto.h"
+#include "core/keys.h"
 
 enum jws_alg { JWS_UNSET = 0, JWS_HS256, JWS_RS256, JWS_ES256, JWS_EDDSA };
 
