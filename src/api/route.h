@@ -14,6 +14,7 @@
 #define MUSTER_API_ROUTE_H
 
 #include "audit/audit.h"
+#include "core/conf.h"
 #include "http/limit.h"
 #include "http/request.h"
 
@@ -25,10 +26,11 @@ enum lane { LANE_UNSET = 0, LANE_LOOP, LANE_READ, LANE_WRITE, LANE_HASH, LANE_WO
 
 enum limit_by { BY_UNSET = 0, BY_IP, BY_ACCOUNT };
 
-/* A row's own limit, besides the general ones by IP or account.  Those whose numbers are configuration are taken in the domain. */
+/* A row's own limit, besides the general ones by IP or account.  Those that count failures or e-mails are taken in the domain. */
 struct route_limit {
 	struct limit limit; /* limit.name NULL: none */
 	enum limit_by by;
+	size_t configured;  /* offsetof(struct config, rl_…): the maximum is that variable's; 0: limit.max */
 };
 
 enum { ROUTE_ERRORS_MAX = 16 };

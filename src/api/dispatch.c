@@ -1,0 +1,584 @@
+/*
+ * The phases, in their one order: route → verify token → session → limit → authorise → body, parse, validate → idempotency →
+ * lane.
+ *
+ * A phase goes on, refuses, or parks the call on another thread, which then owns it; nobody touches a parked call.  Every way
+ * ends in call_finish(), once.  What a client could not know without an account is checked before what it could: an anonymous
+ * caller learns nothing about bodies.
+ */
+#include "api/call.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "api/body.h"
+#include "core/log.h"
+#include "core/metrics.h"
+
+struct waiter {
+	pthread_mutex_t lock;
+	pthread_cond_t answered;
+	bool done;
+};
+
+enum { SHARED_NETWORK_FACTOR = 100 };
+
+/* --- the phases ---- */
+
+enum next
+call_refuse(struct call *c, enum err e)
+{
+	c->result = e;
+	return REFUSED;
+}
+
+static bool
+in_shared_network(const struct dispatcher *d, const char *ip_text_form)
+{
+	uint8_t ip[16];
+
+	if (d->n_shared == 0 || !ip_parse(ip_text_form, ip))
+		return false;
+	for (size_t i = 0; i < d->n_shared; i++)
+		if (cidr_has(&d->shared[i], ip))
+			return true;
+	return false;
+}
+
+static enum err
+take(struct call *c, struct limit limit, bool by_ip)
+{
+	const struct dispatcher *d = c->d;
+	const char *key = c->actor.user_id.text;
+	int retry_s = 0;
+
+	if (!d->limits_on)
+		return OK;
+	if (by_ip) {
+		char *prefix = arena_new(c->cx.arena, char, 46);
+		ip_prefix(c->client.ip, prefix);
+		key = prefix;
+		if (in_shared_network(d, c->client.ip))
+			limit.max *= SHARED_NETWORK_FACTOR;
+	}
+	if (limiter_take(d->srv->limiter, &limit, key, &retry_s)) {
+		c->taken[c->n_taken++] = (struct taken){limit, key};
+		return OK;
+	}
+	if (d->srv->metrics)
+		metrics_add(d->srv->metrics, M_RATE_LIMITED, limit.name, 1);
+	c->cx.error.retry_after_s = retry_s;
+	return fail(&c->cx, ERR_RATE_LIMITED, NULL);
+}
+
+/* A refusal of a caller whom we do not know: counted first, so that guessing is bounded. */
+static enum next
+refuse_stranger(struct call *c, enum err e)
+{
+	const struct error why = c->cx.error;
+	enum err limited = take(c, c->hall ? c->d->limit_hall : c->d->limit_anonymous, true);
+
+	if (limited != OK)
+		return call_refuse(c, limited);
+	c->cx.error = why;
+	return call_refuse(c, e);
+}
+
+static enum next
+preflight(struct call *c)
+{
+	enum err limited = take(c, c->d->limit_hall, true);
+
+	if (limited != OK)
+		return call_refuse(c, limited);
+	reply_empty(&c->x->reply, 204);
+	reply_header(&c->x->reply, "Allow", c->allow);
+	call_finish(c);
+	return PARKED;
+}
+
+static enum next
+phase_route(struct call *c)
+{
+	struct request *rq = &c->x->request;
+	struct route_match m;
+	enum err e = router_find(c->d->router, c->cx.arena, rq->method, rq->path, &m);
+
+	c->allow = m.allow;
+	c->row = m.row;
+	c->surface = m.row ? m.row->surface : surface_of_path(rq->path);
+	if (e != OK) {
+		c->row = NULL;
+		return refuse_stranger(c, fail(&c->cx, e, NULL));
+	}
+	if (rq->method == OPTIONS)
+		return preflight(c);
+	memcpy(rq->params, m.params, sizeof(rq->params));
+	c->hall = c->row->route->hall;
+	c->x->reply.status = c->row->route->status;
+	return GO_ON;
+}
+
+static const char *
+bearer(const char *authorization)
+{
+	if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
+		return NULL;
+	authorization += 7;
+	return authorization + strspn(authorization, " ");
+}
+
+/*
+ * Rows for anyone ignore a token that is not good.  Those on the loop (health, assets) never look at it: /metrics has a bearer of
+ * another kind.  An expired token was ours and a room full of them comes back at once, so it counts as hall traffic.
+ */
+static enum next
+phase_token(struct call *c)
+{
+	const struct route *r = c->row->route;
+	const char *token = bearer(c->authorization);
+
+	if (r->access == ANYONE && (!token || r->lane == LANE_LOOP))
+		return GO_ON;
+	if (!token)
+		return refuse_stranger(c, fail(&c->cx, ERR_NOT_AUTHENTICATED, NULL));
+	enum err e = access_verify(&c->cx, token, &c->claims);
+	if (e == OK || r->access == ANYONE) {
+		if (e != OK)
+			error_clear(&c->cx);
+		return GO_ON;
+	}
+	if (e == ERR_ACCESS_EXPIRED)
+		c->hall = true;
+	return refuse_stranger(c, e);
+}
+
+/* Runs a second time on a read thread, with cx.db set, when the table did not know the session. */
+static enum next
+phase_session(struct call *c)
+{
+	bool miss = false;
+	enum err e;
+
+	if (!c->claims.user_id.text[0])
+		return GO_ON;
+	if (c->cx.db) {
+		e = session_fill(&c->cx, &c->claims, &c->actor);
+	} else {
+		e = session_lookup(&c->cx, &c->claims, &c->actor, &miss);
+		if (e == OK && miss) {
+			c->phase--;
+			return lane_fill_session(c);
+		}
+	}
+	if (e == OK) {
+		c->cx.actor = &c->actor;
+		return GO_ON;
+	}
+	if (c->row->route->access == ANYONE && e == ERR_TOKEN_REVOKED) {
+		error_clear(&c->cx);
+		return GO_ON;
+	}
+	c->hall = true;
+	return refuse_stranger(c, e);
+}
+
+static enum next
+phase_limit(struct call *c)
+{
+	const struct dispatcher *d = c->d;
+	const struct route_limit *own = &c->row->route->limit;
+	enum err e;
+
+	if (!d->limits_on)
+		return GO_ON;
+	if (c->cx.actor)
+		e = take(c, d->limit_signed_in, false);
+	else
+		e = take(c, c->hall ? d->limit_hall : d->limit_anonymous, true);
+	if (e == OK && own->limit.name) {
+		struct limit limit = own->limit;
+		if (own->configured)
+			limit.max = *(const conf_int *)((const char *)d->conf + own->configured);
+		e = take(c, limit, own->by == BY_IP);
+	}
+	return e == OK ? GO_ON : call_refuse(c, e);
+}
+
+static bool
+may(enum access access, enum role role)
+{
+	switch (access) {
+	case ANYONE:
+		return true;
+	case SIGNED_IN:
+		return role != ROLE_UNSET;
+	case STUDENT:
+		return role == ROLE_STUDENT;
+	case LECTURER:
+		return role == ROLE_LECTURER || role == ROLE_ADMIN;
+	case REVIEWER:
+		return role == ROLE_REVIEWER || role == ROLE_ADMIN;
+	case ADMIN:
+		return role == ROLE_ADMIN;
+	default:
+		return false;
+	}
+}
+
+static enum next
+phase_authorise(struct call *c)
+{
+	if (may(c->row->route->access, c->actor.role))
+		return GO_ON;
+	return call_refuse(c, fail(&c->cx, ERR_FORBIDDEN, NULL));
+}
+
+static enum next
+phase_input(struct call *c)
+{
+	struct request *rq = &c->x->request;
+	enum err e = query_read(&c->cx, c->row->route, rq);
+
+	if (e == OK)
+		e = body_read(&c->cx, c->row->route, rq, c->content_type, c->content_encoding);
+	if (e == OK)
+		e = idem_prepare(c);
+	return e == OK ? GO_ON : call_refuse(c, e);
+}
+
+static enum next (*const phases[])(struct call *c) = {
+	phase_route,
+	phase_token,
+	phase_session,
+	phase_limit,
+	phase_authorise,
+	phase_input,
+	lane_run,
+};
+
+/* Refusals of a known account before the handler leave their trace too, but for those that only say "too often". */
+static bool
+wants_trace(const struct call *c)
+{
+	return c->row && c->row->route->failure && c->cx.actor && c->phase <= (int)(sizeof(phases) / sizeof(phases[0])) - 1 &&
+	       c->result != ERR_RATE_LIMITED && err_row(c->result)->status < 500;
+}
+
+void
+call_go(struct call *c)
+{
+	enum next next = GO_ON;
+
+	while (next == GO_ON)
+		next = phases[c->phase++](c);
+	if (next == PARKED)
+		return;
+	if (wants_trace(c)) {
+		c->phase = (int)(sizeof(phases) / sizeof(phases[0]));
+		if (lane_audit_refusal(c) == PARKED)
+			return;
+	}
+	call_finish(c);
+}
+
+/* --- beginning and end ---- */
+
+static void
+see_headers(struct call *c)
+{
+	struct request *rq = &c->x->request;
+	static const struct {
+		const char *name;
+		size_t at;
+	} wanted[] = {
+		{"Authorization", offsetof(struct call, authorization)},
+		{"Origin", offsetof(struct call, origin)},
+		{"Content-Type", offsetof(struct call, content_type)},
+		{"Content-Encoding", offsetof(struct call, content_encoding)},
+		{"Idempotency-Key", offsetof(struct call, idempotency_key)},
+		{"User-Agent", offsetof(struct call, client.user_agent)},
+	};
+
+	for (size_t i = 0; i < rq->n_headers; i++) {
+		const struct header *h = &rq->headers[i];
+		switch (h->name[0] | 0x20) {
+		case 'a':
+		case 'o':
+		case 'c':
+		case 'i':
+		case 'u':
+			for (size_t k = 0; k < sizeof(wanted) / sizeof(wanted[0]); k++)
+				if (strcasecmp(h->name, wanted[k].name) == 0)
+					*(const char **)((char *)c + wanted[k].at) = h->value;
+			break;
+		case 'x':
+			if (strcasecmp(h->name, "X-Muster-Client") == 0)
+				rq->web = strcmp(h->value, "web") == 0;
+			break;
+		default:
+			break;
+		}
+	}
+}
+
+/* What the adapter fills in; an exchange of dispatch_call() may lack it. */
+static void
+complete_request(struct dispatcher *d, struct exchange *x)
+{
+	struct request *rq = &x->request;
+
+	if (!rq->path)
+		rq->path = "/";
+	if (!rq->ip)
+		rq->ip = rq->peer_ip ? rq->peer_ip : "";
+	if (!rq->id) {
+		uint8_t chance[10];
+		d->srv->source.random(d->srv->source.arg, chance, sizeof(chance));
+		struct uuid id = uuid_v7(d->srv->source.wall_us(d->srv->source.arg), chance);
+		rq->id = arena_strdup(&x->arena, id.text);
+	}
+	if (!rq->started_us)
+		rq->started_us = d->srv->source.monotonic_us(d->srv->source.arg);
+	x->reply.arena = &x->arena;
+}
+
+static struct call *
+call_begin(struct dispatcher *d, struct exchange *x)
+{
+	struct call *c = arena_new(&x->arena, struct call, 1);
+	struct request *rq = &x->request;
+
+	complete_request(d, x);
+	c->d = d;
+	c->x = x;
+	c->client.user_agent = "";
+	see_headers(c);
+	c->client.request_id = rq->id;
+	c->client.ip = rq->ip;
+	if (strlen(c->client.user_agent) > USER_AGENT_MAX)
+		c->client.user_agent = arena_strndup(&x->arena, c->client.user_agent, USER_AGENT_MAX);
+	ctx_init(&c->cx, &x->arena, d->srv);
+	c->cx.client = &c->client;
+	x->app = c;
+	atomic_fetch_add(&d->in_flight, 1);
+	return c;
+}
+
+static void
+log_failure(const struct call *c)
+{
+	const struct error *e = &c->cx.error;
+	const struct err_row *row = err_row(c->result);
+	enum log_level level = row->status >= 500 ? LOG_ERROR : LOG_DEBUG;
+
+	if (!log_on(level))
+		return;
+	const struct log_field fields[] = {
+		LOG_TEXT("error", row->name), LOG_INT("line", e->line), LOG_TEXT("raw_path", c->x->request.path)};
+	log_at(level, e->file ? e->file : __FILE__, e->func ? e->func : __func__, c->client.request_id, "request.failed",
+		e->internal  ? e->internal
+		: e->message ? e->message
+			     : row->sentence,
+		fields, log_on(LOG_DEBUG) ? 3 : 2);
+}
+
+static void
+log_request(const struct call *c, int status, int64_t latency_us)
+{
+	if (!log_on(LOG_INFO))
+		return;
+	const struct request *rq = &c->x->request;
+	const struct log_field fields[] = {
+		LOG_TEXT("method", method_name(rq->method)),
+		LOG_TEXT("path", c->row ? c->row->route->path : "unmatched"),
+		LOG_INT("status_code", status),
+		LOG_INT("latency_ms", latency_us / 1000),
+		LOG_TEXT("user_id", c->actor.user_id.text),
+		LOG_TEXT("ip", rq->ip),
+		LOG_TEXT("raw_path", rq->path),
+	};
+	size_t n = sizeof(fields) / sizeof(fields[0]);
+	log_at(LOG_INFO, __FILE__, __func__, c->client.request_id, "request", "request", fields, log_on(LOG_DEBUG) ? n : n - 1);
+}
+
+static void
+note_request(const struct call *c)
+{
+	const struct dispatcher *d = c->d;
+	int status = c->x->reply.status;
+	int64_t latency_us = d->srv->source.monotonic_us(d->srv->source.arg) - c->x->request.started_us;
+	size_t unmatched = dispatch_route_count() - 1;
+
+	if (d->srv->metrics)
+		metrics_request(d->srv->metrics, c->row && d->own_tables ? c->row->number : unmatched, status, latency_us);
+	if (c->result != OK)
+		log_failure(c);
+	log_request(c, status, latency_us);
+}
+
+static void
+answer(struct call *c)
+{
+	struct waiter *w = c->waiter;
+
+	if (!w) {
+		exchange_reply(c->x);
+		return;
+	}
+	pthread_mutex_lock(&w->lock);
+	w->done = true;
+	pthread_cond_signal(&w->answered);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void
+call_finish(struct call *c)
+{
+	struct dispatcher *d = c->d;
+	struct reply *rs = &c->x->reply;
+	struct call *waiting = idem_leave(c), *next;
+	bool stored = c->idem.stored || c->idem.replayed;
+
+	if (c->result != OK) {
+		reply_error(rs, c->surface, &c->x->request, &c->cx.error);
+		if (c->result == ERR_METHOD_NOT_ALLOWED && c->allow)
+			reply_header(rs, "Allow", c->allow);
+	} else if (c->idem.replayed) {
+		for (int i = 0; i < c->n_taken; i++)
+			limiter_give_back(d->srv->limiter, &c->taken[i].limit, c->taken[i].key, 1);
+	}
+	reply_common(d, c, &c->x->request, rs);
+	note_request(c);
+	answer(c);
+	for (; waiting; waiting = next) {
+		next = waiting->idem.next;
+		lane_resume_idempotent(waiting, stored);
+	}
+	pthread_mutex_lock(&d->lock); /* held over the count, so that dispatch_close() cannot pass between */
+	if (atomic_fetch_sub(&d->in_flight, 1) == 1)
+		pthread_cond_broadcast(&d->idle);
+	pthread_mutex_unlock(&d->lock);
+}
+
+void
+dispatch_handle(void *dispatcher, struct exchange *x)
+{
+	call_go(call_begin(dispatcher, x));
+}
+
+void
+dispatch_call(struct dispatcher *d, struct exchange *x)
+{
+	struct waiter w = {.done = false};
+
+	pthread_mutex_init(&w.lock, NULL);
+	pthread_cond_init(&w.answered, NULL);
+	struct call *c = call_begin(d, x);
+	c->waiter = &w;
+	call_go(c);
+	pthread_mutex_lock(&w.lock);
+	while (!w.done)
+		pthread_cond_wait(&w.answered, &w.lock);
+	pthread_mutex_unlock(&w.lock);
+	pthread_cond_destroy(&w.answered);
+	pthread_mutex_destroy(&w.lock);
+}
+
+/* Every row takes up to the one ceiling: rows without a body ignore what is sent, within it. */
+int64_t
+dispatch_body_limit(void *dispatcher, const struct request *rq)
+{
+	(void)dispatcher;
+	(void)rq;
+	return BODY_MAX;
+}
+
+void
+dispatch_refuse(void *dispatcher, struct exchange *x, enum err code)
+{
+	struct dispatcher *d = dispatcher;
+	struct call c = {.d = d, .x = x, .result = code};
+
+	complete_request(d, x);
+	c.client = (struct client){.request_id = x->request.id, .ip = x->request.ip, .user_agent = ""};
+	c.cx.error = (struct error){.code = code, .file = __FILE__, .func = __func__, .line = __LINE__};
+	reply_error(&x->reply, surface_of_path(x->request.path), &x->request, &c.cx.error);
+	reply_common(d, NULL, &x->request, &x->reply);
+	note_request(&c);
+}
+
+/* --- opening ---- */
+
+static void
+open_limits(struct dispatcher *d, struct arena *a)
+{
+	const struct config *conf = d->conf;
+
+	d->limits_on = conf->rate_limit_enabled && d->srv->limiter;
+	d->limit_anonymous = (struct limit){"anonymous", conf->rate_limit_per_minute, 60};
+	d->limit_signed_in = (struct limit){"signed_in", conf->rl_account_limit, 60};
+	d->limit_hall = (struct limit){"hall", conf->rl_hall_ip_limit, 60};
+	d->shared = arena_new(a, struct cidr, conf->shared_networks.count + 1);
+	for (size_t i = 0; i < conf->shared_networks.count; i++) {
+		if (cidr_parse(conf->shared_networks.items[i], &d->shared[d->n_shared]))
+			d->n_shared++;
+		else
+			log_warning(NULL, "config.ignored", "an item of SHARED_NETWORKS is no network",
+				LOG_TEXT("item", conf->shared_networks.items[i]));
+	}
+}
+
+struct dispatcher *
+dispatch_open_with(struct arena *a, struct server *srv, const struct route_table *const *tables, size_t n)
+{
+	struct dispatcher *d = arena_new(a, struct dispatcher, 1);
+
+	d->srv = srv;
+	d->conf = srv->conf;
+	d->router = router_open(a, tables, n);
+	d->own_tables = tables == route_tables;
+	d->running = idem_open(a);
+	pthread_mutex_init(&d->lock, NULL);
+	pthread_cond_init(&d->idle, NULL);
+	reply_fixed_init(d);
+	open_limits(d, a);
+	lanes_open(d);
+	return d;
+}
+
+struct dispatcher *
+dispatch_open(struct arena *a, struct server *srv)
+{
+	return dispatch_open_with(a, srv, route_tables, route_table_count);
+}
+
+void
+dispatch_strict(struct dispatcher *d, bool strict)
+{
+	d->strict = strict;
+}
+
+void
+dispatch_close(struct dispatcher *d)
+{
+	pthread_mutex_lock(&d->lock);
+	while (atomic_load(&d->in_flight) > 0)
+		pthread_cond_wait(&d->idle, &d->lock);
+	pthread_mutex_unlock(&d->lock);
+	lanes_close(d);
+	idem_close(d->running);
+	pthread_cond_destroy(&d->idle);
+	pthread_mutex_destroy(&d->lock);
+}
+
+const struct route *
+dispatch_route(const struct dispatcher *d, struct arena *a, enum method m, const char *path, enum surface *ret_surface)
+{
+	struct route_match match;
+
+	if (router_find(d->router, a, m, path, &match) != OK || !match.row)
+		return NULL;
+	*ret_surface = match.row->surface;
+	return match.row->route;
+}
