@@ -1,0 +1,85 @@
+/*
+ * Entry of the program: finds the command and runs it.  The table below is the only list of commands and options.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const char *const migrate_forms[] = {"up", "down N", "status", "new NAME", NULL};
+static const char *const admin_forms[] = {"create", "reset-password", "list", NULL};
+static const char *const qr_forms[] = {"revoke-all", NULL};
+
+static const struct command commands[] = {
+	{"serve", cmd_serve, "Run the server",
+		.details = "Brings the database up to date first, unless AUTO_MIGRATE=false.  SIGTERM and SIGINT finish what is in\n"
+			   "flight and stop; a second one stops at once.  The log goes to standard error, one JSON object a line."},
+	{"migrate", cmd_migrate, "Bring the database's schema up to date, or back", .forms = migrate_forms, .min_words = 1,
+		.max_words = 2,
+		.options = {{"json", NULL, "status as JSON"}},
+		.details = "`new` is for developers: it makes the next pair of empty files in ./sql."},
+	{"schema", cmd_schema, "Print the whole schema as SQL for the sqlite3 shell"},
+	{"admin", cmd_admin, "Create administrators, reset their passwords, list them", .forms = admin_forms, .min_words = 1,
+		.max_words = 1,
+		.options = {{"email", "ADDRESS", "whose account (create, reset-password)"},
+			{"password-stdin", NULL, "read the password from the first line of standard input"},
+			{"json", NULL, "list as JSON"}},
+		.details = "Without --password-stdin a terminal is asked for the password; an empty answer, or no terminal, makes one\n"
+			   "and prints it.  A running server need not be stopped."},
+	{"seed", cmd_seed, "Create the demonstration accounts (ENV=dev only)"},
+	{"config", cmd_config, "Print the effective configuration, secrets masked",
+		.options = {{"json", NULL, "as JSON"}, {"docs", NULL, "the reference of all variables, in Markdown"},
+			{"example", NULL, "a commented .env"}}},
+	{"openapi", cmd_openapi, "Print the description of the API (OpenAPI 3.1)",
+		.options = {{"errors", NULL, "the list of error codes instead, in Markdown"}}},
+	{"qr", cmd_qr, "Withdraw every QR code that is still valid", .forms = qr_forms, .min_words = 1, .max_words = 1},
+	{"doctor", cmd_doctor, "Check configuration, database, clock, storage; say what to do",
+		.options = {{"json", NULL, "as JSON"}}, .details = "Exit status 1 when something is broken; warnings alone give 0."},
+};
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static void
+help(FILE *out)
+{
+	fprintf(out, "Muster %s: attendance that proves who was in the room\n\nusage: muster COMMAND [OPTIONS]\n\n", MUSTER_VERSION);
+	for (int i = 0; i < COMMANDS; i++)
+		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+	fprintf(out, "\n`muster COMMAND --help` tells more.  Configuration: environment variables and .env in the working\n"
+		     "directory; `muster config --docs` lists them.\n");
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : NULL;
+
+	if (!name) {
+		help(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+		help(stdout);
+		return EXIT_OK;
+	}
+	if (strcmp(name, "--version") == 0) {
+		printf("muster %s\n", MUSTER_VERSION);
+		return EXIT_OK;
+	}
+	for (int i = 0; i < COMMANDS; i++) {
+		struct args args;
+		if (strcmp(name, commands[i].name) != 0)
+			continue;
+		if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+			command_help(&commands[i], stdout);
+			return EXIT_OK;
+		}
+		if (!args_parse(&commands[i], argc - 2, argv + 2, &args))
+			return EXIT_USAGE;
+		int status = commands[i].run(&args);
+		if (fflush(stdout) != 0 || ferror(stdout))
+			return cli_fail("standard output cannot be written");
+		return status;
+	}
+	cli_fail("there is no command %s; see muster --help", name);
+	return EXIT_USAGE;
+}
