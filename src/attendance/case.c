@@ -1,8 +1,9 @@
 /*
  * One statement reads everything a verdict needs; a typed code is first looked up among the event's recent ones.
  *
- * The nonce of the payload must be the row's: a MAC alone says that some code of ours had it.  Typed codes of the last minutes are
- * candidates although they have expired or were withdrawn, so that a slow typist reads "expired" and not "wrong"; a live one wins.
+ * The nonce of the payload must be the row's: a MAC alone says that some code of ours had it.  Typed codes of the last minutes
+ * are candidates although they have expired or were withdrawn, so that a slow typist reads "expired" and not "wrong"; a live one
+ * wins.
  */
 #include "attendance/case.h"
 
@@ -79,7 +80,8 @@ case_load(struct ctx *cx, const char *student_id, struct mark_case *c)
 	c->found = false;
 	if (c->signature != OK)
 		return OK;
-	TRY(db_find(cx, &MARK_LOAD, &mark_row_schema, &c->row, &found, V_ID(c->code.session_id), V(student_id), V_ID(c->claim.id)));
+	TRY(db_find(
+		cx, &MARK_LOAD, &mark_row_schema, &c->row, &found, V_ID(c->code.session_id), V(student_id), V_ID(c->claim.id)));
 	if (!found || !str_eq(c->row.token, c->code.nonce))
 		return OK;
 	c->found = true;
@@ -97,7 +99,8 @@ case_of_payload(struct ctx *cx, const char *payload, struct mark_case *ret)
 	*ret = (struct mark_case){.now_us = cx->now_us, .at_us = cx->now_us, .method = "qr"};
 	ret->signature = qr_parse(cx, payload, &ret->code);
 	if (cx->srv->metrics)
-		metrics_observe(cx->srv->metrics, M_QR_VERIFY_SECONDS, (double)(s->monotonic_us(s->arg) - from) / (double)SECONDS_US);
+		metrics_observe(
+			cx->srv->metrics, M_QR_VERIFY_SECONDS, (double)(s->monotonic_us(s->arg) - from) / (double)SECONDS_US);
 	return OK;
 }
 
@@ -183,7 +186,8 @@ case_of_typed(struct ctx *cx, const char *event_id, const char *code, struct mar
 	TRY(guess_begin(cx, event_id, &guess));
 	if (!crockford_canonical(code, SHORT_CODE_CHARS, typed))
 		return OK;
-	TRY(db_all(cx, &TYPED_CANDIDATES, &candidate_schema, &list, V(event_id), V(cx->now_us - REMEMBERED_MINUTES * MINUTES_US)));
+	TRY(db_all(
+		cx, &TYPED_CANDIDATES, &candidate_schema, &list, V(event_id), V(cx->now_us - REMEMBERED_MINUTES * MINUTES_US)));
 	const struct candidate *rows = list.items;
 	for (size_t i = 0; i < list.count; i++) {
 		qr_short_code(cx, rows[i].key_id, rows[i].id.text, rows[i].token, derived);

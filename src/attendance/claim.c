@@ -1,8 +1,8 @@
 /*
  * Claims: a scan that outlives its code, so that login may come after it.
  *
- * A claim is a signed token and nothing is stored until it is spent.  It carries the browser's public key whole, since the proof is
- * checked long after; everything in it is flat and without escapes, as the claim reader wants it.
+ * A claim is a signed token and nothing is stored until it is spent.  It carries the browser's public key whole, since the proof
+ * is checked long after; everything in it is flat and without escapes, as the claim reader wants it.
  */
 #include "attendance/case.h"
 
@@ -133,7 +133,8 @@ read_key(struct ctx *cx, const char *text, struct claim_pub *ret)
 		jwk = json_read(cx->arena, span_str(json_string_value(jwk)));
 	const char *kty = json_string_value(json_object_get(jwk, "kty"));
 	const char *crv = json_string_value(json_object_get(jwk, "crv"));
-	if (str_eq(kty, "EC") && str_eq(crv, "P-256") && coordinate(cx->arena, jwk, "x", pub.x) && coordinate(cx->arena, jwk, "y", pub.y))
+	if (str_eq(kty, "EC") && str_eq(crv, "P-256") && coordinate(cx->arena, jwk, "x", pub.x) &&
+		coordinate(cx->arena, jwk, "y", pub.y))
 		key = claim_key(cx->arena, pub.x, pub.y, pub.thumbprint);
 	if (!key)
 		return key_wrong(cx, "must be a P-256 public key as JWK");
@@ -249,9 +250,11 @@ read_claims(struct span claims, struct mark_claim *ret)
 	int64_t x, exp;
 
 	if (!claim_id_of(claims, "jti", &ret->id) || !claim_id_of(claims, "s", &ret->code.session_id) ||
-		!claim_id_of(claims, "ev", &ret->event_id) || !claim_text(claims, "n", ret->code.nonce, sizeof(ret->code.nonce)) ||
-		!claim_int(claims, "x", &x) || !claim_int(claims, "at", &ret->at_us) || !claim_int(claims, "exp", &exp) ||
-		!claim_text(claims, "m", method, sizeof(method)) || !claim_text(claims, "net", ret->network, sizeof(ret->network)) ||
+		!claim_id_of(claims, "ev", &ret->event_id) ||
+		!claim_text(claims, "n", ret->code.nonce, sizeof(ret->code.nonce)) || !claim_int(claims, "x", &x) ||
+		!claim_int(claims, "at", &ret->at_us) || !claim_int(claims, "exp", &exp) ||
+		!claim_text(claims, "m", method, sizeof(method)) ||
+		!claim_text(claims, "net", ret->network, sizeof(ret->network)) ||
 		!claim_text(claims, "ua", ret->agent, sizeof(ret->agent)))
 		return false;
 	ret->code.expires_us = x * SECONDS_US;

@@ -82,8 +82,8 @@ event_counts_write(struct ctx *cx, int64_t *ret_rows)
 	const struct counted *rows = events.items;
 	for (size_t i = 0; i < events.count; i++) {
 		int64_t known;
-		TRY(db_exec(cx, &COUNTS_ADD, &known, V_ID(rows[i].id), V(rows[i].records), V(rows[i].attended),
-			V(rows[i].present)));
+		TRY(db_exec(
+			cx, &COUNTS_ADD, &known, V_ID(rows[i].id), V(rows[i].records), V(rows[i].attended), V(rows[i].present)));
 		if (!known)
 			TRY(count_whole(cx, rows[i].id.text, to.text));
 	}

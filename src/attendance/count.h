@@ -1,9 +1,9 @@
 /*
  * How many records an event has, right at once and cheap.
  *
- * Ids of version 7 sort by time.  Table event_counts holds the counts of all records up to one id, positions('event_counts'); younger
- * ones, of the last half minute, are counted when somebody asks.  The job moves the position on.  Whoever changes a status, removes a
- * record, or writes one with an older id calls event_recount() in the same transaction.
+ * Ids of version 7 sort by time.  Table event_counts holds the counts of all records up to one id, positions('event_counts');
+ * younger ones, of the last half minute, are counted when somebody asks.  The job moves the position on.  Whoever changes a
+ * status, removes a record, or writes one with an older id calls event_recount() in the same transaction.
  */
 #ifndef MUSTER_ATTENDANCE_COUNT_H
 #define MUSTER_ATTENDANCE_COUNT_H
@@ -12,8 +12,8 @@
 
 /* For SQL texts: the position, and one row per event with records younger than it (event_id, records, attended, present). */
 #define COUNTED_TO "(SELECT reached FROM positions WHERE name = 'event_counts')"
-#define COUNT_COLUMNS                                                                                                  \
-	"COUNT(*) AS records, SUM(CASE WHEN status IN ('present', 'late', 'flagged') THEN 1 ELSE 0 END) AS attended,"  \
+#define COUNT_COLUMNS                                                                                                 \
+	"COUNT(*) AS records, SUM(CASE WHEN status IN ('present', 'late', 'flagged') THEN 1 ELSE 0 END) AS attended," \
 	" SUM(CASE WHEN status IN ('present', 'late') THEN 1 ELSE 0 END) AS present"
 #define YOUNG_COUNTS "(SELECT event_id, " COUNT_COLUMNS " FROM attendance_records WHERE id > " COUNTED_TO " GROUP BY event_id)"
 

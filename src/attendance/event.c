@@ -13,18 +13,18 @@
 
 enum { CAPACITY_MAX = 1000000, RADIUS_MAX_M = 100000, POLICY_MAX_BYTES = 1000 };
 
-#define EVENT_NEW_FIELDS(required)                                                                                     \
-	F(struct event_new, title, (required) | F_TRIM, 1, NAME_MAX_BYTES, "What it is called"),                       \
-		F(struct event_new, description, F_TRIM | F_MULTILINE, 0, TEXT_MAX_BYTES, "For participants"),         \
-		F(struct event_new, notes, F_TRIM | F_MULTILINE, 0, TEXT_MAX_BYTES, "Further remarks"),                \
-		F(struct event_new, scheduled_at, (required) | F_TIME, 0, 0, "When it begins; may lie in the past"),   \
-		F(struct event_new, ends_at, F_TIME, 0, 0, "From then on it takes no marks; absent: never"),           \
-		F(struct event_new, course_id, 0, 0, 0, "Only those on the course's roster may mark"),                 \
-		F(struct event_new, capacity, 0, 1, CAPACITY_MAX, "How many may mark"),                                \
-		F(struct event_new, latitude, 0, -90, 90, "Place, degrees north"),                                     \
-		F(struct event_new, longitude, 0, -180, 180, "Place, degrees east"),                                   \
-		F(struct event_new, geofence_radius_m, 0, 1, RADIUS_MAX_M, "How far from the place a mark may come"),  \
-		F(struct event_new, policy, F_JSON, 0, 0,                                                              \
+#define EVENT_NEW_FIELDS(required)                                                                                    \
+	F(struct event_new, title, (required) | F_TRIM, 1, NAME_MAX_BYTES, "What it is called"),                      \
+		F(struct event_new, description, F_TRIM | F_MULTILINE, 0, TEXT_MAX_BYTES, "For participants"),        \
+		F(struct event_new, notes, F_TRIM | F_MULTILINE, 0, TEXT_MAX_BYTES, "Further remarks"),               \
+		F(struct event_new, scheduled_at, (required) | F_TIME, 0, 0, "When it begins; may lie in the past"),  \
+		F(struct event_new, ends_at, F_TIME, 0, 0, "From then on it takes no marks; absent: never"),          \
+		F(struct event_new, course_id, 0, 0, 0, "Only those on the course's roster may mark"),                \
+		F(struct event_new, capacity, 0, 1, CAPACITY_MAX, "How many may mark"),                               \
+		F(struct event_new, latitude, 0, -90, 90, "Place, degrees north"),                                    \
+		F(struct event_new, longitude, 0, -180, 180, "Place, degrees east"),                                  \
+		F(struct event_new, geofence_radius_m, 0, 1, RADIUS_MAX_M, "How far from the place a mark may come"), \
+		F(struct event_new, policy, F_JSON, 0, 0,                                                             \
 			"{device, geofence, network, face: off|flag|reject, claim: off|flag|on}")
 
 static const struct field event_new_fields[] = {EVENT_NEW_FIELDS(F_REQUIRED)};
@@ -51,24 +51,27 @@ const struct schema event_schema = SCHEMA("Event", struct event, event_fields);
 /* --- reading --------------------------------------------------------------------------------------------------------------- */
 
 /* Without a counted row nothing up to the position was counted yet, so the old records are counted here, by index. */
-#define EVENT_COLUMNS                                                                                                  \
-	"e.id, e.title, e.description, e.scheduled_at, e.ends_at, e.notes, e.course_id, e.capacity, e.owner_id AS created_by,"    \
-	" e.created_at, EXISTS (SELECT 1 FROM attendance_records m WHERE m.event_id = e.id AND m.user_id = $1"         \
-	" AND m.status IN ('present', 'late', 'flagged')) AS user_attended,"                                           \
-	" COALESCE((SELECT k.attended FROM event_counts k WHERE k.event_id = e.id), (SELECT COUNT(*) FROM attendance_records o"    \
+#define EVENT_COLUMNS                                                                                                           \
+	"e.id, e.title, e.description, e.scheduled_at, e.ends_at, e.notes, e.course_id, e.capacity, e.owner_id AS created_by,"  \
+	" e.created_at, EXISTS (SELECT 1 FROM attendance_records m WHERE m.event_id = e.id AND m.user_id = $1"                  \
+	" AND m.status IN ('present', 'late', 'flagged')) AS user_attended,"                                                    \
+	" COALESCE((SELECT k.attended FROM event_counts k WHERE k.event_id = e.id), (SELECT COUNT(*) FROM attendance_records o" \
 	" WHERE o.event_id = e.id AND o.status IN ('present', 'late', 'flagged') AND o.id <= " COUNTED_TO "))"
 
-SQL(EVENT_BY_ID, "uu",
+SQL(EVENT_BY_ID, "uut",
 	"SELECT " EVENT_COLUMNS " + (SELECT COUNT(*) FROM attendance_records y WHERE y.event_id = e.id"
 	" AND y.status IN ('present', 'late', 'flagged') AND y.id > " COUNTED_TO ") AS attendance_count"
-	" FROM events e WHERE e.id = $2 AND NOT e.is_deleted");
+	" FROM events e WHERE e.id = $2 AND NOT e.is_deleted{?3 AND e.kind = $3}");
 
 enum err
 event_get(struct ctx *cx, const char *id, struct event *ret)
 {
 	const char *who = cx->actor ? cx->actor->user_id.text : NULL;
 
-	return db_one(cx, &EVENT_BY_ID, &event_schema, ret, V(who), V(id));
+	/* A campus session is its course's business; here it is there for administrators only. */
+	const char *kind = cx->actor && cx->actor->role == ROLE_ADMIN ? NULL : "event";
+
+	return db_one(cx, &EVENT_BY_ID, &event_schema, ret, V(who), V(id), V(kind));
 }
 
 SQL(EVENT_LIST, "ummti",
@@ -107,7 +110,8 @@ policy_member_ok(const char *name, const json_t *value)
 static void
 check_policy(struct ctx *cx, const char *policy)
 {
-	json_t *object = strnlen(policy, POLICY_MAX_BYTES + 1) <= POLICY_MAX_BYTES ? json_read(cx->arena, span_str(policy)) : NULL;
+	json_t *object =
+		strnlen(policy, POLICY_MAX_BYTES + 1) <= POLICY_MAX_BYTES ? json_read(cx->arena, span_str(policy)) : NULL;
 	const char *name;
 	json_t *value;
 
@@ -115,9 +119,8 @@ check_policy(struct ctx *cx, const char *policy)
 		error_field(cx, "policy", "must be an object");
 		return;
 	}
-	json_object_foreach(object, name, value)
-		if (!policy_member_ok(name, value))
-			error_field(cx, "policy", "takes device, geofence, network, face (off, flag, reject) and claim (off, flag, on)");
+	json_object_foreach(object, name, value) if (!policy_member_ok(name, value))
+		error_field(cx, "policy", "takes device, geofence, network, face (off, flag, reject) and claim (off, flag, on)");
 }
 
 SQL(EVENT_COURSE, "u", "SELECT 1 FROM courses WHERE id = $1 AND NOT is_deleted");
@@ -142,7 +145,8 @@ check_event(struct ctx *cx, const struct event_new *in, int64_t scheduled_at, in
 }
 
 SQL(EVENT_INSERT, "utttmmuuirrrtm",
-	"INSERT INTO events (id, kind, title, description, notes, scheduled_at, ends_at, course_id, owner_id, capacity, taken, latitude,"
+	"INSERT INTO events (id, kind, title, description, notes, scheduled_at, ends_at, course_id, owner_id, capacity, taken, "
+	"latitude,"
 	" longitude, geofence_radius_m, policy, generation, require_device, require_face, is_deleted, created_at, updated_at)"
 	" VALUES ($1, 'event', $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12, $13, 0, FALSE, FALSE, FALSE, $14, $14)");
 
@@ -163,7 +167,8 @@ SQL(EVENT_CHANGE, "umtttmmuirrrti",
 	"UPDATE events SET updated_at = $2, title = COALESCE($3, title), description = COALESCE($4, description),"
 	" notes = COALESCE($5, notes), scheduled_at = COALESCE($6, scheduled_at), ends_at = COALESCE($7, ends_at),"
 	" course_id = COALESCE($8, course_id), capacity = COALESCE($9, capacity), latitude = COALESCE($10, latitude),"
-	" longitude = COALESCE($11, longitude), geofence_radius_m = COALESCE($12, geofence_radius_m), policy = COALESCE($13, policy)"
+	" longitude = COALESCE($11, longitude), geofence_radius_m = COALESCE($12, geofence_radius_m), policy = COALESCE($13, "
+	"policy)"
 	"{?14 , expected = NULL} WHERE id = $1 AND NOT is_deleted");
 /* Where capacity comes later than the first marks, those have places too. */
 SQL(EVENT_COUNT_TAKEN, "u",
@@ -179,17 +184,16 @@ event_change(struct ctx *cx, const char *id, const struct event_new *in, struct 
 	bool moves = in->scheduled_at != TIME_NONE || in->ends_at != TIME_NONE || in->course_id.text[0];
 	TRY(check_event(cx, in, in->scheduled_at != TIME_NONE ? in->scheduled_at : old.scheduled_at,
 		in->ends_at != TIME_NONE ? in->ends_at : old.ends_at));
-	TRY(db_exec(cx, &EVENT_CHANGE, NULL, V(id), V(cx->now_us), V(in->title), V(in->description), V(in->notes), V(in->scheduled_at),
-		V(in->ends_at), V_ID(in->course_id), V(in->capacity), V(in->latitude), V(in->longitude), V(in->geofence_radius_m),
-		V(in->policy), moves ? val_int(1) : val_null()));
+	TRY(db_exec(cx, &EVENT_CHANGE, NULL, V(id), V(cx->now_us), V(in->title), V(in->description), V(in->notes),
+		V(in->scheduled_at), V(in->ends_at), V_ID(in->course_id), V(in->capacity), V(in->latitude), V(in->longitude),
+		V(in->geofence_radius_m), V(in->policy), moves ? val_int(1) : val_null()));
 	if (in->capacity != FIELD_NONE)
 		TRY(db_exec(cx, &EVENT_COUNT_TAKEN, NULL, V(id)));
 	TRY(audit_ok(cx, AUDIT_EVENT_UPDATED, "event", id));
 	return event_get(cx, id, ret);
 }
 
-SQL(EVENT_DELETE, "um",
-	"UPDATE events SET is_deleted = TRUE, deleted_at = $2, updated_at = $2 WHERE id = $1 AND NOT is_deleted");
+SQL(EVENT_DELETE, "um", "UPDATE events SET is_deleted = TRUE, deleted_at = $2, updated_at = $2 WHERE id = $1 AND NOT is_deleted");
 
 enum err
 event_delete(struct ctx *cx, const char *id)

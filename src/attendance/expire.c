@@ -1,6 +1,6 @@
 /*
- * What was used up is forgotten when nothing can bring it back: a nonce after an hour, and never before its code and every claim made
- * from the code have expired.  A claim lives at most so long after its spending as after its making.
+ * What was used up is forgotten when nothing can bring it back: a nonce after an hour, and never before its code and every claim
+ * made from the code have expired.  A claim lives at most so long after its spending as after its making.
  */
 #include "attendance/record.h"
 

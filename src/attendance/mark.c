@@ -1,10 +1,10 @@
 /*
  * Load, judge, write.
  *
- * What is written is conditional on the first row, and that one on the unique key of (event, student): of two simultaneous marks the
- * second inserts nothing, and a fresh load then tells it why.  Any failure after a write undoes the unit of work, so a place that was
- * taken is given back with it.  Counts and notifications are a job's work: two students' marks touch no common row, but for events
- * that have a capacity.
+ * What is written is conditional on the first row, and that one on the unique key of (event, student): of two simultaneous marks
+ * the second inserts nothing, and a fresh load then tells it why.  Any failure after a write undoes the unit of work, so a place
+ * that was taken is given back with it.  Counts and notifications are a job's work: two students' marks touch no common row, but
+ * for events that have a capacity.
  */
 #include "attendance/mark.h"
 
@@ -17,7 +17,8 @@
 static const struct field mark_in_fields[] = {
 	F(struct mark_in, qr_payload, 0, 0, TOKEN_MAX, "What the QR picture says, with or without its URL"),
 	F(struct mark_in, claim, F_SECRET, 0, TOKEN_MAX, "A claim made when the code was scanned"),
-	F(struct mark_in, proof, F_SECRET, 0, 128, "base64url r‖s of ES256 over the claim's characters, by the key it was made with"),
+	F(struct mark_in, proof, F_SECRET, 0, 128,
+		"base64url r‖s of ES256 over the claim's characters, by the key it was made with"),
 	F(struct mark_in, code, 0, 0, 64, "The typed short code; needs event_id"),
 	F(struct mark_in, event_id, 0, 0, 0, "The event of a typed code"),
 };
@@ -37,12 +38,15 @@ static const struct field mark_out_fields[] = {
 const struct schema mark_out_schema = SCHEMA("MarkOut", struct mark_out, mark_out_fields);
 
 SQL(MARK_INSERT, "uutttmmutu",
-	"INSERT INTO attendance_records (id, event_id, user_id, status, original_status, method, marked_at, recorded_at, qr_session_id,"
-	" nonce, flags) SELECT $1, e.id, $2, $3, $4, $5, $6, $7, q.id, q.token, $9 FROM qr_sessions q JOIN events e ON e.id = q.event_id"
+	"INSERT INTO attendance_records (id, event_id, user_id, status, original_status, method, marked_at, recorded_at, "
+	"qr_session_id,"
+	" nonce, flags) SELECT $1, e.id, $2, $3, $4, $5, $6, $7, q.id, q.token, $9 FROM qr_sessions q JOIN events e ON e.id = "
+	"q.event_id"
 	" WHERE q.id = $8 AND NOT q.is_revoked AND NOT e.is_deleted"
 	" AND NOT EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $10) ON CONFLICT (event_id, user_id) DO NOTHING");
 SQL(MARK_REPLACE, "utmmutt",
-	"UPDATE attendance_records SET status = $2, marked_at = $3, recorded_at = $4, changed_at = $4, qr_session_id = $5, method = $6,"
+	"UPDATE attendance_records SET status = $2, marked_at = $3, recorded_at = $4, changed_at = $4, qr_session_id = $5, "
+	"method = $6,"
 	" flags = $7 WHERE id = $1 AND status = 'absent' AND original_status = 'absent'");
 SQL(MARK_NONCE, "tuumu",
 	"INSERT INTO used_nonces (nonce, user_id, event_id, used_at) SELECT $1, $2, $3, $4"
@@ -102,8 +106,8 @@ write_mark(struct ctx *cx, struct mark_case *c, const struct uuid *id, const cha
 	const char *who = cx->actor->user_id.text;
 	bool replaces = c->row.record_id.text[0];
 	struct db_step steps[] = {
-		DB_STEP(&MARK_INSERT, NULL, NULL, V(id->text), V(who), V(status), V(status), V(c->method), V(c->at_us), V(cx->now_us),
-			V_ID(c->row.qr_id), V(flags), V_ID(c->claim.id)),
+		DB_STEP(&MARK_INSERT, NULL, NULL, V(id->text), V(who), V(status), V(status), V(c->method), V(c->at_us),
+			V(cx->now_us), V_ID(c->row.qr_id), V(flags), V_ID(c->claim.id)),
 		DB_STEP(&MARK_NONCE, NULL, NULL, V(c->row.token), V(who), V_ID(c->row.event_id), V(cx->now_us), V(id->text)),
 		DB_STEP(&MARK_LAYERS, NULL, NULL, V(id->text), V(layers_json(cx->arena, c)), V(cx->now_us)),
 		DB_STEP(&MARK_SPEND, NULL, NULL, V_ID(c->claim.id), V(cx->now_us), V(id->text)),

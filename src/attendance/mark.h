@@ -34,9 +34,9 @@ struct mark_out {
 };
 extern const struct schema mark_out_schema;
 /*
- * In the write lane.  The errors and their order are the contract's §2.1: INVALID_QR INVALID_SIGNATURE QR_REVOKED QR_EXPIRED EVENT_NOT_FOUND
- * EVENT_NOT_OPEN SESSION_CLOSED EVENT_FULL NOT_ENROLLED DUPLICATE_ATTENDANCE (with attendance_id, marked_at) NONCE_REUSED,
- * INVALID_PROOF; wrong typed codes are INVALID_QR and counted.
+ * In the write lane.  The errors and their order are the contract's §2.1: INVALID_QR INVALID_SIGNATURE QR_REVOKED QR_EXPIRED
+ * EVENT_NOT_FOUND EVENT_NOT_OPEN SESSION_CLOSED EVENT_FULL NOT_ENROLLED DUPLICATE_ATTENDANCE (with attendance_id, marked_at)
+ * NONCE_REUSED, INVALID_PROOF; wrong typed codes are INVALID_QR and counted.
  */
 enum err attendance_mark(struct ctx *cx, const struct mark_in *in, struct mark_out *ret) MUST_CHECK;
 

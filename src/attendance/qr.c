@@ -71,9 +71,9 @@ take_int(struct span *in, int64_t *ret)
 static bool
 read_compact(struct span in, struct payload *ret)
 {
-	return take_literal(&in, "{\"s\":\"") && take_text(&in, &ret->s) && take_literal(&in, "\",\"n\":\"") && take_text(&in, &ret->n) &&
-	       take_literal(&in, "\",\"x\":") && take_int(&in, &ret->x) && take_literal(&in, ",\"h\":\"") && take_text(&in, &ret->h) &&
-	       take_literal(&in, "\"}") && in.n == 0;
+	return take_literal(&in, "{\"s\":\"") && take_text(&in, &ret->s) && take_literal(&in, "\",\"n\":\"") &&
+	       take_text(&in, &ret->n) && take_literal(&in, "\",\"x\":") && take_int(&in, &ret->x) &&
+	       take_literal(&in, ",\"h\":\"") && take_text(&in, &ret->h) && take_literal(&in, "\"}") && in.n == 0;
 }
 
 static bool
@@ -107,7 +107,8 @@ nonce_well_formed(struct span n)
 		return false;
 	for (size_t i = 0; i < n.n; i++) {
 		uint8_t c = n.p[i];
-		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'))
+		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+			    c == '.'))
 			return false;
 	}
 	return true;
@@ -186,8 +187,8 @@ qr_payload(struct ctx *cx, const char *session_id, const char *nonce, int64_t ex
 	int64_t expires_s = expires_us / SECONDS_US;
 
 	payload_mac(key_current(cx->srv->keys, KEY_QR), session_id, nonce, expires_s, mac);
-	const char *json = arena_printf(cx->arena, "{\"s\":\"%s\",\"n\":\"%s\",\"x\":%lld,\"h\":\"%s\"}", session_id, nonce,
-		(long long)expires_s, mac);
+	const char *json = arena_printf(
+		cx->arena, "{\"s\":\"%s\",\"n\":\"%s\",\"x\":%lld,\"h\":\"%s\"}", session_id, nonce, (long long)expires_s, mac);
 	return b64url_text(cx->arena, span_str(json));
 }
 

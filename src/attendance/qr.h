@@ -1,8 +1,9 @@
 /*
  * Signed QR codes and their typed short codes.
  *
- * qr_payload = base64url of {"s":<qr session id>,"n":<nonce>,"x":<unix expiry>,"h":<base64url HMAC-SHA256>}, `s` first.  The MAC (KEY_QR)
- * covers a domain tag, s, n and x.  The short code is 6 Crockford characters of an HMAC (KEY_CODE) over s and n, valid as long.
+ * qr_payload = base64url of {"s":<qr session id>,"n":<nonce>,"x":<unix expiry>,"h":<base64url HMAC-SHA256>}, `s` first.  The MAC
+ * (KEY_QR) covers a domain tag, s, n and x.  The short code is 6 Crockford characters of an HMAC (KEY_CODE) over s and n, valid
+ * as long.
  */
 #ifndef MUSTER_ATTENDANCE_QR_H
 #define MUSTER_ATTENDANCE_QR_H
@@ -18,7 +19,8 @@ struct qr_code { /* a payload taken apart */
 	char key_id[9]; /* whose MAC it was */
 };
 /*
- * Stateless: form (ERR_INVALID_QR), then MAC in constant time (ERR_INVALID_SIGNATURE).  Takes the bare payload or PUBLIC_BASE_URL/c#payload.
+ * Stateless: form (ERR_INVALID_QR), then MAC in constant time (ERR_INVALID_SIGNATURE).  Takes the bare payload or
+ * PUBLIC_BASE_URL/c#payload.
  */
 enum err qr_parse(struct ctx *cx, const char *payload, struct qr_code *ret) MUST_CHECK;
 char *qr_payload(struct ctx *cx, const char *session_id, const char *nonce, int64_t expires_us);

@@ -1,6 +1,7 @@
 /*
- * Codes as pictures.  Both forms draw the same modules with the same quiet zone; a reader needs 4 modules of white around (ISO/IEC 18004).
- * libpng reports trouble by a callback that must not return: writing to memory it has none but a broken call, so it is a BUG().
+ * Codes as pictures.  Both forms draw the same modules with the same quiet zone; a reader needs 4 modules of white around
+ * (ISO/IEC 18004). libpng reports trouble by a callback that must not return: writing to memory it has none but a broken call, so
+ * it is a BUG().
  */
 #include "attendance/qr.h"
 
@@ -83,8 +84,7 @@ png_nothing(png_structp png)
 	(void)png;
 }
 
-static void __attribute__((noreturn))
-png_broken(png_structp png, const char *message)
+static void __attribute__((noreturn)) png_broken(png_structp png, const char *message)
 {
 	(void)png;
 	BUG("libpng: %s", message);
@@ -100,7 +100,7 @@ png_rows(const struct png *p, const QRcode *qr, int scale, uint8_t *row, size_t 
 		for (int x = 0; y >= 0 && y < qr->width && x < qr->width; x++) {
 			int from = (x + QUIET_MODULES) * scale;
 			for (int i = from; is_dark(qr, x, y) && i < from + scale; i++)
-				row[i / 8] &= (uint8_t)~(0x80 >> i % 8);
+				row[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
 		}
 		for (int i = 0; i < scale; i++)
 			png_write_row(p->write, row);

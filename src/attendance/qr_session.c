@@ -56,8 +56,8 @@ qr_generate(struct ctx *cx, const char *event_id, struct qr_session *ret)
 	out.session_id = new_id(cx);
 	out.expires_at = ((cx->now_us + SECONDS_US - 1) / SECONDS_US + life_s) * SECONDS_US;
 	out.expires_in_seconds = life_s;
-	TRY(db_exec(cx, &QR_INSERT, NULL, V_ID(out.session_id), V_ID(event.id), V((const char *)nonce), V(key_id), V_ID(cx->actor->user_id),
-		V(cx->now_us), V(out.expires_at)));
+	TRY(db_exec(cx, &QR_INSERT, NULL, V_ID(out.session_id), V_ID(event.id), V((const char *)nonce), V(key_id),
+		V_ID(cx->actor->user_id), V(cx->now_us), V(out.expires_at)));
 	TRY(audit_ok(cx, AUDIT_QR_GENERATED, "qr_session", out.session_id.text, AUDIT_TEXT("event_id", event.id.text)));
 
 	qr_short_code(cx, key_id, out.session_id.text, nonce, code);
@@ -67,7 +67,8 @@ qr_generate(struct ctx *cx, const char *event_id, struct qr_session *ret)
 	return OK;
 }
 
-SQL(QR_REVOKE, "umu", "UPDATE qr_sessions SET is_revoked = TRUE, revoked_at = $2, revoked_by = $3 WHERE id = $1 AND NOT is_revoked");
+SQL(QR_REVOKE, "umu",
+	"UPDATE qr_sessions SET is_revoked = TRUE, revoked_at = $2, revoked_by = $3 WHERE id = $1 AND NOT is_revoked");
 SQL(QR_EXISTS, "u", "SELECT 1 FROM qr_sessions WHERE id = $1");
 
 enum err

@@ -1,8 +1,8 @@
 /*
  * Records as lists, and an event's roll as CSV (RFC 4180).
  *
- * A student's rate counts events that were there for them: over, without a roster or with the student on it, and not all over before
- * the account existed.  What a student attended counts even before its end, so the rate never exceeds 100.
+ * A student's rate counts events that were there for them: over, without a roster or with the student on it, and not all over
+ * before the account existed.  What a student attended counts even before its end, so the rate never exceeds 100.
  */
 #include "attendance/record.h"
 
@@ -33,7 +33,8 @@ static const struct field own_records_fields[] = {
 const struct schema own_records_schema = SCHEMA("OwnRecords", struct own_records, own_records_fields);
 
 SQL(RECORDS_OWN, "ui",
-	"SELECT r.id AS attendance_id, e.id AS \"event.id\", e.title AS \"event.title\", e.scheduled_at AS \"event.scheduled_at\","
+	"SELECT r.id AS attendance_id, e.id AS \"event.id\", e.title AS \"event.title\", e.scheduled_at AS "
+	"\"event.scheduled_at\","
 	" r.status, r.marked_at FROM attendance_records r JOIN events e ON e.id = r.event_id"
 	" WHERE r.user_id = $1 AND NOT e.is_deleted ORDER BY r.marked_at DESC, r.id DESC LIMIT $2");
 SQL(RECORDS_ATTENDED, "u",
@@ -91,7 +92,8 @@ const struct schema roll_schema = SCHEMA("Roll", struct roll, roll_fields);
 
 SQL(ROLL_EVENT, "u", "SELECT id, title, scheduled_at FROM events WHERE id = $1 AND NOT is_deleted");
 SQL(ROLL_RECORDS, "ui",
-	"SELECT r.id AS attendance_id, u.id AS \"user.id\", u.email AS \"user.email\", u.full_name AS \"user.full_name\", r.status,"
+	"SELECT r.id AS attendance_id, u.id AS \"user.id\", u.email AS \"user.email\", u.full_name AS \"user.full_name\", "
+	"r.status,"
 	" r.method, r.marked_at, r.reason, r.marked_by FROM attendance_records r JOIN users u ON u.id = r.user_id"
 	" WHERE r.event_id = $1 ORDER BY r.marked_at, r.id LIMIT $2");
 SQL(ROLL_TOTAL, "u", "SELECT COUNT(*) FROM attendance_records WHERE event_id = $1");
@@ -111,8 +113,8 @@ record_list_event(struct ctx *cx, const char *event_id, int64_t limit, struct ro
 }
 
 /*
- * A cell that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV injection); quotes where there is a comma,
- * quote or line break.
+ * A cell that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV injection); quotes where there is a
+ * comma, quote or line break.
  */
 static void
 csv_cell(struct buf *b, const char *text, char end)

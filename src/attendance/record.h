@@ -18,7 +18,7 @@ struct own_record {
 struct own_records {
 	struct list records;
 	int64_t attended, total; /* total: past events the account could have attended */
-	double attendance_rate;  /* percent, one decimal */
+	double attendance_rate;	 /* percent, one decimal */
 };
 extern const struct schema own_records_schema;
 enum err record_list_own(struct ctx *cx, int64_t limit, struct own_records *ret) MUST_CHECK;

@@ -83,22 +83,25 @@ SQL(STATS_USERS, "",
 SQL(STATS_PENDING, "m", "SELECT COUNT(*) FROM approval_requests WHERE status = 'pending' AND expires_at > $1");
 
 /* Expected of an event that the job has not reached: the roster, else the active students. */
-#define EXPECTED_NOW                                                                                                   \
-	"CASE WHEN EXISTS (SELECT 1 FROM enrollments a WHERE a.course_id = e.course_id)"                               \
-	" THEN (SELECT COUNT(*) FROM enrollments n WHERE n.course_id = e.course_id)"                                   \
+#define EXPECTED_NOW                                                                     \
+	"CASE WHEN EXISTS (SELECT 1 FROM enrollments a WHERE a.course_id = e.course_id)" \
+	" THEN (SELECT COUNT(*) FROM enrollments n WHERE n.course_id = e.course_id)"     \
 	" ELSE (SELECT COUNT(*) FROM users s WHERE s.role = 'student' AND s.is_active) END"
-#define OLD(column, condition)                                                                                         \
-	"COALESCE(k." column ", (SELECT COUNT(*) FROM attendance_records o WHERE o.event_id = e.id AND o.id <= " COUNTED_TO condition "))"
-#define PAST "COALESCE(e.ends_at, e.scheduled_at) <= $1"
+#define OLD_RECORDS "(SELECT COUNT(*) FROM attendance_records o WHERE o.event_id = e.id AND o.id <= " COUNTED_TO ")"
+#define OLD_PRESENT                                                                                  \
+	"(SELECT COUNT(*) FROM attendance_records o WHERE o.event_id = e.id AND o.id <= " COUNTED_TO \
+	" AND o.status IN ('present', 'late'))"
 
+/* One row per event, then the sums of them. */
 SQL(STATS_TOTALS, "m",
 	"SELECT COUNT(*) AS total, COUNT(CASE WHEN t.scheduled_at > $1 THEN 1 END) AS upcoming,"
 	" CAST(COALESCE(SUM(t.records), 0) AS BIGINT) AS records,"
-	" CAST(COALESCE(SUM(CASE WHEN t.past THEN t.present ELSE 0 END), 0) AS BIGINT) AS present,"
-	" CAST(COALESCE(SUM(CASE WHEN t.past THEN t.expected ELSE 0 END), 0) AS BIGINT) AS expected FROM"
-	" (SELECT e.scheduled_at, " PAST " AS past, " OLD("records", "") " + COALESCE(y.records, 0) AS records, " OLD("present",
-		" AND o.status IN ('present', 'late')") " + COALESCE(y.present, 0) AS present,"
-	" CASE WHEN " PAST " THEN COALESCE(e.expected, " EXPECTED_NOW ") END AS expected"
+	" CAST(COALESCE(SUM(CASE WHEN t.over_at <= $1 THEN t.present ELSE 0 END), 0) AS BIGINT) AS present,"
+	" CAST(COALESCE(SUM(CASE WHEN t.over_at <= $1 THEN t.expected ELSE 0 END), 0) AS BIGINT) AS expected"
+	" FROM (SELECT e.scheduled_at, COALESCE(e.ends_at, e.scheduled_at) AS over_at,"
+	" COALESCE(k.records, " OLD_RECORDS ") + COALESCE(y.records, 0) AS records,"
+	" COALESCE(k.present, " OLD_PRESENT ") + COALESCE(y.present, 0) AS present,"
+	" COALESCE(e.expected, " EXPECTED_NOW ") AS expected"
 	" FROM events e LEFT JOIN event_counts k ON k.event_id = e.id LEFT JOIN " YOUNG_COUNTS " y ON y.event_id = e.id"
 	" WHERE e.kind = 'event' AND NOT e.is_deleted) t");
 

@@ -1,6 +1,6 @@
 /*
- * Jobs in the server: one row each, run by one thread; with several nodes by one leader.  Each job is a function over ctx that works in
- * turns of at most BULK_TURN_ROWS rows, through db_write_bulk().
+ * Jobs in the server: one row each, run by one thread; with several nodes by one leader.  Each job is a function over ctx that
+ * works in turns of at most BULK_TURN_ROWS rows, through db_write_bulk().
  */
 #ifndef MUSTER_JOBS_JOBS_H
 #define MUSTER_JOBS_JOBS_H

@@ -14,6 +14,7 @@ struct notification_new {
 enum err notify_user(struct ctx *cx, const char *user_id, const struct notification_new *n) MUST_CHECK;
 enum err notify_admins(struct ctx *cx, const struct notification_new *n) MUST_CHECK; /* every active admin */
 enum err notify_coalesced(struct ctx *cx, const char *user_id, const char *key, const struct notification_new *n) MUST_CHECK;
+enum err notify_admins_coalesced(struct ctx *cx, const char *key, const struct notification_new *n) MUST_CHECK;
 
 struct notification {
 	struct uuid id;
@@ -22,7 +23,7 @@ struct notification {
 	int64_t created_at;
 };
 extern const struct schema notification_schema;
-/* Newest first.  *ret_total counts those that match, *ret_unread all unread ones. */
+/* Newest first.  *ret_total counts those that match, *ret_unread all unread ones.  ERR_PAGE_TOO_DEEP. */
 enum err notification_list(struct ctx *cx, bool unread_only, int64_t page, int64_t limit, struct list *ret, int64_t *ret_total,
 			   int64_t *ret_unread) MUST_CHECK;
 enum err notification_read(struct ctx *cx, const char *id, struct notification *ret) MUST_CHECK; /* ERR_NOT_FOUND: not the actor's */

@@ -14,7 +14,7 @@ enum { LAYERS_MAX = 12, CLAIM_POLICY_ON = 1, CLAIM_POLICY_FLAG, CLAIM_POLICY_OFF
 
 struct finding {
 	enum verdict verdict;
-	enum err why;       /* of a reject */
+	enum err why;	    /* of a reject */
 	const char *flag;   /* of a flag: its name in the record's `flags` */
 	const char *detail; /* plain words; NULL: nothing to say */
 };
@@ -50,7 +50,7 @@ struct mark_case {
 	enum err signature;    /* OK, or why the code is none of ours */
 	struct qr_code code;   /* what was presented, by whichever way; empty unless signature is OK */
 	const char *method;    /* "qr", "code" */
-	bool found;            /* `row` was read */
+	bool found;	       /* `row` was read */
 	struct mark_row row;
 	int claim_policy;
 	bool by_claim, has_key, proof_fits, other_network, other_agent;

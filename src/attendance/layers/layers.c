@@ -1,8 +1,8 @@
 /*
  * The ordered table of layers, and how a case goes through it.
  *
- * The order is the contract's: of two faults the earlier row's is told.  `claim` comes after the six that refuse for the code's or
- * the student's own sake, and is asked only of marks by claim.
+ * The order is the contract's: of two faults the earlier row's is told.  `claim` comes after the six that refuse for the code's
+ * or the student's own sake, and is asked only of marks by claim.
  */
 #include "attendance/layers/layer.h"
 

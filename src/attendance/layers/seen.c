@@ -1,8 +1,8 @@
 /*
  * Was this student, this code or this claim here before?
  *
- * A whole room shares a code, so its nonce is used up per student, not for all.  A claim of before the end may take the place of an
- * absence that was written at the end, but never of a decision that somebody made about a mark.
+ * A whole room shares a code, so its nonce is used up per student, not for all.  A claim of before the end may take the place of
+ * an absence that was written at the end, but never of a decision that somebody made about a mark.
  */
 #include "attendance/layers/layer.h"
 

@@ -1,9 +1,9 @@
 /*
  * May this event be marked at that time, and by this student?
  *
- * A portal event is open until `ends_at`, and always without one; its `scheduled_at` refuses nobody.  A campus session opens at its
- * start and closes at its end or earlier by hand.  Times are compared with the moment of presenting, so a claim of before the end
- * is good after it.
+ * A portal event is open until `ends_at`, and always without one; its `scheduled_at` refuses nobody.  A campus session opens at
+ * its start and closes at its end or earlier by hand.  Times are compared with the moment of presenting, so a claim of before the
+ * end is good after it.
  */
 #include "attendance/layers/layer.h"
 

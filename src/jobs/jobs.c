@@ -1,0 +1,267 @@
+/*
+ * The job table and the thread that works through it.
+ *
+ * A turn of a job and the note that it ran are one transaction, so `jobs` never claims a run whose work was undone.  A failure is
+ * noted in one of its own, logged and counted, and the job comes again after its period: nothing here ends the thread.  The
+ * thread waits by the monotonic clock, on a condition, so stopping is prompt.
+ */
+#include "jobs/rows.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attendance/count.h"
+#include "attendance/record.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "identity/approval.h"
+#include "identity/session.h"
+#include "store/db.h"
+
+const struct job job_rows[] = {
+	{"approval_expire", 30, approval_expire},
+	{"event_counts", 10, event_counts_write},
+	{"notify_marks", 10, notify_marks},
+	{"event_expected", 60, event_expected_write},
+	{"nonce_expire", 3600, nonce_expire},
+	{"session_expire", 3600, session_expire},
+	{"idempotency_expire", 3600, idempotency_expire},
+};
+const size_t job_row_count = sizeof(job_rows) / sizeof(job_rows[0]);
+
+enum { TURNS_MAX = 100000 }; /* of one run: a job that never finishes must not keep the others waiting for ever */
+
+SQL(IDEMPOTENCY_DROP, "mi",
+	"DELETE FROM idempotency_keys WHERE (user_id, route, idempotency_key) IN"
+	" (SELECT user_id, route, idempotency_key FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2)");
+
+enum err
+idempotency_expire(struct ctx *cx, int64_t *ret_rows)
+{
+	return db_exec(cx, &IDEMPOTENCY_DROP, ret_rows, V(cx->now_us - DAYS_US), V(BULK_TURN_ROWS));
+}
+
+/* --- one run --------------------------------------------------------------------------------------------------------------- */
+
+SQL(JOB_DONE, "tmmt",
+	"INSERT INTO jobs (name, last_started_at, last_finished_at, last_error, leader) VALUES ($1, $2, $3, NULL, $4)"
+	" ON CONFLICT (name) DO UPDATE SET last_started_at = excluded.last_started_at, last_finished_at = "
+	"excluded.last_finished_at,"
+	" last_error = NULL, leader = excluded.leader");
+SQL(JOB_FAILED, "tmtt",
+	"INSERT INTO jobs (name, last_started_at, last_error, leader) VALUES ($1, $2, $3, $4)"
+	" ON CONFLICT (name) DO UPDATE SET last_started_at = excluded.last_started_at, last_error = excluded.last_error,"
+	" leader = excluded.leader");
+
+struct turn {
+	const struct job *job;
+	const char *node, *error;
+	int64_t started_us, rows;
+};
+
+/* Host and process: who works at it, for a person who looks. */
+static const char *
+node_name(struct arena *a)
+{
+	char host[65] = "";
+
+	if (gethostname(host, sizeof(host) - 1) != 0)
+		host[0] = 0;
+	return arena_printf(a, "%s:%ld", host, (long)getpid());
+}
+
+static enum err
+turn_run(struct ctx *cx, void *arg)
+{
+	struct turn *t = arg;
+	int64_t rows;
+
+	TRY(t->job->run(cx, &rows));
+	TRY(db_exec(cx, &JOB_DONE, NULL, V(t->job->name), V(t->started_us), V(cx->now_us), V(t->node)));
+	t->rows = rows;
+	return OK;
+}
+
+static enum err
+turn_failed(struct ctx *cx, void *arg)
+{
+	const struct turn *t = arg;
+
+	return db_exec(cx, &JOB_FAILED, NULL, V(t->job->name), V(t->started_us), V(t->error), V(t->node));
+}
+
+static void
+count_job(const struct ctx *cx, enum metric id, const char *name)
+{
+	if (cx->srv->metrics)
+		metrics_add(cx->srv->metrics, id, name, 1);
+}
+
+/* What went wrong, kept for the caller: noting it is work of its own, with an error slot of its own. */
+static void
+note_failure(struct ctx *cx, struct turn *t, enum err e)
+{
+	struct error error = cx->error;
+
+	t->error = error.internal ? error.internal : err_row(e)->name;
+	log_error(cx, "job.failed", t->error, LOG_TEXT("job", t->job->name), LOG_TEXT("error", err_row(e)->name));
+	count_job(cx, M_JOB_FAILURES, t->job->name);
+	error_clear(cx);
+	if (db_write(cx, turn_failed, t) != OK)
+		log_error(cx, "job.failed", "the failure could not be noted", LOG_TEXT("job", t->job->name));
+	cx->error = error;
+}
+
+static enum err
+run_job(struct ctx *cx, const struct job *job, const atomic_bool *stop, int64_t *ret_rows)
+{
+	struct turn t = {.job = job, .node = node_name(cx->arena), .started_us = cx->now_us};
+	int64_t rows = 0;
+
+	for (int i = 0; i < TURNS_MAX; i++) {
+		enum err e = db_write_bulk(cx, turn_run, &t);
+		if (e != OK) {
+			note_failure(cx, &t, e);
+			return e;
+		}
+		rows += t.rows;
+		if (t.rows < BULK_TURN_ROWS || (stop && *stop))
+			break;
+	}
+	count_job(cx, M_JOB_RUNS, job->name);
+	if (rows)
+		log_debug(cx, "job.done", job->name, LOG_INT("rows", rows));
+	*ret_rows = rows;
+	return OK;
+}
+
+enum err
+job_run(struct ctx *cx, const char *name, int64_t *ret_rows)
+{
+	for (size_t i = 0; i < job_row_count; i++)
+		if (strcmp(job_rows[i].name, name) == 0)
+			return run_job(cx, &job_rows[i], NULL, ret_rows);
+	return fail(cx, ERR_NOT_FOUND, "There is no job %s.", name);
+}
+
+/* --- the thread ------------------------------------------------------------------------------------------------------------ */
+
+struct scheduler {
+	const struct server *srv;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	atomic_bool stop;
+	int64_t *due_us; /* monotonic, one per row */
+};
+
+static int64_t
+monotonic_us(const struct scheduler *s)
+{
+	return s->srv->source.monotonic_us(s->srv->source.arg);
+}
+
+static void
+run_due(struct scheduler *s, size_t i)
+{
+	struct arena a;
+	struct ctx cx;
+	int64_t rows;
+
+	arena_init(&a);
+	ctx_init(&cx, &a, s->srv);
+	enum err e = run_job(&cx, &job_rows[i], &s->stop, &rows);
+	(void)e; /* noted, logged and counted where it failed */
+	arena_release(&a);
+	s->due_us[i] = monotonic_us(s) + job_rows[i].period_s * SECONDS_US;
+}
+
+static size_t
+first_due(const struct scheduler *s)
+{
+	size_t first = 0;
+
+	for (size_t i = 1; i < job_row_count; i++)
+		if (s->due_us[i] < s->due_us[first])
+			first = i;
+	return first;
+}
+
+/* True: go on; false: the scheduler stops. */
+static bool
+wait_until(struct scheduler *s, int64_t due_us)
+{
+	struct timespec at;
+
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		int64_t left_us = due_us - monotonic_us(s);
+		if (s->stop || left_us <= 0)
+			break;
+		clock_gettime(CLOCK_MONOTONIC, &at);
+		at.tv_sec += (time_t)(left_us / SECONDS_US);
+		at.tv_nsec += (long)(left_us % SECONDS_US) * 1000;
+		if (at.tv_nsec >= 1000000000) {
+			at.tv_sec++;
+			at.tv_nsec -= 1000000000;
+		}
+		pthread_cond_timedwait(&s->wake, &s->lock, &at);
+	}
+	bool go_on = !s->stop;
+	pthread_mutex_unlock(&s->lock);
+	return go_on;
+}
+
+static void *
+scheduler_main(void *arg)
+{
+	struct scheduler *s = arg;
+
+	for (;;) {
+		size_t i = first_due(s);
+		if (!wait_until(s, s->due_us[i]))
+			return NULL;
+		run_due(s, i);
+	}
+}
+
+struct scheduler *
+scheduler_open(const struct server *srv)
+{
+	struct scheduler *s = calloc(1, sizeof(*s));
+	int64_t *due_us = calloc(job_row_count, sizeof(*due_us));
+	pthread_condattr_t attr;
+
+	if (!s || !due_us)
+		BUG("no memory for the scheduler");
+	s->srv = srv;
+	s->due_us = due_us;
+	for (size_t i = 0; i < job_row_count; i++) /* one second apart, so that a start is not a burst */
+		s->due_us[i] = monotonic_us(s) + (int64_t)(i + 1) * SECONDS_US;
+	if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
+		pthread_cond_init(&s->wake, &attr) != 0 || pthread_mutex_init(&s->lock, NULL) != 0 ||
+		pthread_create(&s->thread, NULL, scheduler_main, s) != 0)
+		BUG("the scheduler does not start");
+	pthread_condattr_destroy(&attr);
+	pthread_setname_np(s->thread, "jobs");
+	return s;
+}
+
+void
+scheduler_close(struct scheduler *s)
+{
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->thread, NULL);
+	pthread_cond_destroy(&s->wake);
+	pthread_mutex_destroy(&s->lock);
+	free(s->due_us);
+	free(s);
+}

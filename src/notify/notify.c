@@ -1,0 +1,138 @@
+/*
+ * Notifications.  A row belongs to one user, and every statement but the writing ones says whose.
+ *
+ * A coalesced notification is replaced, not changed: the new row has a new id and place, so lists and streams show it as news.
+ * Its key leaves the row when it is read, and the next one of that key starts again.
+ */
+#include "notify/notify.h"
+
+#include "store/db.h"
+
+static const struct field notification_fields[] = {
+	F(struct notification, id, 0, 0, 0, "Notification"),
+	F(struct notification, type, 0, 0, 0, "signup, decision, marks, security or reminder"),
+	F(struct notification, title, 0, 0, 0, "One line"),
+	F(struct notification, message, 0, 0, 0, "A sentence"),
+	F(struct notification, data, F_JSON, 0, 0, "What it is about: ids by name"),
+	F(struct notification, is_read, 0, 0, 0, "Whether it was read"),
+	F(struct notification, created_at, F_TIME, 0, 0, "When"),
+};
+const struct schema notification_schema = SCHEMA("Notification", struct notification, notification_fields);
+
+SQL(NOTIFICATION_INSERT, "uuttttmt",
+	"INSERT INTO notifications (id, user_id, type, title, message, data, is_read, created_at, coalesce_key)"
+	" VALUES ($1, $2, $3, $4, $5, $6, FALSE, $7, $8)");
+
+static enum err
+insert(struct ctx *cx, const char *user_id, const char *key, const struct notification_new *n)
+{
+	struct uuid id = new_id(cx);
+
+	return db_exec(cx, &NOTIFICATION_INSERT, NULL, V_ID(id), V(user_id), V(n->type), V(n->title), V(n->message),
+		V(n->data ? n->data : "{}"), V(cx->now_us), V(key));
+}
+
+enum err
+notify_user(struct ctx *cx, const char *user_id, const struct notification_new *n)
+{
+	return insert(cx, user_id, NULL, n);
+}
+
+struct admin {
+	struct uuid id;
+};
+static const struct field admin_fields[] = {
+	F(struct admin, id, 0, 0, 0, NULL),
+};
+static const struct schema admin_schema = SCHEMA("NotifiedAdmin", struct admin, admin_fields);
+
+SQL(NOTIFY_ADMINS, "", "SELECT id FROM users WHERE role = 'admin' AND is_active ORDER BY id");
+
+enum err
+notify_admins(struct ctx *cx, const struct notification_new *n)
+{
+	struct list list;
+
+	TRY(db_all(cx, &NOTIFY_ADMINS, &admin_schema, &list));
+	const struct admin *admins = list.items;
+	for (size_t i = 0; i < list.count; i++)
+		TRY(insert(cx, admins[i].id.text, NULL, n));
+	return OK;
+}
+
+SQL(NOTIFICATION_SUPERSEDE, "ut", "DELETE FROM notifications WHERE user_id = $1 AND coalesce_key = $2");
+
+enum err
+notify_coalesced(struct ctx *cx, const char *user_id, const char *key, const struct notification_new *n)
+{
+	TRY(db_exec(cx, &NOTIFICATION_SUPERSEDE, NULL, V(user_id), V(key)));
+	return insert(cx, user_id, key, n);
+}
+
+enum err
+notify_admins_coalesced(struct ctx *cx, const char *key, const struct notification_new *n)
+{
+	struct list list;
+
+	TRY(db_all(cx, &NOTIFY_ADMINS, &admin_schema, &list));
+	const struct admin *admins = list.items;
+	for (size_t i = 0; i < list.count; i++)
+		TRY(notify_coalesced(cx, admins[i].id.text, key, n));
+	return OK;
+}
+
+SQL(NOTIFICATION_LIST, "ubii",
+	"SELECT id, type, title, message, data, is_read, created_at FROM notifications WHERE user_id = $1{?2 AND is_read = $2}"
+	" ORDER BY seq DESC LIMIT $3 OFFSET $4");
+SQL(NOTIFICATION_COUNT, "ub", "SELECT COUNT(*) FROM notifications WHERE user_id = $1{?2 AND is_read = $2}");
+
+enum err
+notification_list(
+	struct ctx *cx, bool unread_only, int64_t page, int64_t limit, struct list *ret, int64_t *ret_total, int64_t *ret_unread)
+{
+	const char *who = cx->actor->user_id.text;
+	struct val read = unread_only ? val_int(0) : val_null();
+	struct list list;
+	int64_t total, unread;
+
+	if (page * limit > PAGE_DEPTH_MAX)
+		return fail(cx, ERR_PAGE_TOO_DEEP, NULL);
+	TRY(db_all(cx, &NOTIFICATION_LIST, &notification_schema, &list, V(who), read, V(limit), V((page - 1) * limit)));
+	TRY(db_int(cx, &NOTIFICATION_COUNT, &total, V(who), read));
+	TRY(db_int(cx, &NOTIFICATION_COUNT, &unread, V(who), V(false)));
+	*ret = list;
+	*ret_total = total;
+	*ret_unread = unread;
+	return OK;
+}
+
+SQL(NOTIFICATION_READ, "uu",
+	"UPDATE notifications SET is_read = TRUE, coalesce_key = NULL WHERE id = $1 AND user_id = $2"
+	" RETURNING id, type, title, message, data, is_read, created_at");
+
+enum err
+notification_read(struct ctx *cx, const char *id, struct notification *ret)
+{
+	return db_one(cx, &NOTIFICATION_READ, &notification_schema, ret, V(id), V_ID(cx->actor->user_id));
+}
+
+SQL(NOTIFICATION_READ_ALL, "u",
+	"UPDATE notifications SET is_read = TRUE, coalesce_key = NULL WHERE user_id = $1 AND NOT is_read");
+
+enum err
+notification_read_all(struct ctx *cx, int64_t *ret_rows)
+{
+	return db_exec(cx, &NOTIFICATION_READ_ALL, ret_rows, V_ID(cx->actor->user_id));
+}
+
+SQL(OUTBOX_INSERT, "utttm",
+	"INSERT INTO outbox (id, recipient, template, data, created_at, next_try_at, attempts) VALUES ($1, $2, $3, $4, $5, $5, "
+	"0)");
+
+enum err
+outbox_mail(struct ctx *cx, const char *recipient, const char *mail_template, const char *data)
+{
+	struct uuid id = new_id(cx);
+
+	return db_exec(cx, &OUTBOX_INSERT, NULL, V_ID(id), V(recipient), V(mail_template), V(data ? data : "{}"), V(cx->now_us));
+}
