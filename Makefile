@@ -92,6 +92,7 @@ $(B)/tests/support.o: tests/support.c
 -include $(APP_OBJS:.o=.d) $(patsubst %,$(B)/tests/unit/%.d,$(UNIT))
 
 include tests/tests.mk
+include bench/bench.mk
 
 .PHONY: clean
 clean:

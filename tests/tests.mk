@@ -5,7 +5,7 @@ UNIT_PROGRAMS := $(UNIT:%=$(B)/tests/%)
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 TSAN := -fsanitize=thread -fno-omit-frame-pointer
 
-.PHONY: test unit unit-programs e2e asan tsan lint lint-objs docs docs-check
+.PHONY: test unit unit-programs e2e asan tsan lint lint-objs lint-test-objs docs docs-check
 test:
 	@B='$(B)' MAKE='$(MAKE)' sh tools/test.sh
 
@@ -28,7 +28,8 @@ tsan:
 
 lint:
 	@B='$(B)' MAKE='$(MAKE)' sh tools/lint.sh
-lint-objs: nothing $(APP_OBJS) $(UNIT:%=$(B)/tests/unit/%.o)
+lint-objs: nothing $(APP_OBJS)
+lint-test-objs: nothing $(UNIT:%=$(B)/tests/unit/%.o) $(if $(wildcard tests/support.c),$(B)/tests/support.o)
 
 # The generated documents: `docs` writes them, `docs-check` fails when the repository's differ.
 docs: $(B)/muster
