@@ -44,6 +44,14 @@ keep_message(struct postgres *db, const char *text)
 	db->db.message[strcspn(db->db.message, "\n")] = 0;
 }
 
+/* The server's notices would go to standard error, between the lines of the log. */
+static void
+drop_notice(void *arg, const PGresult *r)
+{
+	(void)arg;
+	(void)r;
+}
+
 struct pg_conn *
 postgres_connect(struct arena *a, const char *url, bool read_only, const char **ret_message)
 {
@@ -57,6 +65,7 @@ postgres_connect(struct arena *a, const char *url, bool read_only, const char **
 	PGconn *conn = PQconnectdbParams(names, values, 1);
 
 	if (conn && PQstatus(conn) == CONNECTION_OK) {
+		(void)PQsetNoticeReceiver(conn, drop_notice, NULL);
 		const char *text = arena_printf(a, "%s SET default_transaction_read_only = %s", settings, read_only ? "on" : "off");
 		PGresult *r = PQexec(conn, text);
 		bool ok = PQresultStatus(r) == PGRES_COMMAND_OK;
