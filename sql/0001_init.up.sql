@@ -33,6 +33,7 @@ CREATE TABLE approval_requests (
 );
 CREATE INDEX idx_approval_requests_user ON approval_requests (user_id, requested_at);
 CREATE INDEX idx_approval_requests_status ON approval_requests (status, requested_at);
+CREATE INDEX idx_approval_requests_requested ON approval_requests (requested_at);
 
 CREATE TABLE sessions (
 	id UUID PRIMARY KEY,
@@ -94,6 +95,7 @@ CREATE TABLE known_devices (
 );
 CREATE UNIQUE INDEX idx_known_devices_hash ON known_devices (token_hash);
 CREATE INDEX idx_known_devices_user ON known_devices (user_id);
+CREATE INDEX idx_known_devices_expires ON known_devices (expires_at);
 
 -- Lockout: one row per key ('email:<MAC>', 'ip:<prefix>', 'otp:<user>', 'device:<id>').
 CREATE TABLE login_failures (
@@ -102,8 +104,10 @@ CREATE TABLE login_failures (
 	first_at TIMESTAMPTZ NOT NULL,
 	last_at TIMESTAMPTZ NOT NULL,
 	locked_until TIMESTAMPTZ,
-	level BIGINT NOT NULL
+	level BIGINT NOT NULL,               -- how often it was locked, less one for each day since
+	locked_at TIMESTAMPTZ                -- when it was locked last
 ) KEYED;
+CREATE INDEX idx_login_failures_last ON login_failures (last_at);
 
 CREATE TABLE mfa_totp (
 	user_id UUID PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,

@@ -47,6 +47,25 @@ struct approval_decided {
 /* ERR_NOT_FOUND, ERR_APPROVAL_EXPIRED, ERR_ALREADY_DECIDED.  Audited; the user is notified. */
 enum err approval_decide(struct ctx *cx, const struct approval_decision *in, struct approval_decided *ret) MUST_CHECK;
 
+/* The list for admins, newest first.  `status` is what holds now: a pending request past its time is a timeout. */
+struct approval_user {
+	struct uuid id;
+	const char *email, *full_name;
+};
+struct approval_row {
+	struct uuid id;
+	struct approval_user user;
+	const char *status;
+	int64_t requested_at, expires_at, time_remaining_seconds;
+	bool email_verified;
+	int64_t attempts;
+	const char *ip_address;
+};
+extern const struct schema approval_row_schema;
+extern const char *const approval_statuses[]; /* [0] "", "pending" "approved" "rejected" "timeout" */
+/* `status` is an index into approval_statuses, 0: all. */
+enum err approval_list(struct ctx *cx, int status, int64_t page, int64_t limit, struct list *ret, int64_t *ret_total) MUST_CHECK;
+
 /* Job, every 30 s: pending requests past their time become `timeout`, each audited. */
 enum err approval_expire(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
 

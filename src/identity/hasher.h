@@ -1,6 +1,6 @@
 /*
- * The hash lane's bookkeeping: one thread per core at nice 10, and a queue of at most one second of work.  hasher_admit() is asked by
- * the dispatcher before it queues a LANE_HASH request; beyond one second the answer is ERR_OVERLOADED.
+ * The hash lane's bookkeeping: one thread per core at nice 10, and a queue of at most one second of work, hasher_queue_max(); beyond
+ * it the dispatcher answers ERR_OVERLOADED.
  */
 #ifndef MUSTER_IDENTITY_HASHER_H
 #define MUSTER_IDENTITY_HASHER_H
@@ -11,5 +11,9 @@ struct hasher *hasher_open(const struct config *conf); /* times one hash of the 
 void hasher_close(struct hasher *h);
 int64_t hasher_hash_us(const struct hasher *h);        /* how long one hash takes here */
 int hasher_queue_max(const struct hasher *h, int threads); /* jobs that make one second of work, at least 2 × threads */
+
+/* The schemes that the table holds (identity/password.h), at most a minute old.  Reads the database by itself. */
+struct password_mix;
+enum err hasher_mix(struct ctx *cx, struct password_mix *ret) MUST_CHECK;
 
 #endif

@@ -1,0 +1,164 @@
+/*
+ * The hits are taken before any work and outside every transaction, since a transaction may run twice.
+ */
+#include "identity/throttle.h"
+
+#include "core/conf.h"
+#include "core/metrics.h"
+#include "http/server.h"
+
+enum { SHARED_FACTOR = 100, PAIR_WINDOW_S = 900, UNBOUNDED = 1000000000 };
+
+bool
+network_shared(const struct ctx *cx)
+{
+	const struct conf_list *l = &cx->srv->conf->shared_networks;
+	uint8_t ip[16];
+	struct cidr net;
+
+	if (!ip_parse(cx->client->ip, ip))
+		return false;
+	for (size_t i = 0; i < l->count; i++)
+		if (cidr_parse(l->items[i], &net) && cidr_has(&net, ip))
+			return true;
+	return false;
+}
+
+static const char *
+ip_key(struct ctx *cx)
+{
+	char prefix[46];
+
+	ip_prefix(cx->client->ip, prefix);
+	return arena_strdup(cx->arena, prefix);
+}
+
+static void
+count_refusal(struct ctx *cx, const struct limit *limit)
+{
+	if (cx->srv->metrics)
+		metrics_add(cx->srv->metrics, M_RATE_LIMITED, limit->name, 1);
+}
+
+enum err
+throttle_ip(struct ctx *cx, struct limit limit)
+{
+	int retry_s;
+
+	if (!cx->srv->conf->rate_limit_enabled)
+		return OK;
+	if (network_shared(cx))
+		limit.max *= SHARED_FACTOR;
+	if (limiter_take(cx->srv->limiter, &limit, ip_key(cx), &retry_s))
+		return OK;
+	count_refusal(cx, &limit);
+	cx->error.retry_after_s = retry_s;
+	return fail(cx, ERR_RATE_LIMITED, NULL);
+}
+
+/* --- login -------------------------------------------------------------------------------------------------------------------------- */
+
+enum { LOGIN_ROWS = 3 };
+struct login_row {
+	struct limit limit;
+	bool by_ip;
+	bool accounts; /* a row of the accounts surface; else of portal and campus */
+};
+
+static void
+login_rows(const struct ctx *cx, bool shared, struct login_row ret[LOGIN_ROWS])
+{
+	const struct config *c = cx->srv->conf;
+	int64_t factor = shared ? SHARED_FACTOR : 1;
+
+	ret[0] = (struct login_row){{"login_ip_5min", c->rl_portal_login_ip_limit * factor, 300}, true, false};
+	ret[1] = (struct login_row){{"login_ip_10min", c->rl_login_ip_limit * factor, 600}, true, true};
+	ret[2] = (struct login_row){{"login_email", c->rl_login_email_limit, 600}, false, true};
+}
+
+static const struct limit pair_limit = {"login_pair", UNBOUNDED, PAIR_WINDOW_S};
+
+static const char *
+row_key(const struct login_hits *h, const struct login_row *row)
+{
+	return row->by_ip ? h->ip : h->email;
+}
+
+static const char *
+pair_key(struct ctx *cx, const struct login_hits *h)
+{
+	return arena_printf(cx->arena, "%s %s", h->ip, h->email);
+}
+
+/* Takes the rows that refuse (`own`) or those that only count along. */
+static bool
+take_rows(struct ctx *cx, const struct login_hits *h, const struct login_row *rows, bool accounts, bool own, int *ret_retry_s)
+{
+	for (int i = 0; i < LOGIN_ROWS; i++) {
+		const char *key = row_key(h, &rows[i]);
+		if (!key || (rows[i].accounts == accounts) != own)
+			continue;
+		if (limiter_take(cx->srv->limiter, &rows[i].limit, key, ret_retry_s) || !own)
+			continue;
+		count_refusal(cx, &rows[i].limit);
+		while (--i >= 0)
+			if (row_key(h, &rows[i]) && rows[i].accounts == accounts)
+				limiter_give_back(cx->srv->limiter, &rows[i].limit, row_key(h, &rows[i]), 1);
+		return false;
+	}
+	return true;
+}
+
+bool
+login_hits_take(struct ctx *cx, enum login_surface surface, const struct login_hits *h, int *ret_retry_s)
+{
+	struct login_row rows[LOGIN_ROWS];
+	bool accounts = surface == LOGIN_ACCOUNTS;
+	int ignored;
+
+	if (!cx->srv->conf->rate_limit_enabled)
+		return true;
+	login_rows(cx, h->shared, rows);
+	if (!take_rows(cx, h, rows, accounts, true, ret_retry_s))
+		return false;
+	(void)take_rows(cx, h, rows, accounts, false, &ignored);
+	if (h->ip)
+		(void)limiter_take(cx->srv->limiter, &pair_limit, pair_key(cx, h), &ignored);
+	return true;
+}
+
+void
+login_hits_give_back(struct ctx *cx, const struct login_hits *h)
+{
+	struct login_row rows[LOGIN_ROWS];
+
+	if (!cx->srv->conf->rate_limit_enabled)
+		return;
+	login_rows(cx, h->shared, rows);
+	int64_t pair = h->ip ? limiter_count(cx->srv->limiter, &pair_limit, pair_key(cx, h)) : 0;
+	for (int i = 0; i < LOGIN_ROWS; i++)
+		if (row_key(h, &rows[i]))
+			limiter_give_back(cx->srv->limiter, &rows[i].limit, row_key(h, &rows[i]), rows[i].by_ip ? pair : 1);
+	if (pair)
+		limiter_give_back(cx->srv->limiter, &pair_limit, pair_key(cx, h), pair);
+}
+
+bool
+refusal_row_due(struct ctx *cx, int64_t *ret_count)
+{
+	static const struct limit singly = {"audit_refusal", 20, 3600}, minute = {"audit_refusal_minute", 1, 60},
+				  skipped = {"audit_refusal_skipped", UNBOUNDED, 7200};
+	struct limiter *l = cx->srv->limiter;
+	const char *key = ip_key(cx);
+	int ignored;
+
+	*ret_count = 1;
+	if (!l || limiter_take(l, &singly, key, &ignored))
+		return true;
+	(void)limiter_take(l, &skipped, key, &ignored);
+	if (!limiter_take(l, &minute, key, &ignored))
+		return false;
+	*ret_count = limiter_count(l, &skipped, key);
+	limiter_give_back(l, &skipped, key, *ret_count);
+	return true;
+}

@@ -1,0 +1,33 @@
+/*
+ * Limits whose numbers are configuration and whose key or give-back the dispatcher cannot know: login and signup.  In memory, by
+ * the one limiter; RATE_LIMIT_ENABLED=false switches them off.  A client in SHARED_NETWORKS gets a hundred times as many by IP.
+ */
+#ifndef MUSTER_IDENTITY_THROTTLE_H
+#define MUSTER_IDENTITY_THROTTLE_H
+
+#include "http/limit.h"
+#include "identity/login.h"
+
+bool network_shared(const struct ctx *cx);
+/* One hit for the client's IP; ERR_RATE_LIMITED with Retry-After. */
+enum err throttle_ip(struct ctx *cx, struct limit limit) MUST_CHECK;
+
+/*
+ * The login rows.  Every attempt counts in the rows of all surfaces and is refused by those of its own; a success gives its hits
+ * back, and those that the same address put on this IP within 15 minutes.  A valid known device stands outside the rows by IP.
+ */
+struct login_hits {
+	const char *email, *ip; /* keys; ip NULL: outside the rows by IP */
+	bool shared;
+};
+/* False: refused; *ret_retry_s says for how long. */
+bool login_hits_take(struct ctx *cx, enum login_surface surface, const struct login_hits *h, int *ret_retry_s);
+void login_hits_give_back(struct ctx *cx, const struct login_hits *h);
+
+/*
+ * Audit rows of throttled and locked logins: the first 20 an hour of an IP singly, then one a minute.  True when a row is due; it stands
+ * for *ret_count logins.
+ */
+bool refusal_row_due(struct ctx *cx, int64_t *ret_count);
+
+#endif
