@@ -41,22 +41,18 @@ add_cors(const struct dispatcher *d, const struct call *c, const struct request 
 {
 	const struct conf_list *origins = &d->conf->cors_origins;
 	const char *origin = c ? c->origin : request_header(rq, "Origin");
-	bool credentials = d->conf->cors_allow_credentials;
 
 	if (origins->count == 0)
 		return;
 	reply_header(rs, "Vary", "Origin");
-	if (!origin)
+	if (!origin || !conf_list_has(origins, origin))
 		return;
-	bool listed = conf_list_has(origins, origin);
-	if (!listed && (credentials || !conf_list_has(origins, "*")))
-		return;
-	reply_header(rs, "Access-Control-Allow-Origin", listed ? origin : "*");
-	if (credentials)
+	reply_header(rs, "Access-Control-Allow-Origin", origin);
+	if (d->conf->cors_allow_credentials)
 		reply_header(rs, "Access-Control-Allow-Credentials", "true");
 	if (!c || rq->method != OPTIONS) {
 		reply_header(rs, "Access-Control-Expose-Headers", expose_headers);
-	} else if (request_header(rq, "Access-Control-Request-Method")) {
+	} else if (c->allow && request_header(rq, "Access-Control-Request-Method")) {
 		reply_header(rs, "Access-Control-Allow-Methods", c->allow);
 		reply_header(rs, "Access-Control-Allow-Headers", allow_headers);
 		reply_header(rs, "Access-Control-Max-Age", "600");
