@@ -13,8 +13,7 @@ endif
 ASSET_NAMES := passwords.txt $(DOCS_ASSETS) $(DOCS_ASSETS:=.gz)
 
 $(NPM_STAMP): web/package-lock.json
-	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	touch $@
+	sh tools/npm-ci.sh $@
 
 $(ASSETS)/passwords.txt: tools/common-passwords.js $(NPM_STAMP)
 	@mkdir -p $(@D)
