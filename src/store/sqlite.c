@@ -92,13 +92,13 @@ sqlite_connect(struct arena *a, const char *path, bool create, const char **ret_
 			(void)close(fd);
 	}
 	int rc = sqlite3_open_v2(path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_exec(handle, "PRAGMA schema_version", NULL, NULL, NULL); /* opening is lazy: is it a database? */
 	if (rc == SQLITE_OK) {
 		(void)sqlite3_extended_result_codes(handle, 1);
 		(void)sqlite3_busy_timeout(handle, BUSY_MS);
-		return handle;
+		rc = sqlite3_exec(handle, "PRAGMA schema_version", NULL, NULL, NULL); /* opening is lazy: is it a database? */
 	}
+	if (rc == SQLITE_OK)
+		return handle;
 	*ret_message = arena_printf(a, "cannot open the database %s: %s", path, handle ? sqlite3_errmsg(handle) : sqlite3_errstr(rc));
 	(void)sqlite3_close_v2(handle);
 	return NULL;
