@@ -1,0 +1,301 @@
+/* Portal: signing up, waiting for approval, signing in and out. */
+#include "api/transport.h"
+#include "core/conf.h"
+#include "identity/approval.h"
+#include "identity/login.h"
+#include "identity/password.h"
+#include "identity/throttle.h"
+#include "store/db.h"
+
+/* --- signup ---- */
+
+struct signup_in {
+	const char *email, *password, *full_name;
+};
+static const struct field signup_in_fields[] = {
+	F(struct signup_in, email, F_REQUIRED | F_TRIM, 3, EMAIL_MAX, "Address"),
+	F(struct signup_in, password, F_REQUIRED | F_SECRET, 1, PASSWORD_MAX,
+		"At least 8 characters with upper case, lower case, digit and special character; no common one"),
+	F(struct signup_in, full_name, F_REQUIRED | F_TRIM, 1, NAME_MAX_BYTES, "Name"),
+};
+static const struct schema signup_in_schema = SCHEMA("SignupIn", struct signup_in, signup_in_fields);
+
+struct signup_out {
+	struct uuid approval_request_id;
+	const char *status;
+	int64_t expires_at;
+	const char *message;
+};
+static const struct field signup_out_fields[] = {
+	F(struct signup_out, approval_request_id, 0, 0, 0, "Ask for its state here"),
+	F(struct signup_out, status, 0, 0, 0, "pending"),
+	F(struct signup_out, expires_at, F_TIME, 0, 0, "When it times out if nobody decides"),
+	F(struct signup_out, message, 0, 0, 0, "For the person"),
+};
+static const struct schema signup_out_schema = SCHEMA("SignupOut", struct signup_out, signup_out_fields);
+
+struct signup_job {
+	struct signup in;
+	struct signup_result result;
+};
+
+static enum err
+signup_write(struct ctx *cx, void *arg)
+{
+	struct signup_job *job = arg;
+
+	return approval_signup(cx, &job->in, &job->result);
+}
+
+static enum err
+signup(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct config *conf = cx->srv->conf;
+	const struct signup_in *in = rq->body;
+	struct signup_job job = {.in = {.full_name = in->full_name, .role = ROLE_STUDENT}};
+
+	if (!email_canonical(cx->arena, in->email, &job.in.email))
+		error_field(cx, "email", "is not an e-mail address");
+	TRY(password_check(cx, POLICY_CLASSES, "password", in->password, job.in.email, in->full_name));
+	TRY(throttle_ip(cx, (struct limit){"portal_signup", conf->rl_portal_signup_ip_limit, 3600}));
+	job.in.life_us = conf->approval_timeout_minutes * MINUTES_US;
+	job.in.password_hash = password_hash(cx->arena, conf, in->password);
+	TRY(db_write(cx, signup_write, &job));
+	const struct signup_out out = {.approval_request_id = job.result.approval_request_id,
+		.status = "pending",
+		.expires_at = job.result.expires_at,
+		.message = "Your request waits for an administrator's approval."};
+	return reply_record(rs, &signup_out_schema, &out);
+}
+
+static enum err
+approval_state(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	struct approval_status out;
+
+	TRY(approval_status(cx, rq->params[0], &out));
+	return reply_record(rs, &approval_status_schema, &out);
+}
+
+/* --- login ---- */
+
+struct login_in {
+	const char *username, *password;
+	const char *grant_type, *scope, *client_id, *client_secret;
+};
+static const struct field login_in_fields[] = {
+	F(struct login_in, username, F_REQUIRED, 1, EMAIL_MAX, "Address of the account"),
+	F(struct login_in, password, F_REQUIRED | F_SECRET, 1, PASSWORD_MAX, "Password"),
+	F(struct login_in, grant_type, F_TOLERATED, 0, 0, "Ignored"),
+	F(struct login_in, scope, F_TOLERATED, 0, 0, "Ignored"),
+	F(struct login_in, client_id, F_TOLERATED, 0, 0, "Ignored"),
+	F(struct login_in, client_secret, F_TOLERATED | F_SECRET, 0, 0, "Ignored"),
+};
+static const struct schema login_in_schema = SCHEMA("LoginIn", struct login_in, login_in_fields);
+
+struct user_out {
+	struct uuid id;
+	const char *email, *full_name;
+	enum role role;
+};
+static const struct field user_out_fields[] = {
+	F(struct user_out, id, 0, 0, 0, "Account"),
+	F(struct user_out, email, 0, 0, 0, "Its address"),
+	F(struct user_out, full_name, 0, 0, 0, "Name"),
+	F_ENUM(struct user_out, role, 0, role_names, "Role"),
+};
+static const struct schema user_out_schema = SCHEMA("PortalUser", struct user_out, user_out_fields);
+
+struct tokens_out {
+	const char *access_token, *refresh_token, *token_type;
+	int64_t expires_in;
+	struct user_out *user;
+	enum tri mfa_required;
+	const char *mfa_token;
+};
+static const struct field tokens_out_fields[] = {
+	F(struct tokens_out, access_token, F_OMIT | F_SECRET, 0, 0, "For Authorization: Bearer"),
+	F(struct tokens_out, refresh_token, F_OMIT | F_SECRET, 0, 0, "For the next pair; a web client has it as a cookie"),
+	F(struct tokens_out, token_type, F_OMIT, 0, 0, "bearer"),
+	F(struct tokens_out, expires_in, 0, 0, 0, "Life of the access token, or of mfa_token, in seconds"),
+	F_PTR(struct tokens_out, user, F_OMIT, &user_out_schema, "Who signed in"),
+	F(struct tokens_out, mfa_required, F_OMIT, 0, 0, "true: a second factor is due, and there are no tokens yet"),
+	F(struct tokens_out, mfa_token, F_OMIT | F_SECRET, 0, 0, "For completing the login"),
+};
+static const struct schema tokens_out_schema = SCHEMA("PortalTokens", struct tokens_out, tokens_out_fields);
+
+static enum err
+reply_tokens(struct ctx *cx, const struct request *rq, struct reply *rs, const struct account *who, const struct tokens *t)
+{
+	struct user_out user = {.id = who->id, .email = who->email, .full_name = who->full_name, .role = who->role};
+	const struct tokens_out out = {.access_token = t->access_token,
+		.refresh_token = refresh_token_give(cx, rq, rs, t),
+		.token_type = "bearer",
+		.expires_in = t->access_expires_s,
+		.user = &user};
+
+	return reply_record(rs, &tokens_out_schema, &out);
+}
+
+static enum err
+login(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct login_in *body = rq->body;
+	const struct login in = {.email = body->username,
+		.password = body->password,
+		.device_token = device_token_read(cx, rq),
+		.surface = LOGIN_PORTAL,
+		.web = rq->web};
+	struct login_result r;
+
+	TRY(login_password(cx, &in, &r));
+	if (r.mfa_token) {
+		const struct tokens_out out = {.mfa_required = TRI_YES, .mfa_token = r.mfa_token, .expires_in = r.mfa_expires_s};
+		return reply_record(rs, &tokens_out_schema, &out);
+	}
+	device_token_give(cx, rq, rs, r.device_token);
+	return reply_tokens(cx, rq, rs, &r.who, &r.tokens);
+}
+
+/* --- with a refresh token ---- */
+
+struct refresh_in {
+	const char *refresh_token;
+};
+static const struct field refresh_in_fields[] = {
+	F(struct refresh_in, refresh_token, F_SECRET, 1, 200, "Required, unless it comes in a web client's cookie"),
+};
+static const struct schema refresh_in_schema = SCHEMA("RefreshIn", struct refresh_in, refresh_in_fields);
+
+static enum err
+refresh(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct refresh_in *in = rq->body;
+	const char *token;
+	struct account who;
+	struct tokens t;
+
+	TRY(refresh_token_read(cx, rq, in->refresh_token, &token));
+	TRY(session_refresh(cx, token, &who, &t));
+	return reply_tokens(cx, rq, rs, &who, &t);
+}
+
+static enum err
+logout(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct refresh_in *in = rq->body;
+	const char *token;
+
+	TRY(refresh_token_read(cx, rq, in->refresh_token, &token));
+	TRY(session_logout(cx, token));
+	if (rq->web)
+		refresh_cookie_clear(cx, rq, rs);
+	return reply_empty(rs, 204);
+}
+
+struct me_out {
+	struct uuid id;
+	const char *email, *full_name;
+	enum role role;
+	bool is_active;
+};
+static const struct field me_out_fields[] = {
+	F(struct me_out, id, 0, 0, 0, "Account"),
+	F(struct me_out, email, 0, 0, 0, "Its address"),
+	F(struct me_out, full_name, 0, 0, 0, "Name"),
+	F_ENUM(struct me_out, role, 0, role_names, "Role"),
+	F(struct me_out, is_active, 0, 0, 0, "Always true: others are not signed in"),
+};
+static const struct schema me_out_schema = SCHEMA("Me", struct me_out, me_out_fields);
+
+static enum err
+me(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct actor *who = cx->actor;
+	const struct me_out out = {
+		.id = who->user_id, .email = who->email, .full_name = who->full_name, .role = who->role, .is_active = true};
+
+	(void)rq;
+	return reply_record(rs, &me_out_schema, &out);
+}
+
+static const struct route rows[] = {
+	{.method = POST,
+		.path = "/api/auth/signup",
+		.handler = signup,
+		.access = ANYONE,
+		.lane = LANE_HASH,
+		.body = &signup_in_schema,
+		.reply = &signup_out_schema,
+		.status = 201,
+		.no_store = true,
+		.tag = "auth",
+		.summary = "Ask for an account",
+		.text = "An administrator decides within a few minutes. A taken address is answered like a free one; its owner gets a mail. "
+			"After rejection or timeout the same address may sign up again."},
+	{.method = GET,
+		.path = "/api/auth/approval-requests/{id}",
+		.handler = approval_state,
+		.access = ANYONE,
+		.lane = LANE_READ,
+		.hall = true,
+		.reply = &approval_status_schema,
+		.status = 200,
+		.no_store = true,
+		.tag = "auth",
+		.summary = "State of a signup"},
+	{.method = POST,
+		.path = "/api/auth/login",
+		.handler = login,
+		.access = ANYONE,
+		.lane = LANE_HASH,
+		.body = &login_in_schema,
+		.form = true,
+		.reply = &tokens_out_schema,
+		.status = 200,
+		.errors = ERRORS(ERR_INVALID_CREDENTIALS, ERR_ACCOUNT_PENDING, ERR_ACCOUNT_REJECTED, ERR_APPROVAL_TIMEOUT,
+			ERR_ACCOUNT_LOCKED),
+		.no_store = true,
+		.tag = "auth",
+		.summary = "Sign in",
+		.text = "JSON or an HTML form. A known device sends X-Device-Token along. With X-Muster-Client: web the refresh token comes "
+			"as a cookie."},
+	{.method = POST,
+		.path = "/api/auth/refresh",
+		.handler = refresh,
+		.access = ANYONE,
+		.lane = LANE_WRITE,
+		.hall = true,
+		.body = &refresh_in_schema,
+		.reply = &tokens_out_schema,
+		.status = 200,
+		.errors = ERRORS(ERR_NOT_AUTHENTICATED, ERR_TOKEN_REVOKED, ERR_FORBIDDEN),
+		.no_store = true,
+		.tag = "auth",
+		.summary = "A new pair of tokens",
+		.text = "The same refresh token gives the same successor for 15 seconds while that is unused; any later use ends the "
+			"session."},
+	{.method = POST,
+		.path = "/api/auth/logout",
+		.handler = logout,
+		.access = ANYONE,
+		.lane = LANE_WRITE,
+		.body = &refresh_in_schema,
+		.status = 204,
+		.errors = ERRORS(ERR_NOT_AUTHENTICATED, ERR_FORBIDDEN),
+		.no_store = true,
+		.tag = "auth",
+		.summary = "Sign out",
+		.text = "Also with an unknown or expired token; a rotated one ends its session."},
+	{.method = GET,
+		.path = "/api/auth/me",
+		.handler = me,
+		.access = SIGNED_IN,
+		.lane = LANE_LOOP,
+		.reply = &me_out_schema,
+		.status = 200,
+		.no_store = true,
+		.tag = "auth",
+		.summary = "Who am I?"},
+};
+const struct route_table portal_auth_routes = ROUTE_TABLE(SURFACE_PORTAL, rows);
