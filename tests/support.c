@@ -1,6 +1,6 @@
 /*
- * A whole server in process, without sockets.  Everything of a test lies in one folder that test_close() removes, and on one clock
- * that moves only by test_advance(), so nothing here ever waits.
+ * A whole server in process, without sockets.  Everything of a test lies in one folder that test_close() removes, and on one
+ * clock that moves only by test_advance(), so nothing here ever waits.
  *
  * References to layers above store/ are weak: tests of audit/ and identity/ link this object without api/.
  */
@@ -508,8 +508,8 @@ check_reply(struct test *t, const struct test_request *in, struct test_reply *r)
 	if (route && route->reply && r->json && r->status >= 200 && r->status < 300) {
 		const char *wrong = schema_mismatch(&r->x.arena, route->reply, r->json);
 		if (wrong[0])
-			fail_msg("%s %s: the reply does not fit %s: %s\n%s", method_name(in->method), in->path, route->reply->name, wrong,
-				r->body);
+			fail_msg("%s %s: the reply does not fit %s: %s\n%s", method_name(in->method), in->path,
+				route->reply->name, wrong, r->body);
 	}
 	cover(route, r);
 }
@@ -554,8 +554,8 @@ call(struct test *t, enum method m, const char *path, const char *bearer, const 
 	struct arena a CLEANUP(arena_release);
 
 	arena_init(&a);
-	return call_with(
-		t, &(struct test_request){.method = m, .path = path, .bearer = bearer, .body = body ? double_quotes(&a, body) : NULL});
+	return call_with(t, &(struct test_request){
+				    .method = m, .path = path, .bearer = bearer, .body = body ? double_quotes(&a, body) : NULL});
 }
 
 /* --- what came back ---- */

@@ -196,13 +196,3 @@ idem_store(struct ctx *cx, struct call *c, const struct reply *rs)
 	c->idem.stored = true;
 	return OK;
 }
-
-SQL(IDEMPOTENCY_EXPIRE, "mi",
-	"DELETE FROM idempotency_keys WHERE (user_id, route, idempotency_key) IN"
-	" (SELECT user_id, route, idempotency_key FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2)");
-
-enum err
-idempotency_expire(struct ctx *cx, int64_t *ret_rows)
-{
-	return db_exec(cx, &IDEMPOTENCY_EXPIRE, ret_rows, V(cx->now_us - RECORD_LIFE_US), V((int64_t)BULK_TURN_ROWS));
-}

@@ -42,7 +42,4 @@ enum err idem_recall(struct ctx *cx, struct call *c, struct reply *rs, bool *ret
 /* Inside the transaction, after the handler or its undo. */
 enum err idem_store(struct ctx *cx, struct call *c, const struct reply *rs) MUST_CHECK;
 
-/* Job, hourly: records over 24 hours old go, at most BULK_TURN_ROWS a turn. */
-enum err idempotency_expire(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
-
 #endif
