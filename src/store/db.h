@@ -53,7 +53,8 @@ struct val val_null(void);
 
 /*
  * All need cx->db and fail with ERR_UNAVAILABLE when the engine does (disk full, lost connection, time-out) or ERR_CONFLICT on a
- * violated key; text results live in cx->arena.
+ * violated key; text results live in cx->arena.  After a failed statement a unit of writing can only fail (PostgreSQL refuses all
+ * that follows): where a conflict is expected, say ON CONFLICT.
  */
 /* Runs; *ret_rows (may be NULL) is the number of rows changed. */
 #define db_exec(cx, sql, ret_rows, ...) db_exec_((cx), (sql), (ret_rows), DB_ARGS(__VA_ARGS__))
@@ -138,7 +139,7 @@ enum err db_write(struct ctx *cx, enum err (*fn)(struct ctx *cx, void *arg), voi
 enum err db_write_bulk(struct ctx *cx, enum err (*fn)(struct ctx *cx, void *arg), void *arg) MUST_CHECK;
 enum err db_read(struct ctx *cx, enum err (*fn)(struct ctx *cx, void *arg), void *arg) MUST_CHECK;
 
-/* A read connection for one thread of the read lane; cx->db = it.  Never shared between threads. */
+/* A read connection for one thread of the read lane; cx->db = it.  Never shared between threads.  NULL: cannot be opened. */
 struct db *db_reader_open(struct db_store *s);
 void db_reader_close(struct db *db);
 

@@ -10,10 +10,10 @@
 struct reader {
 	bool sqlite;
 	struct buf out;
-	int depth, words;    /* parentheses open; words of the statement so far */
-	bool create, table;  /* the statement is CREATE …, CREATE TABLE … */
-	bool closed;         /* … and its list of columns has ended */
-	char before[64];     /* the last word: a BOOLEAN's column */
+	int depth, words;   /* parentheses open; words of the statement so far */
+	bool create, table; /* the statement is CREATE …, CREATE TABLE … */
+	bool closed;	    /* … and its list of columns has ended */
+	char before[64];    /* the last word: a BOOLEAN's column */
 };
 
 static bool
@@ -25,8 +25,8 @@ word_is(const char *p, size_t n, const char *word)
 static const char *
 sqlite_word(const char *p, size_t n)
 {
-	static const char *const words[][2] = {{"UUID", "TEXT"}, {"TIMESTAMPTZ", "TEXT"}, {"BIGINT", "INTEGER"}, {"BYTEA", "BLOB"},
-		{"SEQ", "INTEGER PRIMARY KEY AUTOINCREMENT"}};
+	static const char *const words[][2] = {{"UUID", "TEXT"}, {"TIMESTAMPTZ", "TEXT"}, {"BIGINT", "INTEGER"},
+		{"BYTEA", "BLOB"}, {"SEQ", "INTEGER PRIMARY KEY AUTOINCREMENT"}};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (word_is(p, n, words[i][0]))

@@ -21,8 +21,8 @@ struct statement {
 	const struct sql *sql;
 	uint8_t n_params, n_groups;
 	uint8_t group_param[GROUPS_MAX]; /* from 0: the argument that switches the group */
-	uint32_t first;                  /* variants of all statements are numbered through; this is its first */
-	const char **texts;              /* one per variant */
+	uint32_t first;			 /* variants of all statements are numbered through; this is its first */
+	const char **texts;		 /* one per variant */
 };
 struct statements {
 	struct statement *rows;
@@ -50,7 +50,7 @@ struct columns { /* what the result columns of one statement mean in one schema 
 };
 /* BUG()s when a column has no member.  The old items are freed. */
 void columns_resolve(struct columns *c, const struct sql *sql, const struct schema *schema, int count,
-		     const char *(*name)(void *arg, int i), void *arg);
+	const char *(*name)(void *arg, int i), void *arg);
 void columns_release(struct columns *c);
 
 enum cell_kind { CELL_NULL = 0, CELL_INT, CELL_NUM, CELL_TEXT, CELL_BYTES };
@@ -70,16 +70,16 @@ enum take_mode { TAKE_NONE = 0, TAKE_ONE, TAKE_ALL, TAKE_INT };
 struct take { /* which rows a call wants, and what it got */
 	enum take_mode mode;
 	const struct schema *schema;
-	void *record;      /* TAKE_ONE: in cx->arena, NULL while no row came */
-	struct list list;  /* TAKE_ALL */
+	void *record;	  /* TAKE_ONE: in cx->arena, NULL while no row came */
+	struct list list; /* TAKE_ALL */
 	size_t cap;
-	int64_t number;    /* TAKE_INT */
-	int64_t rows;      /* rows read */
-	int64_t changed;   /* rows changed */
+	int64_t number;	 /* TAKE_INT */
+	int64_t rows;	 /* rows read */
+	int64_t changed; /* rows changed */
 };
 bool take_wants(const struct take *t); /* may another row be given? */
-enum err take_row(struct ctx *cx, struct take *t, const struct sql *sql, const struct columns *c, const struct cell *cells)
-	MUST_CHECK;
+enum err take_row(
+	struct ctx *cx, struct take *t, const struct sql *sql, const struct columns *c, const struct cell *cells) MUST_CHECK;
 
 /* --- engines -------------------------------------------------------------------------------------------------------------- */
 
@@ -106,9 +106,9 @@ struct engine {
 	enum err (*list)(struct ctx *cx, struct db *db, struct call *calls, size_t n); /* NULL: they are run in turn */
 	bool (*prepare)(struct db *db, const struct statement *st, unsigned variant, struct arena *a, const char **ret_message);
 	bool (*txn)(struct db *db, enum txn_verb verb); /* false: db->message says why */
-	bool (*in_txn)(struct db *db);                  /* is the transaction that was begun still there, and worth keeping? */
-	bool (*foreign_write)(struct db *db);           /* has another process written since the last call? */
-	void (*tend)(struct db *db);                    /* between batches, and once a second when idle */
+	bool (*in_txn)(struct db *db);			/* is the transaction that was begun still there, and worth keeping? */
+	bool (*foreign_write)(struct db *db);		/* has another process written since the last call? */
+	void (*tend)(struct db *db);			/* between batches, and once a second when idle */
 };
 extern const struct engine engine_sqlite, engine_postgres;
 

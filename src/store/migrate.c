@@ -133,7 +133,9 @@ begin(struct runner *r)
 	if (r->lite) /* foreign_keys cannot change inside a transaction */
 		return exec(r, "PRAGMA foreign_keys=OFF", NULL) && exec(r, "BEGIN EXCLUSIVE", NULL);
 	return exec(r,
-		arena_printf(r->a, "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(%" PRId64 ")",
+		arena_printf(r->a,
+			"BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT "
+			"pg_advisory_xact_lock(%" PRId64 ")",
 			lock_key),
 		NULL);
 }
@@ -191,7 +193,7 @@ check_history(struct runner *r, const struct rows *h)
 		if (m->number != number) {
 			r->message = arena_printf(r->a,
 				m->number == 0 ? "the database is newer than this program: it has migration %s_%s"
-				       : "the database's history does not fit this program: it has migration %s_%s",
+					       : "the database's history does not fit this program: it has migration %s_%s",
 				row->text[0], row->text[1]);
 			return false;
 		}
@@ -222,7 +224,8 @@ check_foreign_keys(struct runner *r)
 	if (!exec(r, "PRAGMA foreign_key_check", &broken))
 		return false;
 	if (broken.count)
-		r->message = arena_printf(r->a, "it leaves a broken reference from %s to %s", broken.items[0].text[0], broken.items[0].text[2]);
+		r->message = arena_printf(
+			r->a, "it leaves a broken reference from %s to %s", broken.items[0].text[0], broken.items[0].text[2]);
 	return broken.count == 0;
 }
 
@@ -235,9 +238,11 @@ apply(struct runner *r, const struct migration *m, int64_t now_us)
 
 	hash_of(r, m, hash);
 	time_to_sql(now_us, at);
-	const char *note = arena_printf(r->a, "INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (%d, '%s', '%s', '%s')",
-		m->number, m->name, hash, at);
-	return name_failure(r, m, exec(r, dialect_text(r->a, r->lite, m->up), NULL) && check_foreign_keys(r) && exec(r, note, NULL));
+	const char *note = arena_printf(r->a,
+		"INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (%d, '%s', '%s', '%s')", m->number,
+		m->name, hash, at);
+	return name_failure(
+		r, m, exec(r, dialect_text(r->a, r->lite, m->up), NULL) && check_foreign_keys(r) && exec(r, note, NULL));
 }
 
 static bool
@@ -245,7 +250,8 @@ undo(struct runner *r, const struct migration *m)
 {
 	const char *note = arena_printf(r->a, "DELETE FROM schema_migrations WHERE number = %d", m->number);
 
-	return name_failure(r, m, exec(r, dialect_text(r->a, r->lite, m->down), NULL) && check_foreign_keys(r) && exec(r, note, NULL));
+	return name_failure(
+		r, m, exec(r, dialect_text(r->a, r->lite, m->down), NULL) && check_foreign_keys(r) && exec(r, note, NULL));
 }
 
 /* The next pending migration, in a transaction of its own.  *ret_more: there was one. */
@@ -344,7 +350,8 @@ print_one(struct json *j, FILE *out, const struct migration *m, const char *appl
 	if (applied_at && time_from_sql(applied_at, &at_us))
 		time_to_wire(at_us, wire);
 	if (!j) {
-		(void)fprintf(out, "%04d_%s\t%s%s\n", m->number, m->name, applied_at ? "applied " : "", applied_at ? wire : "pending");
+		(void)fprintf(
+			out, "%04d_%s\t%s%s\n", m->number, m->name, applied_at ? "applied " : "", applied_at ? wire : "pending");
 		return;
 	}
 	json_obj(j, NULL);

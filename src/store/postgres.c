@@ -16,7 +16,7 @@
 struct postgres {
 	struct db db;
 	PGconn *conn;
-	bool *prepared;          /* by number of the variant */
+	bool *prepared;		 /* by number of the variant */
 	struct columns *columns; /* the same */
 	uint32_t n_cache;
 	bool doomed; /* the present transaction shall not be committed */
@@ -59,14 +59,16 @@ postgres_connect(struct arena *a, const char *url, bool read_only, const char **
 				       "SET standard_conforming_strings = on; SET extra_float_digits = 1;"
 				       "SET statement_timeout = '5s'; SET lock_timeout = '500ms';"
 				       "SET idle_in_transaction_session_timeout = '10s';";
-	const char *const names[] = {"connect_timeout", "tcp_user_timeout", "dbname", "client_encoding", "application_name", NULL};
+	const char *const names[] = {
+		"connect_timeout", "tcp_user_timeout", "dbname", "client_encoding", "application_name", NULL};
 	const char *rest = strchr(url, ':');
 	const char *const values[] = {"5", "10000", arena_printf(a, "postgresql%s", rest ? rest : "://"), "UTF8", "muster", NULL};
 	PGconn *conn = PQconnectdbParams(names, values, 1);
 
 	if (conn && PQstatus(conn) == CONNECTION_OK) {
 		(void)PQsetNoticeReceiver(conn, drop_notice, NULL);
-		const char *text = arena_printf(a, "%s SET default_transaction_read_only = %s", settings, read_only ? "on" : "off");
+		const char *text =
+			arena_printf(a, "%s SET default_transaction_read_only = %s", settings, read_only ? "on" : "off");
 		PGresult *r = PQexec(conn, text);
 		bool ok = PQresultStatus(r) == PGRES_COMMAND_OK;
 		PQclear(r);
@@ -159,8 +161,9 @@ failed(struct ctx *cx, struct postgres *db, const struct sql *sql, const PGresul
 	}
 	if (state_is(state, "23505 23503 23P01"))
 		e = ERR_CONFLICT;
-	else if (!state[0] || str_starts(state, "08") || str_starts(state, "25") || str_starts(state, "40") || str_starts(state, "53") ||
-		 str_starts(state, "55") || str_starts(state, "57") || str_starts(state, "58") || str_starts(state, "XX"))
+	else if (!state[0] || str_starts(state, "08") || str_starts(state, "25") || str_starts(state, "40") ||
+		 str_starts(state, "53") || str_starts(state, "55") || str_starts(state, "57") || str_starts(state, "58") ||
+		 str_starts(state, "XX"))
 		e = ERR_UNAVAILABLE;
 	return fail_internal(cx, e, "%s: %s (%s)", sql->name, db->db.message, state);
 }
@@ -252,7 +255,8 @@ take_result(struct ctx *cx, struct postgres *db, struct call *c, PGresult *r)
 		columns_resolve(cols, c->st->sql, c->take.schema, n, column_name, r);
 	for (int row = 0; row < PQntuples(r) && take_wants(&c->take); row++) {
 		for (int i = 0; i < n; i++) {
-			cells[i] = (struct cell){.kind = PQgetisnull(r, row, i) ? CELL_NULL : CELL_TEXT, .p = PQgetvalue(r, row, i)};
+			cells[i] =
+				(struct cell){.kind = PQgetisnull(r, row, i) ? CELL_NULL : CELL_TEXT, .p = PQgetvalue(r, row, i)};
 			cells[i].n = (size_t)PQgetlength(r, row, i);
 		}
 		TRY(take_row(cx, &c->take, c->st->sql, cols, cells));

@@ -31,7 +31,8 @@ columns_resolve(struct columns *c, const struct sql *sql, const struct schema *s
 		struct column *col = &c->items[i];
 		const char *text = name(arg, i);
 		if (!field_resolve(schema, text, &col->path))
-			BUG("statement %s: column %s has no member in %s", sql->name, text, schema->name ? schema->name : "its schema");
+			BUG("statement %s: column %s has no member in %s", sql->name, text,
+				schema->name ? schema->name : "its schema");
 		col->field = col->path.step[col->path.depth - 1];
 		if (col->field->kind == K_OBJ || col->field->kind == K_PTR || col->field->kind == K_LIST)
 			BUG("statement %s: column %s names a member that is no single value", sql->name, text);
@@ -144,7 +145,8 @@ fill(struct ctx *cx, const struct sql *sql, const struct columns *c, const struc
 			continue;
 		void *at = col->direct ? (uint8_t *)rec + col->offset : field_at(cx->arena, &col->path, rec);
 		if (!store_cell(cx->arena, col->field, &cells[i], at))
-			return fail_internal(cx, ERR_INTERNAL, "%s: the value of column %s does not fit", sql->name, col->field->name);
+			return fail_internal(
+				cx, ERR_INTERNAL, "%s: the value of column %s does not fit", sql->name, col->field->name);
 	}
 	return OK;
 }

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BUSY_MS = 5000, RESTART_BUSY_MS = 100, RESTART_PAUSE_MS = 200 };
+enum { BUSY_MS = 5000, RESTART_BUSY_MS = 100, RESTART_PAUSE_MS = 1000 };
 
 struct prepared {
 	sqlite3_stmt *stmt;
@@ -72,7 +72,8 @@ sqlite_path(struct arena *a, const char *url, const char **ret_message)
 	const char *p = strchr(url, ':');
 
 	if (!p || !str_starts(p, ":///") || p[4] == 0 || strcmp(p + 4, ":memory:") == 0)
-		*ret_message = "DATABASE_URL: SQLite needs a file, as in sqlite:///./muster.db or sqlite:////var/lib/muster/muster.db";
+		*ret_message =
+			"DATABASE_URL: SQLite needs a file, as in sqlite:///./muster.db or sqlite:////var/lib/muster/muster.db";
 	else if (strchr(p, '?'))
 		*ret_message = "DATABASE_URL: parameters after ? are not known for SQLite";
 	else
@@ -99,7 +100,8 @@ sqlite_connect(struct arena *a, const char *path, bool create, const char **ret_
 	}
 	if (rc == SQLITE_OK)
 		return handle;
-	*ret_message = arena_printf(a, "cannot open the database %s: %s", path, handle ? sqlite3_errmsg(handle) : sqlite3_errstr(rc));
+	*ret_message =
+		arena_printf(a, "cannot open the database %s: %s", path, handle ? sqlite3_errmsg(handle) : sqlite3_errstr(rc));
 	(void)sqlite3_close_v2(handle);
 	return NULL;
 }
@@ -164,8 +166,9 @@ is_wal(sqlite3 *handle)
 static bool
 set_up(struct sqlite *db, struct arena *a)
 {
-	const char *role = db->db.use == USE_WRITE ? "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=FULL;"
-						   : "PRAGMA query_only=ON;";
+	const char *role = db->db.use == USE_WRITE
+				   ? "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=FULL;"
+				   : "PRAGMA query_only=ON;";
 	const char *text = arena_printf(a,
 		"%s PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA cache_size=-%d;"
 		"PRAGMA journal_size_limit=%d; PRAGMA trusted_schema=OFF;",

@@ -1,5 +1,6 @@
 /*
- * The registry of statements.  SQL() puts each into the linker section "muster_sql"; here every text is read once per store and its
+ * The registry of statements.  SQL() puts each into the linker section "muster_sql"; here every text is read once per store and
+ * its
  * `{?n …}` groups are expanded to fixed texts, one per combination, so that a variant is a table look-up at run time and its
  * query plan never depends on an argument.
  *

@@ -123,7 +123,8 @@ db_ping(struct ctx *cx)
 	return db_int(cx, &PING, &one);
 }
 
-/* --- writing and reading from a thread that may wait ---------------------------------------------------------------------------- */
+/* --- writing and reading from a thread that may wait
+ * ---------------------------------------------------------------------------- */
 
 struct waiting {
 	enum err (*fn)(struct ctx *cx, void *arg);

@@ -1,11 +1,11 @@
 /*
  * The writer: one thread that puts what is queued into one transaction (group commit), each job inside its own savepoint.
  *
- * Invariants: nobody hears of a job before the COMMIT that holds it; hooks run after that COMMIT and before any done() of the batch;
- * a job is either committed whole (run and settle), or undone whole, or kept as its refusal.
- * The engine may end the transaction under us (full disk, I/O error), and COMMIT itself may fail: then the batch is void, nothing
- * of it is there, and its jobs run again, one per transaction, so that one that cannot be done takes no other with it.  On SQLite
- * that is certain: a COMMIT that failed never moved the end of the log.  Where it is not, ERR_UNAVAILABLE means "unknown, ask again".
+ * Invariants: nobody hears of a job before the COMMIT that holds it; hooks run after that COMMIT and before any done() of the
+ * batch; a job is either committed whole (run and settle), or undone whole, or kept as its refusal. The engine may end the
+ * transaction under us (full disk, I/O error), and COMMIT itself may fail: then the batch is void, nothing of it is there, and
+ * its jobs run again, one per transaction, so that one that cannot be done takes no other with it.  On SQLite that is certain: a
+ * COMMIT that failed never moved the end of the log.  Where it is not, ERR_UNAVAILABLE means "unknown, ask again".
  */
 #include "store/engine.h"
 

@@ -30,11 +30,11 @@
 /* Both cmocka and core/ctx.h have a fail(); tests mean ours. */
 #undef fail
 #undef fail_msg
-#define fail_msg(...)                                                                                                  \
-	do {                                                                                                           \
-		print_error("ERROR: " __VA_ARGS__);                                                                    \
-		print_error("\n");                                                                                     \
-		_fail(__FILE__, __LINE__);                                                                             \
+#define fail_msg(...)                               \
+	do {                                        \
+		print_error("ERROR: " __VA_ARGS__); \
+		print_error("\n");                  \
+		_fail(__FILE__, __LINE__);          \
 	} while (0)
 
 #include "store/engine.h"
@@ -119,7 +119,8 @@ env_start_postgres(void)
 	(void)snprintf(data, sizeof(data), "%s/pg", env_dir);
 	(void)snprintf(sockets, sizeof(sockets), "%s/pg", env_dir);
 
-	const char *const init_args[] = {initdb, "-D", data, "-U", "muster", "-A", "trust", "-E", "UTF8", "--no-locale", "-N", NULL};
+	const char *const init_args[] = {
+		initdb, "-D", data, "-U", "muster", "-A", "trust", "-E", "UTF8", "--no-locale", "-N", NULL};
 	pid_t pid = env_spawn(initdb, init_args);
 	if (waitpid(pid, &status, 0) != pid || status != 0) {
 		print_error("initdb failed (%d)\n", status);
@@ -287,9 +288,18 @@ env_aborts(void (*fn)(struct env *env), struct env *env)
 	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }
 
-#define ON_BOTH(f, ddl_setup_sqlite, ddl_setup_pg, teardown)                                                                \
-	{#f " [sqlite]", f, ddl_setup_sqlite, teardown, NULL}, {#f " [postgresql]", f, ddl_setup_pg, teardown, NULL}
-#define ON_SQLITE(f, setup, teardown) {#f " [sqlite]", f, setup, teardown, NULL}
-#define ON_POSTGRES(f, setup, teardown) {#f " [postgresql]", f, setup, teardown, NULL}
+#define ON_BOTH(f, ddl_setup_sqlite, ddl_setup_pg, teardown)        \
+	{#f " [sqlite]", f, ddl_setup_sqlite, teardown, NULL},      \
+	{                                                           \
+#f " [postgresql]", f, ddl_setup_pg, teardown, NULL \
+	}
+#define ON_SQLITE(f, setup, teardown)                    \
+	{                                                \
+#f " [sqlite]", f, setup, teardown, NULL \
+	}
+#define ON_POSTGRES(f, setup, teardown)                      \
+	{                                                    \
+#f " [postgresql]", f, setup, teardown, NULL \
+	}
 
 #endif

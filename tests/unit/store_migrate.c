@@ -7,14 +7,18 @@
 static const char *
 schema_of(struct env *env)
 {
-	const char *lite = "SELECT group_concat(sql, char(10)) FROM (SELECT sql FROM sqlite_master WHERE name <> 'schema_migrations' AND"
-			   " name NOT LIKE 'sqlite%' ORDER BY type, name)";
-	const char *pg = "SELECT string_agg(t, ' ') FROM (SELECT table_name || column_name || data_type || is_nullable"
-			 " || COALESCE(column_default, '') || is_identity AS t FROM information_schema.columns WHERE table_schema = 'public'"
-			 " AND table_name <> 'schema_migrations' UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
-			 " AND tablename <> 'schema_migrations' UNION ALL SELECT conrelid::regclass || pg_get_constraintdef(oid)"
-			 " FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'schema_migrations'"
-			 " ORDER BY 1) s";
+	const char *lite =
+		"SELECT group_concat(sql, char(10)) FROM (SELECT sql FROM sqlite_master WHERE name <> 'schema_migrations' AND"
+		" name NOT LIKE 'sqlite%' ORDER BY type, name)";
+	const char *pg =
+		"SELECT string_agg(t, ' ') FROM (SELECT table_name || column_name || data_type || is_nullable"
+		" || COALESCE(column_default, '') || is_identity AS t FROM information_schema.columns WHERE table_schema = "
+		"'public'"
+		" AND table_name <> 'schema_migrations' UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
+		" AND tablename <> 'schema_migrations' UNION ALL SELECT conrelid::regclass || pg_get_constraintdef(oid)"
+		" FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> "
+		"'schema_migrations'"
+		" ORDER BY 1) s";
 
 	return arena_strdup(&env->arena, env_sql(env, env->pg ? pg : lite));
 }
@@ -237,11 +241,14 @@ addresses(void **state)
 		if (!str_eq(path, cases[i].path))
 			fail_msg("%s gives %s", cases[i].url, path ? path : "nothing");
 	}
-	assert_true(url_is_postgres("postgres://h/d") && url_is_postgres("postgresql://h/d") && url_is_postgres("postgresql+psycopg2://h/d"));
-	static const char *const closed[] = {"mysql://x", "sqlite:////nowhere/at/all/m.db", "postgresql+psycopg2:///d?host=/nowhere"};
+	assert_true(url_is_postgres("postgres://h/d") && url_is_postgres("postgresql://h/d") &&
+		    url_is_postgres("postgresql+psycopg2://h/d"));
+	static const char *const closed[] = {
+		"mysql://x", "sqlite:////nowhere/at/all/m.db", "postgresql+psycopg2:///d?host=/nowhere"};
 	for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++) {
 		message = NULL;
-		assert_int_equal(db_open(&a, &(struct db_options){.url = closed[i], .readers = 1}, &s, &message), ERR_UNAVAILABLE);
+		assert_int_equal(
+			db_open(&a, &(struct db_options){.url = closed[i], .readers = 1}, &s, &message), ERR_UNAVAILABLE);
 		assert_non_null(message);
 	}
 	up(env, count_migrations());
@@ -262,19 +269,24 @@ type_words_become_the_engines_own(void **state)
 		const char *text, *sqlite, *postgres;
 	} cases[] = {
 		{"CREATE TABLE t (id UUID PRIMARY KEY, seq SEQ, n BIGINT, at TIMESTAMPTZ, x BYTEA, r DOUBLE  PRECISION);",
-			"CREATE TABLE t (id TEXT PRIMARY KEY, seq INTEGER PRIMARY KEY AUTOINCREMENT, n INTEGER, at TEXT, x BLOB, r REAL) STRICT;",
-			"CREATE TABLE t (id UUID PRIMARY KEY, seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n BIGINT, at TIMESTAMPTZ,"
+			"CREATE TABLE t (id TEXT PRIMARY KEY, seq INTEGER PRIMARY KEY AUTOINCREMENT, n INTEGER, at TEXT, x BLOB, "
+			"r REAL) STRICT;",
+			"CREATE TABLE t (id UUID PRIMARY KEY, seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n BIGINT, at "
+			"TIMESTAMPTZ,"
 			" x BYTEA, r DOUBLE  PRECISION);"},
-		{"CREATE TABLE t (ok BOOLEAN NOT NULL) KEYED;", "CREATE TABLE t (ok INTEGER CHECK (ok IN (0,1)) NOT NULL) STRICT, WITHOUT ROWID;",
+		{"CREATE TABLE t (ok BOOLEAN NOT NULL) KEYED;",
+			"CREATE TABLE t (ok INTEGER CHECK (ok IN (0,1)) NOT NULL) STRICT, WITHOUT ROWID;",
 			"CREATE TABLE t (ok BOOLEAN NOT NULL);"},
 		{"CREATE INDEX i ON t (a) WHERE b <> 'UUID'; ALTER TABLE t ADD COLUMN c BOOLEAN;",
 			"CREATE INDEX i ON t (a) WHERE b <> 'UUID'; ALTER TABLE t ADD COLUMN c INTEGER CHECK (c IN (0,1));",
 			"CREATE INDEX i ON t (a) WHERE b <> 'UUID'; ALTER TABLE t ADD COLUMN c BOOLEAN;"},
-		{"-- a UUID; don't\nDROP TABLE uuid; /* BYTEA ' */ SELECT \"BYTEA\"", "-- a UUID; don't\nDROP TABLE uuid; /* BYTEA ' */ SELECT \"BYTEA\"",
+		{"-- a UUID; don't\nDROP TABLE uuid; /* BYTEA ' */ SELECT \"BYTEA\"",
+			"-- a UUID; don't\nDROP TABLE uuid; /* BYTEA ' */ SELECT \"BYTEA\"",
 			"-- a UUID; don't\nDROP TABLE uuid; /* BYTEA ' */ SELECT \"BYTEA\""},
-		{"a;\n-- @sqlite\nCREATE TABLE s (x ANY);\n-- @end\n-- @postgres\np UUID;\n-- @end\nz BIGINT;", "a;\nCREATE TABLE s (x ANY);\nz INTEGER;",
-			"a;\np UUID;\nz BIGINT;"},
-		{"CREATE TABLE t (a TEXT CHECK (a IN ('x', 'y)')), -- it's (one\n b BIGINT)\n;", "CREATE TABLE t (a TEXT CHECK (a IN ('x', 'y)')), -- it's (one\n b INTEGER)\n STRICT;",
+		{"a;\n-- @sqlite\nCREATE TABLE s (x ANY);\n-- @end\n-- @postgres\np UUID;\n-- @end\nz BIGINT;",
+			"a;\nCREATE TABLE s (x ANY);\nz INTEGER;", "a;\np UUID;\nz BIGINT;"},
+		{"CREATE TABLE t (a TEXT CHECK (a IN ('x', 'y)')), -- it's (one\n b BIGINT)\n;",
+			"CREATE TABLE t (a TEXT CHECK (a IN ('x', 'y)')), -- it's (one\n b INTEGER)\n STRICT;",
 			"CREATE TABLE t (a TEXT CHECK (a IN ('x', 'y)')), -- it's (one\n b BIGINT)\n;"},
 	};
 	struct arena a;

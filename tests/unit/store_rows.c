@@ -59,7 +59,8 @@ SQL(T_SHORT, "ut", "INSERT INTO things (id, name, b) VALUES ($1, $2, FALSE)");
 SQL(T_OWNER, "uti", "INSERT INTO owners (id, title, size) VALUES ($1, $2, $3)");
 SQL(T_GET, "u", "SELECT id, name, n, r, b, maybe, at, data, colour FROM things WHERE id = $1");
 SQL(T_JOINED, "u",
-	"SELECT t.id, o.title AS \"owner.title\", o.size AS \"owner.size\", o.title AS \"keeper.title\", o.size AS \"keeper.size\""
+	"SELECT t.id, o.title AS \"owner.title\", o.size AS \"owner.size\", o.title AS \"keeper.title\", o.size AS "
+	"\"keeper.size\""
 	" FROM things t LEFT JOIN owners o ON o.id = t.owner_id WHERE t.id = $1");
 SQL(T_EQUAL, "utirbmx",
 	"SELECT COUNT(*) FROM things WHERE id = $1 AND name = $2 AND n = $3 AND r = $4 AND b = $5 AND at = $6 AND bytes = $7");
@@ -145,8 +146,8 @@ all_absent(struct ctx *cx, void *arg)
 	struct thing t;
 
 	(void)arg;
-	TRY(db_exec(cx, &T_ADD, NULL, V(id_a), V("x"), V(FIELD_NONE), V((double)NAN), V(false), val_null(), V(TIME_NONE), V((char *)NULL),
-		V(((struct span){NULL, 0})), V((const char *)NULL), V_ID(none)));
+	TRY(db_exec(cx, &T_ADD, NULL, V(id_a), V("x"), V(FIELD_NONE), V((double)NAN), V(false), val_null(), V(TIME_NONE),
+		V((char *)NULL), V(((struct span){NULL, 0})), V((const char *)NULL), V_ID(none)));
 	memset(&t, 0x55, sizeof(t));
 	TRY(db_one(cx, &T_GET, &thing_schema, &t, V(id_a)));
 	assert_int_equal(t.n, FIELD_NONE);
@@ -168,8 +169,9 @@ null_is_absent(void **state)
 	struct env *env = *state;
 
 	(void)written(env, all_absent);
-	assert_int_equal(env_count(env, "SELECT COUNT(*) FROM things WHERE n IS NULL AND r IS NULL AND maybe IS NULL AND at IS NULL"
-					" AND data IS NULL AND bytes IS NULL AND colour IS NULL AND owner_id IS NULL"),
+	assert_int_equal(
+		env_count(env, "SELECT COUNT(*) FROM things WHERE n IS NULL AND r IS NULL AND maybe IS NULL AND at IS NULL"
+			       " AND data IS NULL AND bytes IS NULL AND colour IS NULL AND owner_id IS NULL"),
 		1);
 }
 
@@ -181,8 +183,8 @@ nested(struct ctx *cx, void *arg)
 	(void)arg;
 	TRY(db_exec(cx, &T_OWNER, NULL, V(id_b), V("lab"), val_null()));
 	TRY(db_exec(cx, &T_SHORT, NULL, V(id_a), V("alone")));
-	TRY(db_exec(cx, &T_ADD, NULL, V(id_b), V("owned"), val_null(), val_null(), V(true), val_null(), val_null(), val_null(), val_null(),
-		val_null(), V(id_b)));
+	TRY(db_exec(cx, &T_ADD, NULL, V(id_b), V("owned"), val_null(), val_null(), V(true), val_null(), val_null(), val_null(),
+		val_null(), val_null(), V(id_b)));
 	TRY(db_one(cx, &T_JOINED, &thing_schema, &t, V(id_a)));
 	assert_null(t.owner.title);
 	assert_null(t.keeper); /* all its columns are null */
@@ -255,8 +257,8 @@ numbers(struct ctx *cx, void *arg)
 	assert_int_equal(v, 0);
 	TRY(db_int(cx, &T_ANY, &v));
 	assert_int_equal(v, 0);
-	TRY(db_exec(cx, &T_ADD, NULL, V(id_a), V("x"), V(41), val_null(), V(true), val_null(), V(some_time), val_null(), val_null(), val_null(),
-		val_null()));
+	TRY(db_exec(cx, &T_ADD, NULL, V(id_a), V("x"), V(41), val_null(), V(true), val_null(), V(some_time), val_null(),
+		val_null(), val_null(), val_null()));
 	TRY(db_int(cx, &T_SUM, &v));
 	assert_int_equal(v, 41);
 	TRY(db_int(cx, &T_ANY, &v));
@@ -303,7 +305,8 @@ step_list(struct ctx *cx, void *arg)
 	struct db_step steps[] = {
 		DB_STEP(&T_SHORT, NULL, NULL, V(id_a), V("a")),
 		DB_STEP(&T_IF, NULL, NULL, V(id_b), V(id_a), V("b")),
-		DB_STEP(&T_IF, NULL, NULL, V("018f0000-0000-7000-8000-00000000000c"), V("018f0000-0000-7000-8000-0000000000ff"), V("c")),
+		DB_STEP(&T_IF, NULL, NULL, V("018f0000-0000-7000-8000-00000000000c"), V("018f0000-0000-7000-8000-0000000000ff"),
+			V("c")),
 		DB_STEP(&T_SET, &thing_schema, &t, V(3), V("b")),
 		DB_STEP(&T_SET, &thing_schema, &none, V(3), V("nobody")),
 		DB_STEP(&T_SET_ALL, NULL, NULL, V(8)),
@@ -363,16 +366,16 @@ static enum err
 orphan(struct ctx *cx, void *arg)
 {
 	(void)arg;
-	return db_exec(cx, &T_ADD, NULL, V(id_b), V("o"), val_null(), val_null(), V(true), val_null(), val_null(), val_null(), val_null(),
-		val_null(), V(id_a));
+	return db_exec(cx, &T_ADD, NULL, V(id_b), V("o"), val_null(), val_null(), V(true), val_null(), val_null(), val_null(),
+		val_null(), val_null(), V(id_a));
 }
 
 static enum err
 against_check(struct ctx *cx, void *arg)
 {
 	(void)arg;
-	return db_exec(cx, &T_ADD, NULL, V(id_b), V("o"), val_null(), val_null(), V(true), val_null(), val_null(), val_null(), val_null(),
-		V("blue"), val_null());
+	return db_exec(cx, &T_ADD, NULL, V(id_b), V("o"), val_null(), val_null(), V(true), val_null(), val_null(), val_null(),
+		val_null(), V("blue"), val_null());
 }
 
 static enum err
