@@ -1,10 +1,10 @@
 /*
  * One request from its request line to the end of its reply.
  *
- * The library calls exchange_on_access() with the headers, with each piece of body, and once more at the end; a handler that answers
- * inside handle() is answered there, without a suspension.  The others are suspended by exchange_defer() before the app can publish
- * them, and exchange_reply() resumes: the library then calls once more and finds the reply.  The connection of a suspended exchange is
- * not closed by anybody, so its descriptor and memory hold.
+ * The library calls exchange_on_access() with the headers, with each piece of body, and once more at the end; a handler that
+ * answers inside handle() is answered there, without a suspension.  The others are suspended by exchange_defer() before the app
+ * can publish them, and exchange_reply() resumes: the library then calls once more and finds the reply.  The connection of a
+ * suspended exchange is not closed by anybody, so its descriptor and memory hold.
  */
 #include <poll.h>
 #include <stdlib.h>
@@ -172,14 +172,14 @@ response_make(struct server_side *side)
 	/* A header that the library will not send (a line break in a value): nothing of this reply may go out. */
 	MHD_destroy_response(r);
 	side->x.reply.status = 500;
-	return MHD_create_response_from_buffer(0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT);
+	return MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
 }
 
 static enum MHD_Result
 reply_queue(struct server_side *side)
 {
 	struct http_server *s = side->loop->server;
-	int64_t allowance_us = s->reply_deadline_us + (int64_t)(side->x.reply.body.n / REPLY_RATE_MIN) * SECONDS_US;
+	int64_t allowance_us = s->reply_deadline_us * (int64_t)(1 + side->x.reply.body.n / REPLY_STEP);
 	struct MHD_Response *r;
 	enum MHD_Result ok;
 
@@ -340,7 +340,7 @@ on_resumed(struct server_side *side, int state, void **ref)
 
 enum MHD_Result
 exchange_on_access(void *arg, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
-		   const char *data, size_t *data_n, void **ref)
+	const char *data, size_t *data_n, void **ref)
 {
 	struct server_side *side = *ref;
 	size_t n = *data_n;

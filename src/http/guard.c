@@ -1,8 +1,9 @@
 /*
- * The framing guard.  The library is lenient where RFC 9112 lets a server choose, and two programs that choose differently about where
- * a request ends can be played against each other.  So whatever is ambiguous is refused and the connection closed: a length with a
- * transfer coding, two lengths or hosts, codings other than "chunked", bytes that do not belong into names and values, line folding,
- * and NUL, which the library's C strings would hide: for that the raw header block is compared with what the library made of it.
+ * The framing guard.  The library is lenient where RFC 9112 lets a server choose, and two programs that choose differently about
+ * where a request ends can be played against each other.  So whatever is ambiguous is refused and the connection closed: a length
+ * with a transfer coding, two lengths or hosts, codings other than "chunked", bytes that do not belong into names and values,
+ * line folding, and NUL, which the library's C strings would hide: for that the raw header block is compared with what the
+ * library made of it.
  */
 #include <string.h>
 #include <strings.h>
@@ -104,8 +105,8 @@ line_ends(const char *p, const char *next)
 }
 
 /*
- * Every byte from the request line to the end of the headers must be part of a string we were given, or the blank, colon or line end
- * between two of them.  Version 1.0 of the library checks this itself.
+ * Every byte from the request line to the end of the headers must be part of a string we were given, or the blank, colon or line
+ * end between two of them.  Version 1.0 of the library checks this itself.
  */
 static bool
 block_whole(const struct server_side *side, const char *version, const char *end)
@@ -154,14 +155,15 @@ headers_copy(struct server_side *side, const char *block, size_t block_n)
 	rq->headers = side->headers;
 }
 
+/* A HEAD is the app's GET; the library leaves out the body. */
 static enum method
 method_of(const char *s)
 {
 	static const struct {
 		const char *name;
 		enum method method;
-	} rows[] = {{"GET", GET}, {"HEAD", GET}, /* the library leaves out the body by itself */ {"POST", POST}, {"PUT", PUT}, {"PATCH", PATCH}, {"DELETE", DELETE},
-		    {"OPTIONS", OPTIONS}};
+	} rows[] = {{"GET", GET}, {"HEAD", GET}, {"POST", POST}, {"PUT", PUT}, {"PATCH", PATCH}, {"DELETE", DELETE},
+		{"OPTIONS", OPTIONS}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (strcmp(rows[i].name, s) == 0)
@@ -179,7 +181,8 @@ id_ok(const char *s)
 	for (size_t i = 0; i < n; i++) {
 		char c = s[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+			    c == '-'))
 			return false;
 	}
 	return true;

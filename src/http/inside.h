@@ -1,8 +1,8 @@
 /*
  * The adapter's inside, for http/ only: what server.c, exchange.c, guard.c, watchdog.c and address.c share.
  *
- * Threads: everything of a loop, its connections and exchanges belongs to that loop's thread, but for what is atomic or said to be
- * under the loop's lock.  Lock order: none is taken while another is held.
+ * Threads: everything of a loop, its connections and exchanges belongs to that loop's thread, but for what is atomic or said to
+ * be under the loop's lock.  Lock order: none is taken while another is held.
  */
 #ifndef MUSTER_HTTP_INSIDE_H
 #define MUSTER_HTTP_INSIDE_H
@@ -18,8 +18,8 @@
 
 enum {
 	DRAIN_MAX = 512 << 10,        /* read and thrown away of a body that is refused half-way */
-	REPLY_DEADLINE_MS = 60000,    /* to take a reply, and a second more for each REPLY_RATE_MIN bytes of it */
-	REPLY_RATE_MIN = 4 << 10,
+	REPLY_DEADLINE_MS = 60000,    /* for the client to take a reply, and again for each further REPLY_STEP bytes of it */
+	REPLY_STEP = 1 << 20,
 	EXCHANGES_KEPT = 256,         /* free exchanges a loop keeps */
 	RESUME_DIRECT_MAX = 64,       /* with more suspended connections in a loop, resumes are collected */
 	RESUME_COLLECT_US = 500,
@@ -130,8 +130,8 @@ void exchange_on_completed(void *loop, struct MHD_Connection *mhd, void **side, 
 void exchange_free(struct server_side *side);
 
 /*
- * guard.c: fills x.request, `length`, `has_body` and `id` from the library's headers.  ERR_MALFORMED_REQUEST for every framing that two
- * programs could read in two ways.
+ * guard.c: fills x.request, `length`, `has_body` and `id` from the library's headers.  ERR_MALFORMED_REQUEST for every framing
+ * that two programs could read in two ways.
  */
 enum err guard_read(struct server_side *side, const char *method, const char *version) MUST_CHECK;
 

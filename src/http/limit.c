@@ -1,8 +1,8 @@
 /*
- * The limiter's table: shards by the key's hash, each a chained hash table over a fixed array of entries with its own mutex.  Keys
+ * The limiter's table: shards by the key's hash, each a chained hash table over a fixed array of entries with its own mutex. Keys
  * are not stored, only a keyed 64-bit hash of them (SipHash-2-4 under a key drawn at start), so nobody can aim at a chain or at
- * another's entry.  An entry whose window is over is free; a hand that advances with every insertion collects those, and when that
- * is not enough the shard is swept, at most once a second.  What then finds no place shares one bucket per limit.
+ * another's entry.  Entries whose window is over are collected when a shard has no free one left, at most once a second.  What
+ * then finds no place shares one bucket per limit.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -10,20 +10,20 @@
 
 #include "http/limit.h"
 
-enum { SHARDS = 16, HAND_STEP = 4, SHARED_MAX = 64, NONE = UINT32_MAX };
+enum { SHARDS = 16, SHARED_MAX = 64, NONE = UINT32_MAX };
 
 struct window {
 	uint64_t hash;
 	int64_t ends_us; /* monotonic; <= now: the entry is free to be reused */
 	int64_t count;
-	uint32_t next;   /* in the chain or the free list */
+	uint32_t next; /* in the chain or the free list */
 	bool used;
 };
 struct shard {
 	pthread_mutex_t lock;
 	struct window *windows;
 	uint32_t *heads; /* a power of two */
-	uint32_t n, mask, free, hand;
+	uint32_t n, mask, free;
 	int64_t swept_us;
 };
 struct limiter {
@@ -169,10 +169,6 @@ window_add(struct shard *s, uint64_t hash, int64_t now_us)
 	struct window *w;
 	uint32_t at;
 
-	for (int i = 0; i < HAND_STEP; i++) {
-		window_collect(s, s->hand, now_us);
-		s->hand = (s->hand + 1) % s->n;
-	}
 	if (s->free == NONE && (s->swept_us == INT64_MIN || now_us - s->swept_us >= SECONDS_US)) {
 		s->swept_us = now_us;
 		for (uint32_t i = 0; i < s->n; i++)

@@ -1,6 +1,6 @@
 /*
- * What the rest of the program asks of a request and does to a reply.  Pairs and cookies come from strangers: anything that is not
- * well-formed is refused here, so that values inside the program are UTF-8 without control characters.
+ * What the rest of the program asks of a request and does to a reply.  Pairs and cookies come from strangers: anything that is
+ * not well-formed is refused here, so that values inside the program are UTF-8 without control characters.
  */
 #include <string.h>
 #include <strings.h>

@@ -1,9 +1,10 @@
 /*
  * Opening and closing the front.
  *
- * Every loop has a listening socket of its own on the same port (SO_REUSEPORT), so the kernel spreads connections without a shared
- * accept lock.  Closing follows the one order that the library survives: it aborts the process when a daemon is stopped with a
- * suspended connection.  So: no new connections, wait for the exchanges under way, resume what is left with 503, then stop.
+ * Every loop has a listening socket of its own on the same port (SO_REUSEPORT), so the kernel spreads connections without a
+ * shared accept lock.  Closing follows the one order that the library survives: it aborts the process when a daemon is stopped
+ * with a suspended connection.  So: no new connections, wait for the exchanges under way, resume what is left with 503, then
+ * stop.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -56,10 +57,10 @@ socket_bind(const struct listen_address *at, bool shared)
 	if (fd < 0)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-	    (!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) &&
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
-	    (at->sa.ss_family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0) &&
-	    bind(fd, (const struct sockaddr *)&at->sa, at->n) == 0)
+		(!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) &&
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
+		(at->sa.ss_family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0) &&
+		bind(fd, (const struct sockaddr *)&at->sa, at->n) == 0)
 		return fd;
 	saved = errno;
 	close(fd);
@@ -179,30 +180,25 @@ daemon_start(struct loop *loop, int fd, const struct pem *pem)
 	struct MHD_OptionItem tls[] = {
 		{MHD_OPTION_HTTPS_MEM_CERT, 0, pem->cert},
 		{MHD_OPTION_HTTPS_MEM_KEY, 0, pem->key},
-		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
+		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
 		{MHD_OPTION_END, 0, NULL},
 	};
 	struct MHD_OptionItem *more = pem->cert ? tls : &tls[3];
 
 	if (pem->cert)
 		flags |= MHD_USE_TLS;
-	return MHD_start_daemon(flags, 0, NULL, NULL, exchange_on_access, loop,
-		MHD_OPTION_LISTEN_SOCKET, fd,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CONNECTIONS_MAX / loop->server->n_loops),
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
+	return MHD_start_daemon(flags, 0, NULL, NULL, exchange_on_access, loop, MHD_OPTION_LISTEN_SOCKET, fd,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)(CONNECTIONS_MAX / loop->server->n_loops), MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
 #if MHD_VERSION >= 0x00097701
 		MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
 #else
 		/* At 1 the library itself would answer a missing Host, and cut a blank in the target without a word. */
 		MHD_OPTION_STRICT_FOR_CLIENT, 0,
 #endif
-		MHD_OPTION_URI_LOG_CALLBACK, exchange_on_uri, loop,
-		MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, loop,
-		MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, loop,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, loop,
-		MHD_OPTION_ARRAY, more,
-		MHD_OPTION_END);
+		MHD_OPTION_URI_LOG_CALLBACK, exchange_on_uri, loop, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, loop,
+		MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, loop, MHD_OPTION_NOTIFY_CONNECTION, on_connection, loop,
+		MHD_OPTION_ARRAY, more, MHD_OPTION_END);
 }
 
 static const char *

@@ -32,7 +32,7 @@ struct http_options {
 	const char *const *trusted_proxies; /* CIDRs or addresses, NULL-terminated */
 	struct metrics *metrics;
 	const struct source *source;
-	int header_deadline_ms, body_deadline_ms, reply_deadline_ms; /* 0: HEADER_DEADLINE_MS, BODY_DEADLINE_MS, one minute */
+	int header_deadline_ms, body_deadline_ms, reply_deadline_ms; /* 0: HEADER_DEADLINE_MS, BODY_DEADLINE_MS, a minute per MiB */
 	/* On a loop thread, must not block.  Returns with x answered or deferred. */
 	void (*handle)(void *arg, struct exchange *x);
 	/* Body ceiling in bytes for this method and path, asked when the headers are there; NULL: max_body for all. */

@@ -1,8 +1,8 @@
 /*
- * Two helper threads.  The watchdog ends connections whose phase has passed its absolute deadline: the library's own time-out is idle
- * time, which one byte every so often keeps away for ever.  It shuts the socket down under the loop's lock; the descriptor is closed
- * only after conn_closed() took the same lock, so it cannot hit a successor.  It also reads on for a while from connections that were
- * closed with a body unread, since the reset that a close would send makes the client lose the reply.
+ * Two helper threads.  The watchdog ends connections whose phase has passed its absolute deadline: the library's own time-out is
+ * idle time, which one byte every so often keeps away for ever.  It shuts the socket down under the loop's lock; the descriptor
+ * is closed only after conn_closed() took the same lock, so it cannot hit a successor.  It also reads on for a while from
+ * connections that were closed with a body unread, since the reset that a close would send makes the client lose the reply.
  *
  * The resumer collects resumes while many connections of a loop are suspended: the library walks all of them at each wake-up, so
  * one walk serves all replies of a batch.
@@ -80,8 +80,8 @@ last_byte_ms(int fd)
 }
 
 /*
- * On a kept-alive connection the library does not say when the next request's first byte comes, so the kernel is asked when the last
- * one came: later than the end of the reply (by more than the kernel's clock is coarse) means that a header has begun.
+ * On a kept-alive connection the library does not say when the next request's first byte comes, so the kernel is asked when the
+ * last one came: later than the end of the reply (by more than the kernel's clock is coarse) means that a header has begun.
  */
 static void
 conn_idle_check(struct conn *c, int64_t clock, int64_t now_us)
@@ -94,8 +94,19 @@ conn_idle_check(struct conn *c, int64_t clock, int64_t now_us)
 	if (ms < 0 || now_us - ms * 1000 <= since_us + STALE_MS * 1000)
 		return;
 	/* The loop may have gone on meanwhile; then its word stands. */
-	atomic_compare_exchange_strong(&c->clock, &clock,
-				       (now_us - ms * 1000 + c->loop->server->header_deadline_us) * 8 + PHASE_HEADER);
+	atomic_compare_exchange_strong(
+		&c->clock, &clock, (now_us - ms * 1000 + c->loop->server->header_deadline_us) * 8 + PHASE_HEADER);
+}
+
+/* A reader who does not read gets a reset: else the kernel would keep the rest of the reply for it. */
+static void
+conn_cut(const struct conn *c, enum phase phase)
+{
+	const struct linger reset = {.l_onoff = 1};
+
+	if (phase == PHASE_REPLY)
+		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	shutdown(c->fd, SHUT_RDWR);
 }
 
 static void
@@ -109,7 +120,7 @@ loop_check(struct loop *loop, int64_t now_us)
 		if (phase == PHASE_IDLE)
 			conn_idle_check(c, clock, now_us);
 		else if (phase != PHASE_APP && clock >> 3 <= now_us)
-			shutdown(c->fd, SHUT_RDWR);
+			conn_cut(c, phase);
 	}
 	pthread_mutex_unlock(&loop->lock);
 }
@@ -242,7 +253,7 @@ watchdog_start(struct http_server *s)
 {
 	s->watch_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->watch_wake < 0 || pthread_create(&s->watchdog, NULL, watchdog_thread, s) != 0 ||
-	    pthread_create(&s->resumer, NULL, resumer_thread, s) != 0)
+		pthread_create(&s->resumer, NULL, resumer_thread, s) != 0)
 		BUG("no thread for the HTTP watchdog");
 }
 
