@@ -101,7 +101,7 @@ SQL(STATS_TOTALS, "m",
 	" FROM (SELECT e.scheduled_at, COALESCE(e.ends_at, e.scheduled_at) AS over_at,"
 	" COALESCE(k.records, " OLD_RECORDS ") + COALESCE(y.records, 0) AS records,"
 	" COALESCE(k.present, " OLD_PRESENT ") + COALESCE(y.present, 0) AS present,"
-	" COALESCE(e.expected, " EXPECTED_NOW ") AS expected"
+	" CASE WHEN COALESCE(e.ends_at, e.scheduled_at) <= $1 THEN COALESCE(e.expected, " EXPECTED_NOW ") END AS expected"
 	" FROM events e LEFT JOIN event_counts k ON k.event_id = e.id LEFT JOIN " YOUNG_COUNTS " y ON y.event_id = e.id"
 	" WHERE e.kind = 'event' AND NOT e.is_deleted) t");
 

@@ -1,0 +1,627 @@
+/* Marks and claims against a real database: what is written, what is refused, and what happens at the same time. */
+#include "attendance_env.h"
+
+struct room { /* a test with an event and a code */
+	struct test *t;
+	struct test_user admin, student;
+	struct event event;
+	struct qr_session code;
+};
+
+static struct room
+room_open_with(const char *const *overrides)
+{
+	struct room r = {.t = test_open(overrides)};
+
+	r.admin = test_user(r.t, ROLE_ADMIN);
+	r.student = test_user(r.t, ROLE_STUDENT);
+	r.event = make_event(r.t, &r.admin, event_plain(r.t, "Algorithms"));
+	r.code = make_code(r.t, &r.admin, &r.event);
+	return r;
+}
+
+static struct room
+room_open(void)
+{
+	return room_open_with(NULL);
+}
+
+static void
+room_close(struct room *r)
+{
+	test_close(r->t);
+}
+
+#define ROWS(r, table) count((r).t, "SELECT COUNT(*) FROM " table)
+
+/* --- one mark -------------------------------------------------------------------------------------------------------------- */
+
+static void
+a_mark_writes_four_rows(void **state)
+{
+	struct room r = room_open();
+	struct marking m = {.in = {.qr_payload = r.code.qr_payload}};
+	int64_t audits = ROWS(r, "audit_logs");
+
+	(void)state;
+	must(&m.cx, mark_from(r.t, &r.student, HERE, &m));
+	assert_string_equal(m.out.event.id.text, r.event.id.text);
+	assert_string_equal(m.out.event.title, "Algorithms");
+	assert_int_equal(m.out.marked_at, TEST_START_US);
+	assert_int_equal(
+		count(r.t,
+			arena_printf(&r.t->arena,
+				"SELECT COUNT(*) FROM attendance_records WHERE id = '%s' AND event_id = '%s' AND user_id = '%s'"
+				" AND status = 'present' AND original_status = 'present' AND method = 'qr' AND qr_session_id = "
+				"'%s'"
+				" AND marked_at = '2026-08-01 12:00:00.000000'",
+				m.out.attendance_id.text, r.event.id.text, r.student.id.text, r.code.session_id.text)),
+		1);
+	assert_int_equal(ROWS(r, "used_nonces"), 1);
+	assert_int_equal(ROWS(r, "verification_logs"), 1);
+	assert_int_equal(ROWS(r, "spent_claims"), 0);
+	assert_int_equal(ROWS(r, "audit_logs"), audits + 1);
+	assert_string_equal(sql_text(r.t, "SELECT action || ' ' || result FROM audit_logs ORDER BY seq DESC LIMIT 1"),
+		"attendance_marked success");
+	room_close(&r);
+}
+
+static void
+one_of_three_inputs(void **state)
+{
+	struct room r = room_open();
+	const struct mark_in rows[] = {
+		{.proof = "x"},
+		{.qr_payload = "a", .claim = "b"},
+		{.claim = "b", .code = "c", .event_id = r.event.id},
+		{.code = "ABCDEF"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct marking m = {.in = rows[i]};
+		expect_err(ERR_VALIDATION, mark_from(r.t, &r.student, HERE, &m));
+		assert_true(error_has_fields(&m.cx));
+	}
+	room_close(&r);
+}
+
+static void
+each_refusal_has_its_own_error(void **state)
+{
+	struct room r = room_open();
+	struct test *other = test_open(TEST_CONF("QR_SIGNING_SECRET=another-another-another-another-another"));
+	struct event later;
+	struct ctx cx;
+
+	(void)state;
+	ctx_as(other, &cx, NULL);
+	expect_err(ERR_INVALID_QR, mark_payload(r.t, &r.student, "not a code"));
+	expect_err(ERR_INVALID_SIGNATURE,
+		mark_payload(r.t, &r.student, qr_payload(&cx, r.code.session_id.text, "nonce", r.code.expires_at)));
+	ctx_as(r.t, &cx, NULL); /* ours, but of no row, or not the row's nonce */
+	expect_err(ERR_INVALID_QR, mark_payload(r.t, &r.student, qr_payload(&cx, r.event.id.text, "nonce", r.code.expires_at)));
+	expect_err(ERR_INVALID_QR,
+		mark_payload(r.t, &r.student, qr_payload(&cx, r.code.session_id.text, "nonce", r.code.expires_at)));
+
+	struct qr_session dead = make_code(r.t, &r.admin, &r.event);
+	revoke_code(r.t, &r.admin, &dead);
+	expect_err(ERR_QR_REVOKED, mark_payload(r.t, &r.student, dead.qr_payload));
+
+	struct event_new in = event_plain(r.t, "Over soon");
+	in.ends_at = TEST_START_US + 30 * SECONDS_US;
+	struct event over = make_event(r.t, &r.admin, in);
+	struct qr_session late = make_code(r.t, &r.admin, &over);
+	later = make_event(r.t, &r.admin, event_plain(r.t, "Deleted"));
+	struct qr_session gone = make_code(r.t, &r.admin, &later);
+	delete_event(r.t, &r.admin, &later);
+	expect_err(ERR_EVENT_NOT_FOUND, mark_payload(r.t, &r.student, gone.qr_payload));
+	test_advance(r.t, 30 * SECONDS_US);
+	expect_err(ERR_EVENT_NOT_OPEN, mark_payload(r.t, &r.student, late.qr_payload));
+
+	expect_err(OK, mark_payload(r.t, &r.student, r.code.qr_payload));
+	struct marking again = {.in = {.qr_payload = r.code.qr_payload}};
+	expect_err(ERR_DUPLICATE_ATTENDANCE, mark_from(r.t, &r.student, HERE, &again));
+	assert_string_equal(again.cx.error.notes->name, "attendance_id");
+	assert_string_equal(again.cx.error.notes->text, sql_text(r.t, "SELECT id FROM attendance_records"));
+	assert_string_equal(again.cx.error.notes->next->name, "marked_at");
+	assert_string_equal(again.cx.error.notes->next->text, "2026-08-01T12:00:30Z");
+	sql_run(r.t, "DELETE FROM attendance_records");
+	expect_err(ERR_NONCE_REUSED, mark_payload(r.t, &r.student, r.code.qr_payload));
+
+	struct test_user second = test_user(r.t, ROLE_STUDENT);
+	test_advance(r.t, 30 * SECONDS_US - 1);
+	expect_err(OK, mark_payload(r.t, &second, r.code.qr_payload));
+	struct test_user third = test_user(r.t, ROLE_STUDENT);
+	test_advance(r.t, 1);
+	expect_err(ERR_QR_EXPIRED, mark_payload(r.t, &third, r.code.qr_payload));
+	assert_int_equal(ROWS(r, "attendance_records"), 1);
+	assert_int_equal(ROWS(r, "verification_logs"), 2);
+	test_close(other);
+	room_close(&r);
+}
+
+static void
+a_roster_decides(void **state)
+{
+	struct room r = room_open();
+	struct test_user stranger = test_user(r.t, ROLE_STUDENT);
+	const char *course = "01890a5d-ac96-774b-bcce-b302099a8057";
+	struct event_new in = event_plain(r.t, "Seminar");
+
+	(void)state;
+	sql_run(r.t, arena_printf(&r.t->arena,
+			     "INSERT INTO courses VALUES ('%s', 'S1', 'Seminar', '%s', 0, '2026-01-01 00:00:00.000000')", course,
+			     r.admin.id.text));
+	uuid_canonical(course, &in.course_id);
+	struct event e = make_event(r.t, &r.admin, in);
+	struct qr_session code = make_code(r.t, &r.admin, &e);
+	expect_err(OK, mark_payload(r.t, &r.admin, code.qr_payload)); /* no roster yet: everybody */
+	sql_run(r.t, arena_printf(&r.t->arena, "INSERT INTO enrollments VALUES ('%s', '%s', '2026-01-01 00:00:00.000000')",
+			     course, r.student.id.text));
+	expect_err(ERR_NOT_ENROLLED, mark_payload(r.t, &stranger, code.qr_payload));
+	expect_err(OK, mark_payload(r.t, &r.student, code.qr_payload));
+	room_close(&r);
+}
+
+/* --- many ------------------------------------------------------------------------------------------------------------------ */
+
+static void
+a_room_shares_one_code(void **state)
+{
+	struct room r = room_open();
+
+	(void)state;
+	for (int i = 0; i < 300; i++) {
+		struct test_user u = test_user(r.t, ROLE_STUDENT);
+		expect_err(OK, mark_payload(r.t, &u, r.code.qr_payload));
+	}
+	assert_int_equal(ROWS(r, "attendance_records"), 300);
+	assert_int_equal(count(r.t, "SELECT COUNT(DISTINCT user_id) FROM attendance_records"), 300);
+	assert_int_equal(ROWS(r, "used_nonces"), 300);
+	room_close(&r);
+}
+
+enum { THREADS = 64 };
+struct racer {
+	struct test *t;
+	const struct test_user *user;
+	const char *payload;
+	pthread_barrier_t *start;
+	enum err got;
+};
+
+static void *
+race(void *arg)
+{
+	struct racer *r = arg;
+	struct marking m = {.in = {.qr_payload = r->payload}};
+	struct arena a;
+
+	arena_init(&a);
+	ctx_init(&m.cx, &a, &r->t->srv);
+	m.cx.actor = &r->user->actor;
+	m.cx.client = HERE;
+	pthread_barrier_wait(r->start);
+	r->got = db_write(&m.cx, mark_run, &m);
+	arena_release(&a);
+	return NULL;
+}
+
+/* How many got what; threads[i] marks as users[i]. */
+static void
+race_all(struct test *t, const struct test_user *users, bool same, const char *payload, int ret[ERR__MAX])
+{
+	struct racer racers[THREADS];
+	pthread_t threads[THREADS];
+	pthread_barrier_t start;
+
+	pthread_barrier_init(&start, NULL, THREADS);
+	for (int i = 0; i < THREADS; i++) {
+		racers[i] = (struct racer){t, &users[same ? 0 : i], payload, &start, OK};
+		assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+	}
+	memset(ret, 0, sizeof(int) * ERR__MAX);
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], NULL);
+		ret[racers[i].got]++;
+	}
+	pthread_barrier_destroy(&start);
+}
+
+static void
+one_student_marks_once(void **state)
+{
+	struct room r = room_open();
+	int got[ERR__MAX];
+
+	(void)state;
+	race_all(r.t, &r.student, true, r.code.qr_payload, got);
+	assert_int_equal(got[OK], 1);
+	assert_int_equal(got[ERR_DUPLICATE_ATTENDANCE], THREADS - 1);
+	assert_int_equal(ROWS(r, "attendance_records"), 1);
+	assert_int_equal(ROWS(r, "used_nonces"), 1);
+	assert_int_equal(ROWS(r, "verification_logs"), 1);
+	assert_int_equal(count(r.t, "SELECT COUNT(*) FROM audit_logs WHERE action = 'attendance_marked'"), 1);
+	room_close(&r);
+}
+
+static void
+places_are_never_given_twice(void **state)
+{
+	enum { PLACES = 5 };
+	struct room r = room_open();
+	struct test_user users[THREADS];
+	struct event_new in = event_plain(r.t, "Laboratory");
+	int got[ERR__MAX];
+
+	(void)state;
+	for (int i = 0; i < THREADS; i++)
+		users[i] = test_user(r.t, ROLE_STUDENT);
+	in.capacity = PLACES;
+	struct event e = make_event(r.t, &r.admin, in);
+	struct qr_session code = make_code(r.t, &r.admin, &e);
+	race_all(r.t, users, false, code.qr_payload, got);
+	assert_int_equal(got[OK], PLACES);
+	assert_int_equal(got[ERR_EVENT_FULL], THREADS - PLACES);
+	assert_int_equal(count(r.t, "SELECT taken FROM events WHERE capacity = 5"), PLACES);
+	assert_int_equal(ROWS(r, "attendance_records"), PLACES);
+	room_close(&r);
+}
+
+/* --- typed codes ----------------------------------------------------------------------------------------------------------- */
+
+/* One that is surely wrong: the first symbol is another. */
+static const char *
+wrong_of(struct test *t, const char *code)
+{
+	return arena_printf(&t->arena, "%c%s", code[0] == 'Z' ? 'Y' : 'Z', code + 1);
+}
+
+static void
+a_typed_code_marks(void **state)
+{
+	struct room r = room_open();
+	struct event other = make_event(r.t, &r.admin, event_plain(r.t, "Other"));
+
+	(void)state;
+	expect_err(ERR_INVALID_QR, mark_typed(r.t, &r.student, &r.event, wrong_of(r.t, r.code.code)));
+	expect_err(ERR_INVALID_QR, mark_typed(r.t, &r.student, &other, r.code.code));
+	expect_err(ERR_INVALID_QR, mark_typed(r.t, &r.student, &r.event, "short"));
+	expect_err(OK, mark_typed(r.t, &r.student, &r.event, r.code.code));
+	assert_string_equal(sql_text(r.t, "SELECT method FROM attendance_records"), "code");
+	room_close(&r);
+}
+
+/* People type O for 0, and I or L for 1; codes are made until they have both digits. */
+static void
+look_alikes_are_the_same(void **state)
+{
+	struct room r = room_open();
+	struct qr_session code;
+	int tries = 0;
+
+	(void)state;
+	do
+		code = make_code(r.t, &r.admin, &r.event);
+	while ((!strchr(code.code, '0') || !strchr(code.code, '1')) && ++tries < 2000);
+	assert_true(tries < 2000);
+	for (int i = 0; i < 2; i++) {
+		struct test_user u = test_user(r.t, ROLE_STUDENT);
+		char typed[16] = "", *out = typed;
+		for (const char *p = code.code; *p; p++) {
+			if (p == code.code + 3)
+				*out++ = i ? '-' : ' ';
+			char c = *p == '0' ? "Oo"[i] : *p == '1' ? "IL"[i] : *p;
+			*out++ = (char)(i && c >= 'A' && c <= 'Z' ? c + 32 : c);
+		}
+		*out = 0;
+		expect_err(OK, mark_typed(r.t, &u, &r.event, typed));
+	}
+	room_close(&r);
+}
+
+static void
+a_typed_code_dies_with_its_picture(void **state)
+{
+	struct room r = room_open();
+	struct qr_session dead = make_code(r.t, &r.admin, &r.event);
+
+	(void)state;
+	revoke_code(r.t, &r.admin, &dead);
+	expect_err(ERR_QR_REVOKED, mark_typed(r.t, &r.student, &r.event, dead.code));
+	test_advance(r.t, MINUTES_US);
+	expect_err(ERR_QR_EXPIRED, mark_typed(r.t, &r.student, &r.event, r.code.code));
+	test_advance(r.t, 10 * MINUTES_US);
+	expect_err(ERR_INVALID_QR, mark_typed(r.t, &r.student, &r.event, r.code.code));
+	room_close(&r);
+}
+
+static void
+guessing_is_counted(void **state)
+{
+	struct room r = room_open_with(TEST_CONF("RATE_LIMIT_ENABLED=true"));
+	struct test_user other = test_user(r.t, ROLE_STUDENT);
+	const char *wrong = wrong_of(r.t, r.code.code);
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		expect_err(ERR_INVALID_QR, mark_typed(r.t, &r.student, &r.event, wrong));
+	struct marking m = {.in = {.code = r.code.code, .event_id = r.event.id}};
+	expect_err(ERR_RATE_LIMITED, mark_from(r.t, &r.student, HERE, &m));
+	assert_true(m.cx.error.retry_after_s > 0 && m.cx.error.retry_after_s <= 60);
+	expect_err(OK, mark_typed(r.t, &other, &r.event, r.code.code));	  /* somebody else's guesses are not ours */
+	expect_err(OK, mark_payload(r.t, &r.student, r.code.qr_payload)); /* and pictures go on */
+
+	/* Right codes cost nothing. */
+	for (int i = 0; i < 8; i++) {
+		struct event e = make_event(r.t, &r.admin, event_plain(r.t, "More"));
+		struct qr_session code = make_code(r.t, &r.admin, &e);
+		expect_err(OK, mark_typed(r.t, &other, &e, code.code));
+	}
+	room_close(&r);
+}
+
+static void
+guessing_without_login_is_counted(void **state)
+{
+	struct room r = room_open_with(TEST_CONF("RATE_LIMIT_ENABLED=true"));
+	struct claiming c = {.in = {.code = wrong_of(r.t, r.code.code), .event_id = r.event.id}};
+	struct client one = *HERE;
+	struct ctx cx;
+
+	(void)state;
+	for (int address = 0, tries = 0; tries <= 300; address++) {
+		one.ip = arena_printf(&r.t->arena, "192.0.2.%d", address);
+		for (int i = 0; i < 30 && tries <= 300; i++, tries++) {
+			ctx_as(r.t, &cx, NULL);
+			cx.client = &one;
+			expect_err(tries == 300 ? ERR_RATE_LIMITED : ERR_INVALID_QR, db_read(&cx, claim_run, &c));
+		}
+		if (address == 0) {
+			ctx_as(r.t, &cx, NULL);
+			cx.client = &one;
+			expect_err(ERR_RATE_LIMITED, db_read(&cx, claim_run, &c));
+		}
+	}
+	room_close(&r);
+}
+
+/* --- claims ---------------------------------------------------------------------------------------------------------------- */
+
+static void
+a_claim_outlives_its_code(void **state)
+{
+	struct room r = room_open();
+	struct browser b = browser_open(r.t);
+	struct claim_out claim;
+	int64_t audits = ROWS(r, "audit_logs");
+
+	(void)state;
+	expect_err(OK, claim_payload(r.t, r.code.qr_payload, b.jwk, &claim));
+	assert_string_equal(claim.event.title, "Algorithms");
+	assert_int_equal(claim.expires_at, TEST_START_US + 15 * MINUTES_US);
+	assert_int_equal(ROWS(r, "audit_logs"), audits);
+	test_advance(r.t, 10 * MINUTES_US); /* rotated away long ago, and a newer code shows */
+	make_code(r.t, &r.admin, &r.event);
+	expect_err(ERR_QR_EXPIRED, mark_payload(r.t, &r.student, r.code.qr_payload));
+	expect_err(OK, mark_claim(r.t, &r.student, claim.claim, browser_sign(r.t, &b, claim.claim)));
+	assert_string_equal(sql_text(r.t, "SELECT status || ' ' || marked_at || ' ' || recorded_at FROM attendance_records"),
+		"present 2026-08-01 12:00:00.000000 2026-08-01 12:10:00.000000");
+	assert_int_equal(ROWS(r, "spent_claims"), 1);
+	browser_close(&b);
+	room_close(&r);
+}
+
+static void
+a_claim_is_spent_once(void **state)
+{
+	struct room r = room_open();
+	struct test_user other = test_user(r.t, ROLE_STUDENT);
+	struct claim_out claim;
+
+	(void)state;
+	expect_err(OK, claim_payload(r.t, r.code.qr_payload, NULL, &claim));
+	expect_err(OK, mark_claim(r.t, &r.student, claim.claim, NULL));
+	expect_err(ERR_DUPLICATE_ATTENDANCE, mark_claim(r.t, &r.student, claim.claim, NULL));
+	expect_err(ERR_NONCE_REUSED, mark_claim(r.t, &other, claim.claim, NULL));
+	assert_int_equal(ROWS(r, "attendance_records"), 1);
+	room_close(&r);
+}
+
+static void
+a_claim_needs_its_browser(void **state)
+{
+	struct room r = room_open();
+	struct browser mine = browser_open(r.t), theirs = browser_open(r.t);
+	struct claim_out claim;
+
+	(void)state;
+	expect_err(OK, claim_payload(r.t, r.code.qr_payload, mine.jwk, &claim));
+	expect_err(ERR_INVALID_PROOF, mark_claim(r.t, &r.student, claim.claim, NULL));
+	expect_err(ERR_INVALID_PROOF, mark_claim(r.t, &r.student, claim.claim, ""));
+	expect_err(ERR_INVALID_PROOF, mark_claim(r.t, &r.student, claim.claim, browser_sign(r.t, &theirs, claim.claim)));
+	expect_err(ERR_INVALID_PROOF, mark_claim(r.t, &r.student, claim.claim, browser_sign(r.t, &mine, "another text")));
+	assert_int_equal(ROWS(r, "spent_claims"), 0);
+	expect_err(OK, mark_claim(r.t, &r.student, claim.claim, browser_sign(r.t, &mine, claim.claim)));
+	browser_close(&mine);
+	browser_close(&theirs);
+	room_close(&r);
+}
+
+static void
+a_claim_is_ours_or_refused(void **state)
+{
+	struct room r = room_open();
+	struct claim_out claim;
+
+	(void)state;
+	expect_err(OK, claim_payload(r.t, r.code.qr_payload, NULL, &claim));
+	char *forged = arena_strdup(&r.t->arena, claim.claim);
+	char *at = strrchr(forged, '.') - 4;
+	*at = *at == 'A' ? 'B' : 'A';
+	expect_err(ERR_INVALID_SIGNATURE, mark_claim(r.t, &r.student, forged, NULL));
+	expect_err(ERR_INVALID_QR, mark_claim(r.t, &r.student, "a.b", NULL));
+	enum err e = mark_claim(r.t, &r.student, r.student.bearer, NULL); /* a token of ours for another use */
+	expect_err(ERR_INVALID_SIGNATURE, e);
+	test_advance(r.t, 15 * MINUTES_US);
+	expect_err(ERR_QR_EXPIRED, mark_claim(r.t, &r.student, claim.claim, NULL));
+	room_close(&r);
+}
+
+static void
+what_kills_a_claim(void **state)
+{
+	struct room r = room_open();
+	struct claim_out by_code, by_event;
+	struct event gone = make_event(r.t, &r.admin, event_plain(r.t, "Gone"));
+	struct qr_session code = make_code(r.t, &r.admin, &gone);
+
+	(void)state;
+	expect_err(OK, claim_payload(r.t, r.code.qr_payload, NULL, &by_code));
+	expect_err(OK, claim_payload(r.t, code.qr_payload, NULL, &by_event));
+	test_advance(r.t, 2 * MINUTES_US); /* both codes have expired: revoking reaches them still */
+	revoke_code(r.t, &r.admin, &r.code);
+	delete_event(r.t, &r.admin, &gone);
+	expect_err(ERR_QR_REVOKED, mark_claim(r.t, &r.student, by_code.claim, NULL));
+	expect_err(ERR_EVENT_NOT_FOUND, mark_claim(r.t, &r.student, by_event.claim, NULL));
+	room_close(&r);
+}
+
+static void
+no_claim_of_a_dead_code(void **state)
+{
+	struct room r = room_open();
+	struct qr_session dead = make_code(r.t, &r.admin, &r.event);
+	struct claim_out claim;
+
+	(void)state;
+	revoke_code(r.t, &r.admin, &dead);
+	expect_err(ERR_QR_REVOKED, claim_payload(r.t, dead.qr_payload, NULL, &claim));
+	expect_err(ERR_INVALID_QR, claim_payload(r.t, "x", NULL, &claim));
+	expect_err(ERR_VALIDATION, claim_payload(r.t, r.code.qr_payload, "{\"kty\":\"EC\"}", &claim));
+	expect_err(ERR_VALIDATION, claim_payload(r.t, r.code.qr_payload, "7", &claim));
+	test_advance(r.t, MINUTES_US);
+	expect_err(ERR_QR_EXPIRED, claim_payload(r.t, r.code.qr_payload, NULL, &claim));
+	room_close(&r);
+}
+
+static void
+another_network_is_flagged(void **state)
+{
+	static const struct {
+		const char *policy;
+		const struct client *from;
+		const char *status, *flags;
+	} rows[] = {
+		{NULL, HERE, "present", ""},
+		{NULL, ELSEWHERE, "flagged", "scanned_elsewhere"},
+		{"{\"claim\":\"flag\"}", HERE, "flagged", "claim"},
+		{"{\"claim\":\"flag\"}", ELSEWHERE, "flagged", "scanned_elsewhere"},
+		{"{\"claim\":\"on\",\"device\":\"off\"}", HERE, "present", ""},
+	};
+	struct room r = room_open();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct event_new in = event_plain(r.t, "Policy");
+		in.policy = rows[i].policy;
+		struct event e = make_event(r.t, &r.admin, in);
+		struct qr_session code = make_code(r.t, &r.admin, &e);
+		struct claim_out claim;
+		expect_err(OK, claim_payload(r.t, code.qr_payload, NULL, &claim));
+		struct marking m = {.in = {.claim = claim.claim}};
+		expect_err(OK, mark_from(r.t, &r.student, rows[i].from, &m));
+		const char *sql = arena_printf(&r.t->arena,
+			"SELECT status || ' ' || COALESCE(flags, '') FROM attendance_records WHERE event_id = '%s'", e.id.text);
+		assert_string_equal(sql_text(r.t, sql), arena_printf(&r.t->arena, "%s %s", rows[i].status, rows[i].flags));
+	}
+	struct event_new in = event_plain(r.t, "No claims");
+	in.policy = "{\"claim\":\"off\"}";
+	struct event e = make_event(r.t, &r.admin, in);
+	struct qr_session code = make_code(r.t, &r.admin, &e);
+	struct claim_out claim;
+	expect_err(ERR_CONFLICT, claim_payload(r.t, code.qr_payload, NULL, &claim));
+	room_close(&r);
+}
+
+static void
+judged_at_the_time_of_the_scan(void **state)
+{
+	struct room r = room_open();
+	struct test_user absent = test_user(r.t, ROLE_STUDENT), early = test_user(r.t, ROLE_STUDENT);
+	struct event_new in = event_plain(r.t, "Lecture");
+	struct claim_out first, second;
+
+	(void)state;
+	in.ends_at = TEST_START_US + 20 * MINUTES_US;
+	struct event e = make_event(r.t, &r.admin, in);
+	sql_run(r.t, arena_printf(&r.t->arena, "UPDATE events SET kind = 'session', late_after_minutes = 5 WHERE id = '%s'",
+			     e.id.text));
+	struct qr_session code = make_code(r.t, &r.admin, &e);
+	expect_err(OK, claim_payload(r.t, code.qr_payload, NULL, &first));
+	test_advance(r.t, 18 * MINUTES_US);
+	struct qr_session last = make_code(r.t, &r.admin, &e);
+	expect_err(OK, claim_payload(r.t, last.qr_payload, NULL, &second));
+	expect_err(ERR_QR_EXPIRED, mark_claim(r.t, &early, first.claim, NULL));
+
+	/* The session is over, and its absences are written. */
+	test_advance(r.t, 5 * MINUTES_US);
+	sql_run(r.t, arena_printf(&r.t->arena,
+			     "INSERT INTO attendance_records (id, event_id, user_id, status, original_status, method, marked_at, "
+			     "recorded_at)"
+			     " VALUES ('01890a5d-ac96-774b-bcce-b302099a8057', '%s', '%s', 'absent', 'absent', 'manual',"
+			     " '2026-08-01 12:20:00.000000', '2026-08-01 12:20:00.000000')",
+			     e.id.text, absent.id.text));
+	expect_err(ERR_QR_EXPIRED, mark_payload(r.t, &absent, last.qr_payload));
+	expect_err(OK, mark_claim(r.t, &absent, second.claim, NULL));
+	assert_string_equal(sql_text(r.t, "SELECT status || ' ' || original_status || ' ' || marked_at FROM attendance_records"),
+		"late absent 2026-08-01 12:18:00.000000");
+	assert_int_equal(ROWS(r, "attendance_records"), 1);
+	assert_int_equal(ROWS(r, "used_nonces"), 1);
+	room_close(&r);
+}
+
+static void
+keys_are_required_in_production(void **state)
+{
+	struct room r = room_open_with(TEST_CONF("ENV=staging", "SIGNUP_POLICY=approval", "BCRYPT_ROUNDS=10"));
+	struct browser b = browser_open(r.t);
+	struct claim_out claim;
+
+	(void)state;
+	expect_err(ERR_VALIDATION, claim_payload(r.t, r.code.qr_payload, NULL, &claim));
+	expect_err(OK, claim_payload(r.t, r.code.qr_payload, b.jwk, &claim));
+	browser_close(&b);
+	room_close(&r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_mark_writes_four_rows),
+		cmocka_unit_test(one_of_three_inputs),
+		cmocka_unit_test(each_refusal_has_its_own_error),
+		cmocka_unit_test(a_roster_decides),
+		cmocka_unit_test(a_room_shares_one_code),
+		cmocka_unit_test(one_student_marks_once),
+		cmocka_unit_test(places_are_never_given_twice),
+		cmocka_unit_test(a_typed_code_marks),
+		cmocka_unit_test(look_alikes_are_the_same),
+		cmocka_unit_test(a_typed_code_dies_with_its_picture),
+		cmocka_unit_test(guessing_is_counted),
+		cmocka_unit_test(guessing_without_login_is_counted),
+		cmocka_unit_test(a_claim_outlives_its_code),
+		cmocka_unit_test(a_claim_is_spent_once),
+		cmocka_unit_test(a_claim_needs_its_browser),
+		cmocka_unit_test(a_claim_is_ours_or_refused),
+		cmocka_unit_test(what_kills_a_claim),
+		cmocka_unit_test(no_claim_of_a_dead_code),
+		cmocka_unit_test(another_network_is_flagged),
+		cmocka_unit_test(judged_at_the_time_of_the_scan),
+		cmocka_unit_test(keys_are_required_in_production),
+	};
+
+	return cmocka_run_group_tests_name("attendance: marks and claims", tests, NULL, NULL);
+}
