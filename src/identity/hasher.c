@@ -81,10 +81,11 @@ static const struct field mix_row_fields[] = {
 };
 static const struct schema mix_row_schema = SCHEMA("PasswordMixRow", struct mix_row, mix_row_fields);
 
-/* All that passlib writes ends in a salt and digest of fixed length, whatever stands before. */
+/* Salts are 16 bytes everywhere; a digest is 31 characters of bcrypt, or 16 or 32 bytes of base64: so what stands before is known. */
 SQL(PASSWORD_MIX, "i",
 	"SELECT params, count(*) AS count FROM (SELECT CASE WHEN substr(password_hash, 2, 1) = '2' THEN substr(password_hash, 1, 7)"
 	" WHEN substr(password_hash, 2, 6) = 'bcrypt' THEN substr(password_hash, 1, length(password_hash) - 54)"
+	" WHEN substr(password_hash, length(password_hash) - 22, 1) = '$' THEN substr(password_hash, 1, length(password_hash) - 45)"
 	" ELSE substr(password_hash, 1, length(password_hash) - 66) END AS params"
 	" FROM users WHERE password_hash IS NOT NULL) h GROUP BY params ORDER BY count(*) DESC, params LIMIT $1");
 
