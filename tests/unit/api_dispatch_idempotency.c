@@ -76,18 +76,35 @@ refuse_read(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return fail(cx, ERR_CONFLICT, NULL);
 }
 
-#define THING(p)                                                                                                               \
-	.method = POST, .path = (p), .handler = act, .access = SIGNED_IN, .lane = LANE_WRITE, .body = &thing_schema,            \
-	.reply = &thing_out_schema, .status = 201, .errors = ERRORS(ERR_CONFLICT), .failure = AUDIT_EVENT_CREATED,              \
+#define THING(p)                                                                                                     \
+	.method = POST, .path = (p), .handler = act, .access = SIGNED_IN, .lane = LANE_WRITE, .body = &thing_schema, \
+	.reply = &thing_out_schema, .status = 201, .errors = ERRORS(ERR_CONFLICT), .failure = AUDIT_EVENT_CREATED,   \
 	.idempotent = true, .tag = "test", .summary = "Test"
 static const struct route rows[] = {
 	{THING("/api/t/things"), .limit = {{"things", 3, 60}, BY_ACCOUNT, 0}},
 	{THING("/api/t/others/{id}")},
-	{.method = GET, .path = "/api/t/read", .handler = refuse_read, .access = SIGNED_IN, .lane = LANE_READ,
-		.reply = &thing_out_schema, .status = 200, .errors = ERRORS(ERR_CONFLICT), .failure = AUDIT_EXPORT, .tag = "test",
+	{.method = GET,
+		.path = "/api/t/read",
+		.handler = refuse_read,
+		.access = SIGNED_IN,
+		.lane = LANE_READ,
+		.reply = &thing_out_schema,
+		.status = 200,
+		.errors = ERRORS(ERR_CONFLICT),
+		.failure = AUDIT_EXPORT,
+		.tag = "test",
 		.summary = "Test"},
-	{.method = POST, .path = "/api/t/admin", .handler = act, .access = ADMIN, .lane = LANE_WRITE, .body = &thing_schema,
-		.reply = &thing_out_schema, .status = 201, .failure = AUDIT_EVENT_DELETED, .tag = "test", .summary = "Test"},
+	{.method = POST,
+		.path = "/api/t/admin",
+		.handler = act,
+		.access = ADMIN,
+		.lane = LANE_WRITE,
+		.body = &thing_schema,
+		.reply = &thing_out_schema,
+		.status = 201,
+		.failure = AUDIT_EVENT_DELETED,
+		.tag = "test",
+		.summary = "Test"},
 };
 static const struct route_table table = ROUTE_TABLE(SURFACE_PORTAL, rows);
 static const struct route_table *const tables[] = {&table};
@@ -103,8 +120,9 @@ post(struct test *t, const struct test_user *u, const char *title, const char *k
 {
 	const char *body = arena_printf(&t->arena, "{\"title\":\"%s\"}", title);
 
-	return call_with(t, &(struct test_request){.method = POST, .path = "/api/t/things", .bearer = u->bearer, .body = body,
-		.idempotency_key = key});
+	return call_with(
+		t, &(struct test_request){
+			   .method = POST, .path = "/api/t/things", .bearer = u->bearer, .body = body, .idempotency_key = key});
 }
 
 static int64_t
@@ -116,7 +134,8 @@ runs(struct test *t, const char *title)
 static int64_t
 audited(struct test *t, const char *action)
 {
-	return count(t, arena_printf(&t->arena, "SELECT count(*) FROM audit_logs WHERE action = '%s' AND result = 'failure'", action));
+	return count(
+		t, arena_printf(&t->arena, "SELECT count(*) FROM audit_logs WHERE action = '%s' AND result = 'failure'", action));
 }
 
 /* --- the undo and the trace ---- */
@@ -163,7 +182,7 @@ unlisted_errors_become_internal(void **state)
 	dispatch_strict(t->d, false);
 	struct test_reply *r = post(t, &u, "unlisted", NULL);
 	expect_error(r, 500, "internal_error");
-	assert_null(strstr(r->body, "address")); /* nothing of the unlisted error's words */
+	assert_null(strstr(r->body, "address"));   /* nothing of the unlisted error's words */
 	assert_int_equal(runs(t, "unlisted"), -1); /* refused as it was, it is undone */
 	expect_error(post(t, &u, "silent", NULL), 409, "conflict");
 	test_close(t);
@@ -202,8 +221,11 @@ a_key_belongs_to_its_path(void **state)
 {
 	struct test *t = open_test(NULL);
 	struct test_user u = test_user(t, ROLE_STUDENT);
-	struct test_request rq = {.method = POST, .path = "/api/t/others/0190d7a3-6a5e-7c4b-8f2d-3b1e5a9c7d10", .bearer = u.bearer,
-		.body = "{\"title\":\"p\"}", .idempotency_key = "k"};
+	struct test_request rq = {.method = POST,
+		.path = "/api/t/others/0190d7a3-6a5e-7c4b-8f2d-3b1e5a9c7d10",
+		.bearer = u.bearer,
+		.body = "{\"title\":\"p\"}",
+		.idempotency_key = "k"};
 
 	(void)state;
 	expect_status(call_with(t, &rq), 201);
