@@ -71,8 +71,9 @@ look(struct ctx *cx, void *arg)
 	struct job_row job = {.last_finished_at = TIME_NONE};
 	bool found;
 
+	TRY(db_ping(cx));
 	TRY(db_int(cx, &DOCTOR_ADMINS, &f->admins, V(true)));
-	TRY(db_find(cx, &DOCTOR_JOB, &job_row_schema, &job, &found, V("approval_timeout")));
+	TRY(db_find(cx, &DOCTOR_JOB, &job_row_schema, &job, &found, V("approval_expire")));
 	f->seconds_since_approval_job = found && job.last_finished_at != TIME_NONE ? (cx->now_us - job.last_finished_at) / SECONDS_US : -1;
 	return OK;
 }
@@ -83,7 +84,7 @@ check_contents(struct report *r, struct app *app)
 	struct findings f = {0};
 	int64_t begun = time_monotonic_us();
 
-	if (db_ping(&app->cx) != OK || db_read(&app->cx, look, &f) != OK) {
+	if (db_read(&app->cx, look, &f) != OK) {
 		report_add(r, FINDING_FAILED, "database", "see the database's own log", "%s",
 			app->cx.error.internal ? app->cx.error.internal : "it does not answer");
 		return;
