@@ -21,7 +21,7 @@
 #include "jobs/jobs.h"
 #include "store/db.h"
 
-enum { LOOPS = 2, READERS = 4, SESSIONS_KEPT = 200000, LIMIT_KEYS = 1 << 16, GRACE_MS = 30000 };
+enum { LOOPS = 2, READERS = 4, SESSIONS_KEPT = 200000, LIMIT_KEYS = 1 << 16, GRACE_MS = 30000, HASH_SLOW_MS = 250 };
 
 struct serving {
 	struct app app;
@@ -159,6 +159,15 @@ open_http(struct serving *s)
 }
 
 static void
+log_hash_time(const struct hasher *h)
+{
+	int64_t ms = hasher_hash_us(h) / 1000;
+
+	if (ms > HASH_SLOW_MS)
+		log_warning(NULL, "hash.slow", "checking a password takes long here; PASSWORD_HASH=argon2id would be quicker", LOG_INT("ms", ms));
+}
+
+static void
 announce(const struct serving *s)
 {
 	const struct config *conf = s->app.conf;
@@ -186,6 +195,7 @@ start(struct serving *s)
 	if (!open_store(s) || !first_accounts(s))
 		return false;
 	app->srv.hasher = hasher_open(app->conf);
+	log_hash_time(app->srv.hasher);
 	s->dispatcher = dispatch_open(&app->arena, &app->srv);
 	if (!open_http(s))
 		return false;

@@ -7,7 +7,7 @@
 
 #include "core/ctx.h"
 
-struct hasher *hasher_open(const struct config *conf); /* times one hash of the present setting */
+struct hasher *hasher_open(const struct config *conf); /* times the present setting; takes a few milliseconds */
 void hasher_close(struct hasher *h);
 int64_t hasher_hash_us(const struct hasher *h);        /* how long one hash takes here */
 int hasher_queue_max(const struct hasher *h, int threads); /* jobs that make one second of work, at least 2 × threads */
