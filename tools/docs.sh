@@ -18,5 +18,8 @@ write()
 write .env.example config --example
 write docs/configuration.md config --docs
 write docs/errors.md openapi --errors
-write docs/openapi.json openapi
+# Laid out by line, so that a change of one route is a change of a few lines.
+muster openapi | node -e 'process.stdout.write(JSON.stringify(JSON.parse(require("fs").readFileSync(0)), null, "\t") + "\n")' \
+	>"$dir/docs/openapi.json.new"
+mv "$dir/docs/openapi.json.new" "$dir/docs/openapi.json"
 write schema.sql schema
