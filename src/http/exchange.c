@@ -196,6 +196,16 @@ reply_queue(struct server_side *side)
 }
 
 static enum MHD_Result
+reply_finish(struct server_side *side)
+{
+	const struct http_options *o = &side->loop->server->o;
+
+	if (o->finish)
+		o->finish(o->arg, &side->x);
+	return reply_queue(side);
+}
+
+static enum MHD_Result
 refuse_now(struct server_side *side, enum err code)
 {
 	const struct http_options *o = &side->loop->server->o;
@@ -306,7 +316,7 @@ on_complete(struct server_side *side)
 		return MHD_YES;
 	if (atomic_load_explicit(&side->state, memory_order_relaxed) != SIDE_REPLIED)
 		BUG("%s was neither answered nor deferred", side->x.request.path);
-	return reply_queue(side);
+	return reply_finish(side);
 }
 
 /* The server closes and the app still holds the exchange: answer with another one, and leave this one to exchange_reply(). */
@@ -335,7 +345,7 @@ on_resumed(struct server_side *side, int state, void **ref)
 {
 	side->deferred = false;
 	atomic_fetch_sub_explicit(&side->loop->suspended, 1, memory_order_relaxed);
-	return state == SIDE_ABANDONED ? on_abandoned(side, ref) : reply_queue(side);
+	return state == SIDE_ABANDONED ? on_abandoned(side, ref) : reply_finish(side);
 }
 
 enum MHD_Result

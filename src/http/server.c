@@ -287,7 +287,7 @@ server_start(struct http_server *s, struct arena *a)
 			continue;
 		for (int k = 0; k < i; k++)
 			MHD_stop_daemon(s->loops[k].daemon);
-		for (int k = i; k < s->n_loops; k++)
+		for (int k = i + 1; k < s->n_loops; k++) /* the library has closed its own */
 			close(fds[k]);
 		return o->tls_cert_file ? "certificate and key do not fit" : "the HTTP library does not start";
 	}

@@ -38,6 +38,11 @@ struct http_options {
 	/* Body ceiling in bytes for this method and path, asked when the headers are there; NULL: max_body for all. */
 	int64_t (*body_limit)(void *arg, const struct request *rq);
 	/*
+	 * On the loop thread, once per exchange that handle() saw, just before its reply goes out: what every reply carries, the log line.
+	 * It keeps that work off the thread that called exchange_reply().  NULL: nothing.
+	 */
+	void (*finish)(void *arg, struct exchange *x);
+	/*
 	 * Fills x->reply for an error the adapter itself answers (400, 413, 503), for the path's surface.  Path, id and ip are set,
 	 * headers and query may be missing, the status is the error's.  NULL: an empty body.
 	 */

@@ -61,12 +61,13 @@ test_order_and_bound(void **state)
 		.thread_close = state_close,
 		.arg = &opened};
 	struct pool_task block = {.run = run_blocking}, t[5];
-	struct pool *p = pool_open(&o);
+	struct pool *p;
 
 	(void)state;
 	opened = closed = order_n = 0;
 	sem_init(&started, 0, 0);
 	sem_init(&go, 0, 0);
+	p = pool_open(&o);
 	assert_true(pool_submit(p, &block));
 	sem_wait(&started);
 	assert_int_equal(pool_queued(p), 0); /* what runs does not wait */
