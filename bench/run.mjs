@@ -48,7 +48,7 @@ function environment(dir, port, extra = {}) {
     SECRET_KEY: 'bench-secret-key-0123456789abcdef0123', QR_SIGNING_SECRET: 'bench-qr-secret-0123456789abcdef01234',
     TOKEN_PEPPER: 'bench-pepper-0123456789abcdef0123456', MFA_ENCRYPTION_KEY: 'bench-mfa-key-0123456789abcdef0123456',
     ADMIN_EMAIL: 'first-admin@example.org', ADMIN_PASSWORD: 'Bench-admin-77', ACCESS_TOKEN_EXPIRE_MINUTES: '600',
-    LOGIN_FAIL_IP_THRESHOLD: '1000000', ...extra,
+    LOGIN_FAIL_IP_THRESHOLD: '100000', ...extra,
   };
 }
 

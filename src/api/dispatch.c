@@ -417,39 +417,48 @@ note_request(const struct call *c)
 	log_request(c, status, latency_us);
 }
 
+void
+dispatch_finish(void *dispatcher, struct exchange *x)
+{
+	struct dispatcher *d = dispatcher;
+	struct call *c = x->app;
+
+	if (c->result != OK) {
+		reply_error(&x->reply, c->surface, &x->request, &c->cx.error);
+		if (c->result == ERR_METHOD_NOT_ALLOWED && c->allow)
+			reply_header(&x->reply, "Allow", c->allow);
+	}
+	reply_common(d, c, &x->request, &x->reply);
+	note_request(c);
+}
+
 static void
 answer(struct call *c)
 {
 	struct waiter *w = c->waiter;
 
 	if (!w) {
-		exchange_reply(c->x);
+		exchange_reply(c->x); /* the loop calls dispatch_finish() */
 		return;
 	}
+	dispatch_finish(c->d, c->x);
 	pthread_mutex_lock(&w->lock);
 	w->done = true;
 	pthread_cond_signal(&w->answered);
 	pthread_mutex_unlock(&w->lock);
 }
 
+/* On whatever thread the call ended: only what others wait for. */
 void
 call_finish(struct call *c)
 {
 	struct dispatcher *d = c->d;
-	struct reply *rs = &c->x->reply;
 	struct call *waiting = idem_leave(c), *next;
 	bool stored = c->idem.stored || c->idem.replayed;
 
-	if (c->result != OK) {
-		reply_error(rs, c->surface, &c->x->request, &c->cx.error);
-		if (c->result == ERR_METHOD_NOT_ALLOWED && c->allow)
-			reply_header(rs, "Allow", c->allow);
-	} else if (c->idem.replayed) {
+	if (c->result == OK && c->idem.replayed)
 		for (int i = 0; i < c->n_taken; i++)
 			limiter_give_back(d->srv->limiter, &c->taken[i].limit, c->taken[i].key, 1);
-	}
-	reply_common(d, c, &c->x->request, rs);
-	note_request(c);
 	answer(c);
 	for (; waiting; waiting = next) {
 		next = waiting->idem.next;

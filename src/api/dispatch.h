@@ -18,8 +18,9 @@ void dispatch_close(struct dispatcher *d);
 /* In tests: an error that a row does not list aborts, instead of becoming internal_error. */
 void dispatch_strict(struct dispatcher *d, bool strict);
 
-/* For http_options: handle, body_limit, refuse with arg = the dispatcher. */
+/* For http_options: handle, finish, body_limit, refuse with arg = the dispatcher. */
 void dispatch_handle(void *dispatcher, struct exchange *x);
+void dispatch_finish(void *dispatcher, struct exchange *x);
 int64_t dispatch_body_limit(void *dispatcher, const struct request *rq);
 void dispatch_refuse(void *dispatcher, struct exchange *x, enum err code);
 

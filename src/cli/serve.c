@@ -4,6 +4,7 @@
  * Signals are blocked before the first thread exists and taken by this thread alone, so no handler ever interrupts anything.  The order
  * of stopping is what keeps promises: no new connections, answers for all that is under way, the last jobs, then the writer.
  */
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -148,6 +149,7 @@ open_http(struct serving *s)
 		.metrics = app->srv.metrics,
 		.source = &app->srv.source,
 		.handle = dispatch_handle,
+		.finish = dispatch_finish,
 		.body_limit = dispatch_body_limit,
 		.refuse = dispatch_refuse,
 		.arg = s->dispatcher,
@@ -243,6 +245,16 @@ wait_for_signal(const sigset_t *set)
 	log_info(NULL, "server.stopping", "finishing what is in flight", LOG_INT("signal", got));
 }
 
+/* The engine's short-lived pages must not make the heap shrink and grow with every batch. */
+static void
+allocator_keep(void)
+{
+	enum { KEPT_BYTES = 16 << 20, STEP_BYTES = 1 << 20 };
+
+	(void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+	(void)mallopt(M_TOP_PAD, STEP_BYTES);
+}
+
 int
 cmd_serve(const struct args *args)
 {
@@ -252,6 +264,7 @@ cmd_serve(const struct args *args)
 
 	(void)args;
 	signals_block(&set);
+	allocator_keep();
 	if (app_open(&s.app, APP_CONF)) {
 		conf_scrub_environment();
 		no_core_file(s.app.conf);

@@ -26,7 +26,7 @@ static const char *
 sqlite_word(const char *p, size_t n)
 {
 	static const char *const words[][2] = {{"UUID", "TEXT"}, {"TIMESTAMPTZ", "TEXT"}, {"BIGINT", "INTEGER"},
-		{"BYTEA", "BLOB"}, {"SEQ", "INTEGER PRIMARY KEY AUTOINCREMENT"}};
+		{"BYTEA", "BLOB"}, {"SEQ", "INTEGER PRIMARY KEY"}};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (word_is(p, n, words[i][0]))

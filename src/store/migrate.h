@@ -4,7 +4,7 @@
  *
  * The files are written in PostgreSQL's type words, one set for both engines; for SQLite they become
  *	UUID TIMESTAMPTZ TEXT → TEXT   BIGINT → INTEGER   BOOLEAN → INTEGER with CHECK (x IN (0,1))   DOUBLE PRECISION → REAL
- *	BYTEA → BLOB   SEQ → INTEGER PRIMARY KEY AUTOINCREMENT (PostgreSQL: BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY)
+ *	BYTEA → BLOB   SEQ → INTEGER PRIMARY KEY (PostgreSQL: BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY)
  * and tables get STRICT (KEYED at a table's end: STRICT, WITHOUT ROWID; nothing on PostgreSQL).  Lines between `-- @sqlite` or
  * `-- @postgres` and `-- @end` are for that engine only.
  */
