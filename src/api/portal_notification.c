@@ -77,6 +77,7 @@ static const struct route rows[] = {
 		.query = &notification_query_schema,
 		.reply = &notification_page_schema,
 		.status = 200,
+		.errors = ERRORS(ERR_PAGE_TOO_DEEP),
 		.tag = "notifications",
 		.summary = "One's own notifications"},
 	{.method = POST,
