@@ -155,14 +155,13 @@ headers_copy(struct server_side *side, const char *block, size_t block_n)
 	rq->headers = side->headers;
 }
 
-/* A HEAD is the app's GET; the library leaves out the body. */
 static enum method
 method_of(const char *s)
 {
 	static const struct {
 		const char *name;
 		enum method method;
-	} rows[] = {{"GET", GET}, {"HEAD", GET}, {"POST", POST}, {"PUT", PUT}, {"PATCH", PATCH}, {"DELETE", DELETE},
+	} rows[] = {{"GET", GET}, {"HEAD", HEAD}, {"POST", POST}, {"PUT", PUT}, {"PATCH", PATCH}, {"DELETE", DELETE},
 		{"OPTIONS", OPTIONS}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

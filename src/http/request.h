@@ -18,7 +18,7 @@ struct request {
 	enum method method;
 	const char *path;        /* as sent, percent-decoding not applied, without query; begins with '/' */
 	const char *query_text;  /* after '?', "" when absent; never logged */
-	const struct header *headers;
+	const struct header *headers; /* values have no control characters but tab; bytes from 0x80 may be anything */
 	size_t n_headers;
 	struct span raw_body;
 	const char *peer_ip;     /* canonical text of the TCP peer (v4-mapped folded) */

@@ -61,9 +61,9 @@ void http_server_close(struct http_server *s, int grace_ms);
  * anybody can resume it.
  */
 void exchange_defer(struct exchange *x);
-/* Sends x->reply.  From any thread, exactly once per exchange; x is gone afterwards. */
+/* Sends x->reply, without its body when the method is HEAD.  From any thread, exactly once per exchange; x is gone afterwards. */
 void exchange_reply(struct exchange *x);
-/* True when the client has gone: ask before slow work. */
+/* True when the client has gone (or has closed its sending side, which looks the same): ask before slow work. */
 bool exchange_gone(const struct exchange *x);
 
 /* Client address rule of the contract, exposed for tests: rightmost untrusted hop when the peer is trusted. */
