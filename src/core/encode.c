@@ -124,28 +124,26 @@ b64url_decode(struct arena *a, const char *in, size_t n, struct span *ret)
 	if (rest == 1)
 		return false;
 	uint8_t *out = arena_alloc(a, n / 4 * 3 + (rest ? rest - 1 : 0) + 1, 1), *to = out;
-	uint32_t acc = 0;
-	for (size_t i = 0; i < n; i++) {
-		uint8_t v = b64_values[(uint8_t)in[i]];
-		if (!v)
+	const uint8_t *p = (const uint8_t *)in, *end = p + (n - rest);
+	for (; p < end; p += 4) {
+		uint32_t v0 = b64_values[p[0]], v1 = b64_values[p[1]], v2 = b64_values[p[2]], v3 = b64_values[p[3]];
+		if (!v0 || !v1 || !v2 || !v3)
 			return false;
-		acc = acc << 6 | (uint32_t)(v - 1);
-		if (i % 4 == 3) {
-			*to++ = (uint8_t)(acc >> 16);
-			*to++ = (uint8_t)(acc >> 8);
-			*to++ = (uint8_t)acc;
-			acc = 0;
-		}
+		uint32_t v = (v0 - 1) << 18 | (v1 - 1) << 12 | (v2 - 1) << 6 | (v3 - 1);
+		*to++ = (uint8_t)(v >> 16);
+		*to++ = (uint8_t)(v >> 8);
+		*to++ = (uint8_t)v;
 	}
-	if (rest == 2) {
-		if (acc & 15)
+	if (rest) {
+		uint32_t v0 = b64_values[p[0]], v1 = b64_values[p[1]], v2 = rest == 3 ? b64_values[p[2]] : 1;
+		if (!v0 || !v1 || !v2)
 			return false;
-		*to++ = (uint8_t)(acc >> 4);
-	} else if (rest == 3) {
-		if (acc & 3)
+		uint32_t v = (v0 - 1) << 12 | (v1 - 1) << 6 | (v2 - 1);
+		if (v & (rest == 3 ? 0x3 : 0x3ff)) /* stray bits; the third symbol of two is none */
 			return false;
-		*to++ = (uint8_t)(acc >> 10);
-		*to++ = (uint8_t)(acc >> 2);
+		*to++ = (uint8_t)(v >> 10);
+		if (rest == 3)
+			*to++ = (uint8_t)(v >> 2);
 	}
 	*ret = (struct span){out, (size_t)(to - out)};
 	return true;

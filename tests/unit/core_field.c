@@ -233,6 +233,17 @@ all_errors_at_once_but_not_endlessly(void **state)
 	for (const struct error_note *n = cx.error.notes; n; n = n->next)
 		notes++;
 	assert_int_equal(notes, 50);
+
+	buf_init(&b, &arena, 0);
+	buf_str(&b, "{" HOME ",\"tags\":[0");
+	for (int i = 0; i < 4000; i++)
+		buf_str(&b, ",0");
+	buf_str(&b, "]}");
+	assert_int_equal(read_text(buf_cstr(&b), &t), ERR_VALIDATION);
+	notes = 0;
+	for (const struct error_note *n = cx.error.notes; n; n = n->next)
+		notes++;
+	assert_int_equal(notes, 50);
 }
 
 static void

@@ -4,6 +4,8 @@
  */
 #include "core_env.h"
 
+#include <openssl/evp.h>
+
 #include "core/conf.h"
 #include "core/json.h"
 #include "core/jws.h"
@@ -25,7 +27,7 @@
 #define A1_TOKEN "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9." PAYLOAD ".dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 #define A2_TOKEN                                                                                                                 \
 	"eyJhbGciOiJSUzI1NiJ9." PAYLOAD ".cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_" \
-					"O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKB"                                                \
+	"O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKB"                                                                                \
 	"YNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-"            \
 	"eOkHWEsqtFZESc6Bf"                                                                                                      \
 	"I7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw"
@@ -383,6 +385,24 @@ signatures_that_must_not_verify(void **state)
 	uint8_t mac[SHA256_BYTES];
 	crypto_hmac(pem, &bytes, 1, mac);
 	assert_false(verifies(A2_KEY, arena_printf(&arena, "%s.%s", text, b64url_text(&arena, (struct span){mac, sizeof(mac)}))));
+	/* a good Ed25519 signature under a header that names another algorithm: the private key is RFC 8037's */
+	static const char *const others[] = {"ES256", "RS256", "HS256"};
+	struct span d;
+	assert_true(b64url_decode(&arena, "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A", 43, &d));
+	EVP_PKEY *private = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, d.p, d.n);
+	for (size_t i = 0; i <= COUNT(others); i++) {
+		const char *alg = i < COUNT(others) ? others[i] : "EdDSA";
+		const char *to_sign = arena_printf(&arena, "%s.%s", b64(arena_printf(&arena, "{\"alg\":\"%s\"}", alg)), PAYLOAD);
+		uint8_t signature[64];
+		size_t n = sizeof(signature);
+		EVP_MD_CTX *c = EVP_MD_CTX_new();
+		assert_int_equal(EVP_DigestSignInit(c, NULL, NULL, NULL, private), 1);
+		assert_int_equal(EVP_DigestSign(c, signature, &n, (const uint8_t *)to_sign, strlen(to_sign)), 1);
+		EVP_MD_CTX_free(c);
+		const char *token = arena_printf(&arena, "%s.%s", to_sign, b64url_text(&arena, (struct span){signature, n}));
+		assert_int_equal(verifies(ED_KEY, token), i == COUNT(others));
+	}
+	EVP_PKEY_free(private);
 	/* bent payload, bent signature */
 	assert_false(verifies(A3_KEY, "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UifQ." A3_SIGNATURE));
 	assert_false(verifies(ED_KEY, "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.AAAA"));

@@ -90,10 +90,8 @@ hostile_values_stay_inside(void **state)
 {
 	(void)state;
 	static const char *const values[] = {"a\nb", "\r\n{\"level\":\"INFO\"}", "\x1b[2J\x1b]0;owned\x07", "\"},{\"x\":\"", "\\",
-		"\\\"", "\x7f\x01\x1f", "\xff\xfe\xc0\x80", "\xed\xa0\x80",
-		"\xc2\x9b"
-		"31m",
-		"\xe2\x80\xa8", "😀é", "\xf0\x9f", "%s%n%x", "\t"};
+		"\\\"", "\x7f\x01\x1f", "\xff\xfe\xc0\x80", "\xed\xa0\x80", "\xc2\x9b\x33\x31m", "\xe2\x80\xa8", "😀é", "\xf0\x9f",
+		"%s%n%x", "\t"};
 
 	log_open(LOG_DEBUG, ends[1]);
 	for (size_t i = 0; i < COUNT(values); i++) {

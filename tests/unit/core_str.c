@@ -239,7 +239,7 @@ times_out(void **state)
 			bool leap = y % 4 == 0 && (y % 100 || y % 400 == 0);
 			int last = m == 2 ? 28 + leap : m == 4 || m == 6 || m == 9 || m == 11 ? 30 : 31;
 			for (int d = 1; d <= last; d++, day++) {
-				char want[40];
+				char want[64];
 				(void)snprintf(want, sizeof(want), "%04d-%02d-%02dT00:00:00Z", y, m, d);
 				time_to_wire(day * DAYS_US, wire);
 				assert_string_equal(wire, want);
