@@ -5,6 +5,12 @@ set -u
 . tools/counts.sh
 B=${B:-build}
 passed=0 failed=0
+# api_zz_coverage says which routes and errors no test of a whole run reached.
+if [ $# -gt 1 ]; then
+	MUSTER_COVERAGE=$PWD/$B/tests/coverage
+	export MUSTER_COVERAGE
+	: >"$MUSTER_COVERAGE"
+fi
 for name in "$@"; do
 	prog=$B/tests/$name log=$B/tests/$name.log
 	if [ ! -x "$prog" ]; then
