@@ -6,7 +6,9 @@ ASSETS := $(B)/gen/assets
 
 ifeq ($(WEB),0)
 DOCS_ASSETS :=
+APP_LIST :=
 else
+APP_LIST := $(B)/web/app.list
 DOCS_ASSETS := docs/swagger.html docs/swagger-init.js docs/swagger-ui-bundle.js docs/swagger-ui.css \
 	docs/redoc.html docs/redoc-init.js docs/redoc.standalone.js docs/docs.css
 endif
@@ -38,8 +40,14 @@ $(ASSETS)/%.gz: $(ASSETS)/%
 # Changes only when the list does, so that WEB=0 and WEB=1 can follow each other in one build directory.
 $(B)/gen/assets.list: FORCE
 	@mkdir -p $(@D)
-	@echo '$(ASSET_NAMES)' | cmp -s - $@ || echo '$(ASSET_NAMES)' >$@
+	@echo '$(ASSET_NAMES) $(APP_LIST)' | cmp -s - $@ || echo '$(ASSET_NAMES) $(APP_LIST)' >$@
 .PHONY: FORCE
 
-$(B)/gen/assets.S: tools/embed-assets.sh $(B)/gen/assets.list $(addprefix $(ASSETS)/,$(ASSET_NAMES))
-	sh $< $(foreach a,$(ASSET_NAMES),$(a)=$(ASSETS)/$(a)) >$@.new && mv $@.new $@
+# The web app: its files' names carry hashes, so their list is made together with them.
+$(B)/web/app.list: $(NPM_STAMP) web/build.mjs $(shell find web/app -type f)
+	node web/build.mjs $(B)/web/app
+	find $(B)/web/app -type f ! -name '*.png' -exec gzip -9nk {} +
+	cd $(B)/web && find app -type f | LC_ALL=C sort | sed 's|.*|&=$(B)/web/&|' >app.list.new && mv app.list.new app.list
+
+$(B)/gen/assets.S: tools/embed-assets.sh $(B)/gen/assets.list $(APP_LIST) $(addprefix $(ASSETS)/,$(ASSET_NAMES))
+	sh $< $(foreach a,$(ASSET_NAMES),$(a)=$(ASSETS)/$(a)) $$(cat /dev/null $(APP_LIST)) >$@.new && mv $@.new $@

@@ -7,6 +7,7 @@ extern const struct route_table ops_routes;
 extern const struct route_table portal_auth_routes, portal_admin_routes;
 extern const struct route_table portal_event_routes, portal_qr_routes, portal_attendance_routes, portal_notification_routes,
 	portal_stats_routes;
+extern const struct route_table web_routes;
 
 const struct route_table *const route_tables[] = {
 	&ops_routes,
@@ -17,6 +18,7 @@ const struct route_table *const route_tables[] = {
 	&portal_attendance_routes,
 	&portal_notification_routes,
 	&portal_stats_routes,
+	&web_routes,
 };
 const size_t route_table_count = sizeof(route_tables) / sizeof(route_tables[0]);
 

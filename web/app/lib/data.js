@@ -1,0 +1,75 @@
+/*
+ * Reading lists for pages: the last answer of each path is shown at once and renewed behind it, so that going back and forth does not
+ * blink.  Forgotten when the account changes.
+ */
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+
+import { api, onAccountChange } from './session.js';
+
+const known = new Map();
+onAccountChange(() => known.clear());
+
+/**
+ * @param {string|null} path  null: nothing to ask yet
+ * @param {{every?: number}} [o]  every: seconds between renewals while the page is seen
+ */
+export function useData(path, { every = 0 } = {}) {
+	const [state, set] = useState({ path, data: known.get(path) ?? null, error: null });
+	const asked = useRef(0);
+	const shown = state.path === path ? state : { path, data: known.get(path) ?? null, error: null };
+
+	const reload = useCallback(async () => {
+		if (!path)
+			return;
+		const mine = ++asked.current;
+		try {
+			const data = await api(path);
+			known.set(path, data);
+			if (mine === asked.current)
+				set({ path, data, error: null, at: performance.now() });
+		} catch (error) {
+			if (mine === asked.current)
+				set({ path, data: known.get(path) ?? null, error });
+		}
+	}, [path]);
+
+	useEffect(() => {
+		reload();
+		const again = () => document.visibilityState === 'visible' && reload();
+		const timer = every ? setInterval(again, every * 1000) : 0;
+		addEventListener('online', reload);
+		if (every)
+			addEventListener('visibilitychange', again);
+		return () => {
+			asked.current++;
+			clearInterval(timer);
+			removeEventListener('online', reload);
+			removeEventListener('visibilitychange', again);
+		};
+	}, [reload, every]);
+
+	return { ...shown, loading: !shown.data && !shown.error, reload };
+}
+
+/** An action behind a button: runs once at a time and keeps its error for showing. */
+export function useAction(fn) {
+	const [state, set] = useState({ busy: false, error: null });
+	const running = useRef(false);
+	const run = async (...args) => {
+		if (running.current)
+			return undefined;
+		running.current = true;
+		set({ busy: true, error: null });
+		try {
+			const result = await fn(...args);
+			running.current = false;
+			set({ busy: false, error: null });
+			return result;
+		} catch (error) {
+			running.current = false;
+			set({ busy: false, error });
+			return undefined;
+		}
+	};
+	return { ...state, run, clear: () => set({ busy: false, error: null }) };
+}

@@ -1,0 +1,72 @@
+/*
+ * One request to the API.  Knows the error shapes and nothing of sessions.
+ *
+ * Every failure is an ApiError: `code` is the server's stable code, or "offline" when no answer came.
+ */
+
+const TIMEOUT_MS = 20_000;
+
+export class ApiError extends Error {
+	constructor(status, code, body, retryAfter) {
+		super(body?.message ?? code);
+		this.status = status;
+		this.code = code;
+		this.body = body ?? {};
+		this.fields = body?.details?.reduce?.((all, d) => ({ ...all, [d.field]: d.message }), {}) ?? {};
+		this.retryAfter = retryAfter;
+		this.requestId = body?.request_id;
+	}
+
+	/* The request may or may not have been carried out; it can be sent again with the same key. */
+	get unknown() {
+		return this.code === 'offline' || this.status >= 500;
+	}
+}
+
+/**
+ * @param {string} path
+ * @param {{method?: string, body?: any, bearer?: string, web?: boolean, key?: string, signal?: AbortSignal, as?: 'json'|'blob'}} [o]
+ */
+export async function request(path, { method = 'GET', body, bearer, web, key, signal, as = 'json' } = {}) {
+	const headers = { Accept: as === 'json' ? 'application/json' : '*/*' };
+	if (body !== undefined)
+		headers['Content-Type'] = 'application/json';
+	if (bearer)
+		headers.Authorization = `Bearer ${bearer}`;
+	if (web)
+		headers['X-Muster-Client'] = 'web';
+	if (key)
+		headers['Idempotency-Key'] = key;
+
+	const stop = new AbortController();
+	const timer = setTimeout(() => stop.abort(), TIMEOUT_MS);
+	signal?.addEventListener('abort', () => stop.abort());
+	let reply, data = null;
+	try {
+		reply = await fetch(path, {
+			method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: stop.signal,
+			credentials: 'same-origin', cache: 'no-store', redirect: 'error',
+		});
+		if (reply.ok && as === 'blob')
+			return await reply.blob();
+		const text = reply.status === 204 ? '' : await reply.text();
+		data = text ? JSON.parse(text) : null;
+	} catch (e) {
+		if (signal?.aborted)
+			throw e;
+		if (!reply || !(e instanceof SyntaxError))
+			throw new ApiError(0, 'offline');
+	} finally {
+		clearTimeout(timer);
+	}
+	if (reply.ok)
+		return data;
+	const error = data?.error;
+	const code = typeof error === 'string' ? error : error?.details?.reason ?? (reply.status >= 500 ? 'internal_error' : 'not_found');
+	throw new ApiError(reply.status, code, typeof error === 'object' && error ? error : data, Number(reply.headers.get('Retry-After')) || 0);
+}
+
+/* 128 random bits in hex: an Idempotency-Key.  (crypto.randomUUID needs HTTPS; this does not.) */
+export function randomKey() {
+	return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,18 @@
+import { render } from 'preact';
+
+import { startCheckin } from './lib/checkin.js';
+import { startLanguage } from './lib/i18n.js';
+import { startRouter } from './lib/router.js';
+import { startSession } from './lib/session.js';
+import { startTheme } from './lib/theme.js';
+import { Shell } from './ui/shell.jsx';
+
+startTheme();
+startRouter();
+startCheckin();
+startSession();
+await startLanguage();
+render(<Shell />, document.getElementById('app'));
+
+if ('serviceWorker' in navigator)
+	navigator.serviceWorker.register('/app/sw.js', { scope: '/' }).catch(() => undefined);

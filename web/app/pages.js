@@ -1,0 +1,25 @@
+/*
+ * The page table: path, who sees it, its title, where its code is.  web/build.mjs reads it too and tells the server which paths
+ * answer with the app.  A new page is a file in pages/ and a row here.
+ *
+ * who: anyone, user (any signed-in account), admin.  bare: without header and menu.  nav: place in the menu of each role that has the
+ * page there; the first four are in the bar at the bottom of a phone, the others under "More".
+ */
+export const pages = [
+	{ path: '/c', who: 'anyone', title: 'checkin.title', bare: true, load: () => import('./pages/checkin.jsx') },
+	{ path: '/app/', who: 'anyone', title: 'signin.title', bare: true, load: () => import('./pages/home.jsx') },
+	{ path: '/app/signup', who: 'anyone', title: 'signup.title', bare: true, load: () => import('./pages/signup.jsx') },
+	{ path: '/app/scan', who: 'anyone', title: 'scan.title', icon: 'scan', nav: { student: 1, admin: 8 }, load: () => import('./pages/scan.jsx') },
+	{ path: '/app/attendance', who: 'user', title: 'mine.title', icon: 'check', nav: { student: 2, admin: 7 }, load: () => import('./pages/attendance.jsx') },
+	{ path: '/app/events', who: 'user', title: 'events.title', icon: 'calendar', nav: { student: 3, admin: 1 }, load: () => import('./pages/events.jsx') },
+	{ path: '/app/events/:id', who: 'admin', title: 'event.title', load: () => import('./pages/event.jsx') },
+	{ path: '/app/project/:id', who: 'admin', title: 'project.title', bare: true, load: () => import('./pages/project.jsx') },
+	{ path: '/app/approvals', who: 'admin', title: 'approvals.title', icon: 'people', nav: { admin: 2 }, load: () => import('./pages/approvals.jsx') },
+	{ path: '/app/codes', who: 'admin', title: 'codes.title', icon: 'qr', nav: { admin: 3 }, load: () => import('./pages/codes.jsx') },
+	{ path: '/app/statistics', who: 'admin', title: 'stats.title', icon: 'chart', nav: { admin: 5 }, load: () => import('./pages/statistics.jsx') },
+	{ path: '/app/audit', who: 'admin', title: 'audit.title', icon: 'list', nav: { admin: 6 }, load: () => import('./pages/audit.jsx') },
+	{ path: '/app/notifications', who: 'user', title: 'notes.title', icon: 'bell', nav: { student: 4, admin: 4 }, load: () => import('./pages/notifications.jsx') },
+	{ path: '/app/more', who: 'user', title: 'more.title', load: () => import('./pages/more.jsx') },
+];
+
+export const menuOf = (role) => pages.filter((p) => p.nav?.[role]).sort((a, b) => a.nav[role] - b.nav[role]);

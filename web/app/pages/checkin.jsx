@@ -1,0 +1,148 @@
+/* /c: opened by a phone's camera with the code behind the #, or by the scanner of the app. */
+import { useEffect, useState } from 'preact/hooks';
+
+import { dismiss, payloadOf, scan, take } from '../lib/checkin.js';
+import { t } from '../lib/i18n.js';
+import { session } from '../lib/session.js';
+import { clock, countdown, moment, useSecondsLeft } from '../lib/time.js';
+import { Languages } from '../ui/card.jsx';
+import { Icon, Logo } from '../ui/icons.jsx';
+import { Button, errorText, Notice } from '../ui/parts.jsx';
+import { SignIn } from '../ui/signin.jsx';
+
+/* What is left until `until` (Date.now() milliseconds). */
+const left = (until) => performance.now() + until - Date.now();
+
+function Panel({ kind, icon, title, children, actions }) {
+	return (
+		<section class={`result ${kind}`}>
+			<div class="result-icon"><Icon name={icon} size={56} /></div>
+			<div role="status" aria-live="assertive">
+				<h1 tabIndex={-1}>{title}</h1>
+				<div class="result-text">{children}</div>
+			</div>
+			{actions && <div class="result-actions">{actions}</div>}
+		</section>
+	);
+}
+
+const again = () => <Button kind="primary" icon="scan" href="/app/scan" onClick={dismiss}>{t('checkin.again')}</Button>;
+
+function Account({ event, until }) {
+	const seconds = useSecondsLeft(left(until));
+	return (
+		<div class="card-page">
+			<a class="brand" href="/app/"><Logo size={34} /> Muster</a>
+			<section class="card">
+				<h1 tabIndex={-1}>{t('checkin.signin')}</h1>
+				<Notice kind="good" title={event?.title}>{t('checkin.safe', { time: countdown(seconds) })}</Notice>
+				<SignIn />
+			</section>
+			<Languages />
+		</div>
+	);
+}
+
+function Queued({ event, until, claimed }) {
+	const seconds = useSecondsLeft(left(until));
+	return (
+		<Panel kind="wait" icon="cloud" title={t('checkin.queued')} actions={<Button onClick={dismiss}>{t('checkin.drop')}</Button>}>
+			{event && <p class="result-event">{event.title}</p>}
+			<p>{claimed ? t('checkin.queuedClaim', { time: countdown(seconds) }) : t('checkin.queuedCode')}</p>
+		</Panel>
+	);
+}
+
+function Wait({ event, retryAt }) {
+	const seconds = useSecondsLeft(retryAt);
+	return (
+		<Panel kind="wait" icon="clock" title={t('checkin.wait')}>
+			{event && <p class="result-event">{event.title}</p>}
+			<p>{t('checkin.waitText', { time: countdown(seconds) })}</p>
+		</Panel>
+	);
+}
+
+function Idle() {
+	const [bad] = useState(() => scan.peek().badLink);
+	const signedIn = session.value.state === 'in';
+	return (
+		<Panel kind="idle" icon="scan" title={bad ? t('checkin.badLink') : t('checkin.idle')} actions={
+			<>
+				<Button kind="primary" icon="scan" href="/app/scan">{t('checkin.open')}</Button>
+				<Button href="/app/">{signedIn ? t('home') : t('signin.act')}</Button>
+			</>
+		}>
+			<p>{t('checkin.idleText')}</p>
+		</Panel>
+	);
+}
+
+function Busy({ title }) {
+	return (
+		<section class="result busy" role="status">
+			<div class="spinner" aria-hidden="true" />
+			<h1 tabIndex={-1}>{title}</h1>
+		</section>
+	);
+}
+
+function Show() {
+	const s = scan.value;
+	const title = s.event?.title ?? t('checkin.anEvent');
+	switch (s.phase) {
+	case 'claiming':
+		return <Busy title={t('checkin.claiming')} />;
+	case 'marking':
+		return <Busy title={t('checkin.marking', { title })} />;
+	case 'account':
+		return <Account {...s} />;
+	case 'queued':
+		return <Queued {...s} />;
+	case 'waiting':
+		return <Wait {...s} />;
+	case 'done':
+		return (
+			<Panel kind="good" icon="check" title={t('checkin.done')} actions={<Button kind="primary" href="/app/attendance" onClick={dismiss}>{t('mine.title')}</Button>}>
+				<p class="result-event">{s.result.event?.title ?? title}</p>
+				<p>{t('checkin.doneAt', { time: clock(s.result.marked_at), name: session.value.user?.full_name ?? '' })}</p>
+			</Panel>
+		);
+	case 'already':
+		return (
+			<Panel kind="good calm" icon="check" title={t('checkin.already')} actions={<Button kind="primary" href="/app/attendance" onClick={dismiss}>{t('mine.title')}</Button>}>
+				<p class="result-event">{title}</p>
+				{s.result?.marked_at && <p>{t('checkin.alreadyAt', { time: moment(s.result.marked_at) })}</p>}
+			</Panel>
+		);
+	case 'refused':
+		return (
+			<Panel kind="bad" icon="cross" title={t('checkin.refused')} actions={<>{again()}<Button href="/app/" onClick={dismiss}>{t('home')}</Button></>}>
+				{s.event && <p class="result-event">{s.event.title}</p>}
+				<p>{errorText(s.error)}</p>
+			</Panel>
+		);
+	default:
+		return <Idle />;
+	}
+}
+
+export default function CheckIn() {
+	useEffect(() => {
+		const read = () => {
+			const text = decodeURIComponent(location.hash.slice(1));
+			if (!text)
+				return;
+			history.replaceState(null, '', '/c'); /* a reload goes on with the claim; the code need not stay in the history */
+			const payload = payloadOf(text);
+			if (payload)
+				take({ qr_payload: payload });
+			else
+				scan.value = { phase: 'none', badLink: true };
+		};
+		read();
+		addEventListener('hashchange', read);
+		return () => removeEventListener('hashchange', read);
+	}, []);
+	return <div class="checkin"><Show /></div>;
+}

@@ -1,0 +1,111 @@
+/* One event: its roll, live; projecting, editing, export. */
+import { useState } from 'preact/hooks';
+
+import { useAction, useData } from '../lib/data.js';
+import { t } from '../lib/i18n.js';
+import { go } from '../lib/router.js';
+import { api } from '../lib/session.js';
+import { clock, fullDay, moment } from '../lib/time.js';
+import { Icon } from '../ui/icons.jsx';
+import { Button, Confirm, Empty, Failure, Field, PageHead, Say, Skeleton } from '../ui/parts.jsx';
+import { StatusChip } from '../ui/status.jsx';
+import { EventDialog } from './events.jsx';
+
+const LIVE_S = 5;
+
+function Export({ event }) {
+	const action = useAction(async () => {
+		const blob = await api(`/api/admin/events/${event.id}/attendance.csv`, { as: 'blob' });
+		const a = document.createElement('a');
+		a.href = URL.createObjectURL(blob);
+		a.download = `${event.title.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '') || 'event'}-${event.scheduled_at.slice(0, 10)}.csv`;
+		a.click();
+		setTimeout(() => URL.revokeObjectURL(a.href), 10_000);
+	});
+	return (
+		<>
+			<Button icon="download" busy={action.busy} onClick={action.run}>{t('event.csv')}</Button>
+			{action.error && <Failure error={action.error} />}
+		</>
+	);
+}
+
+function Roll({ source }) {
+	const [search, setSearch] = useState('');
+	const records = source.data?.records ?? [];
+	const word = search.trim().toLocaleLowerCase();
+	const shown = records.filter((r) => !word || `${r.user.full_name} ${r.user.email}`.toLocaleLowerCase().includes(word));
+	if (source.loading)
+		return <Skeleton />;
+	return (
+		<>
+			<Failure error={source.error} retry={source.reload} />
+			<Say>{t('events.count', { n: records.length })}</Say>
+			{records.length > 0 && <Field label={t('event.search')} type="search" value={search} onInput={(e) => setSearch(e.currentTarget.value)} />}
+			{source.data && records.length === 0 && <Empty icon="people" title={t('event.noOne')}>{t('event.noOneText')}</Empty>}
+			{records.length > 0 && shown.length === 0 && <p class="hint">{t('event.noMatch')}</p>}
+			{shown.length > 0 && (
+				<div class="table-box" tabIndex={0} role="region" aria-label={t('event.roll')}>
+					<table>
+						<thead><tr><th scope="col">{t('fullName')}</th><th scope="col">{t('email')}</th><th scope="col">{t('event.status')}</th><th scope="col">{t('event.how')}</th><th scope="col">{t('event.when')}</th></tr></thead>
+						<tbody>
+							{shown.map((r) => (
+								<tr key={r.attendance_id}>
+									<th scope="row">{r.user.full_name}</th>
+									<td data-label={t('email')}>{r.user.email}</td>
+									<td data-label={t('event.status')}><StatusChip status={r.status} /></td>
+									<td data-label={t('event.how')}>{t(`method.${r.method}`)}</td>
+									<td data-label={t('event.when')}>{moment(r.marked_at)}</td>
+								</tr>
+							))}
+						</tbody>
+					</table>
+				</div>
+			)}
+		</>
+	);
+}
+
+export default function EventPage({ params }) {
+	const source = useData(`/api/events/${params.id}`);
+	const roll = useData(`/api/admin/events/${params.id}/attendance`, { every: LIVE_S });
+	const [dialog, setDialog] = useState(null);
+	const event = source.data;
+	const remove = useAction(async () => {
+		await api(`/api/admin/events/${params.id}`, { method: 'DELETE' });
+		go('/app/events', { replace: true });
+	});
+	const back = { href: '/app/events', label: t('events.title') };
+
+	if (source.loading)
+		return <><PageHead title={t('event.title')} back={back} /><Skeleton /></>;
+	if (!event)
+		return <><PageHead title={t('event.title')} back={back} /><Failure error={source.error} retry={source.reload} /></>;
+	return (
+		<>
+			<PageHead title={event.title} back={back} lead={`${fullDay(event.scheduled_at)}, ${clock(event.scheduled_at)}${event.ends_at ? ` – ${clock(event.ends_at)}` : ''}`}>
+				<Button kind="primary" icon="screen" href={`/app/project/${event.id}`}>{t('event.project')}</Button>
+			</PageHead>
+			{(event.description || event.notes) && (
+				<section class="panel text">
+					{event.description && <p>{event.description}</p>}
+					{event.notes && <p class="hint"><Icon name="info" size={16} /> {event.notes}</p>}
+				</section>
+			)}
+			<div class="section-head">
+				<h2 class="section">{t('event.roll')} <span class="count">{roll.data?.records.length ?? event.attendance_count}{event.capacity ? ` / ${event.capacity}` : ''}</span></h2>
+				<div class="actions">
+					<Export event={event} />
+					<Button icon="edit" onClick={() => setDialog('edit')}>{t('edit')}</Button>
+					<Button kind="danger-plain" onClick={() => setDialog('delete')}>{t('delete')}</Button>
+				</div>
+			</div>
+			<Roll source={roll} />
+			{dialog === 'edit' && <EventDialog event={event} onClose={() => setDialog(null)} onSaved={() => {
+				setDialog(null);
+				source.reload();
+			}} />}
+			{dialog === 'delete' && <Confirm title={t('event.delete')} text={t('event.deleteText', { title: event.title })} act={t('delete')} action={remove} onClose={() => setDialog(null)} />}
+		</>
+	);
+}

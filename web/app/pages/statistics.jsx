@@ -1,0 +1,60 @@
+/* Figures, and attendance of the events of the last weeks. */
+import { useData } from '../lib/data.js';
+import { language, t } from '../lib/i18n.js';
+import { day } from '../lib/time.js';
+import { Failure, PageHead, Skeleton } from '../ui/parts.jsx';
+
+const SHOWN = 12;
+
+function Figure({ label, value, note, href }) {
+	const number = typeof value === 'string' ? value : new Intl.NumberFormat(language.value.id).format(value);
+	const inner = <><span>{label}</span><b>{number}</b>{note && <small>{note}</small>}</>;
+	return href ? <a class="figure" href={href}>{inner}</a> : <div class="figure">{inner}</div>;
+}
+
+function Chart({ events }) {
+	const most = Math.max(1, ...events.map((e) => e.attendance_count));
+	return (
+		<ol class="bars">
+			{events.map((e) => (
+				<li key={e.id}>
+					<a href={`/app/events/${e.id}`}>
+						<span class="bar-name">{e.title}<small>{day(e.scheduled_at)}</small></span>
+						<span class="bar-line"><i style={{ inlineSize: `${(100 * e.attendance_count) / most}%` }} /></span>
+						<b>{e.attendance_count}</b>
+					</a>
+				</li>
+			))}
+		</ol>
+	);
+}
+
+export default function Statistics() {
+	const stats = useData('/api/admin/stats', { every: 30 });
+	const events = useData('/api/events');
+	const s = stats.data;
+	const past = (events.data?.events ?? []).filter((e) => Date.parse(e.scheduled_at) <= Date.now())
+		.sort((a, b) => Date.parse(b.scheduled_at) - Date.parse(a.scheduled_at)).slice(0, SHOWN);
+	return (
+		<>
+			<PageHead title={t('stats.title')} lead={t('stats.lead')} />
+			{stats.loading && <Skeleton rows={3} />}
+			<Failure error={stats.error} retry={stats.reload} />
+			{s && (
+				<div class="figures">
+					<Figure label={t('stats.rate')} value={`${new Intl.NumberFormat(language.value.id, { minimumFractionDigits: 1 }).format(s.attendance.average_attendance_rate)} %`} note={t('stats.rateNote')} />
+					<Figure label={t('stats.records')} value={s.attendance.total_records} />
+					<Figure label={t('stats.events')} value={s.events.total} note={t('stats.upcoming', { n: s.events.upcoming })} href="/app/events" />
+					<Figure label={t('stats.users')} value={s.users.total} note={t('stats.usersNote', { students: s.users.students, admins: s.users.admins })} />
+					<Figure label={t('stats.pending')} value={s.users.pending_approvals} href="/app/approvals" />
+				</div>
+			)}
+			{past.length > 0 && (
+				<section>
+					<h2 class="section">{t('stats.perEvent')}</h2>
+					<div class="panel"><Chart events={past} /></div>
+				</section>
+			)}
+		</>
+	);
+}

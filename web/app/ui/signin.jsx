@@ -1,0 +1,127 @@
+/* Signing in, and what may stand in its way: waiting for approval, a rejection, a lock. */
+import { useEffect, useRef, useState } from 'preact/hooks';
+
+import { useAction } from '../lib/data.js';
+import { request } from '../lib/http.js';
+import { t } from '../lib/i18n.js';
+import { session, signIn } from '../lib/session.js';
+import { countdown, useSecondsLeft } from '../lib/time.js';
+import { Icon } from './icons.jsx';
+import { Button, errorText, Failure, Field, Notice, Ring, Say } from './parts.jsx';
+
+const POLL_MS = 2_000;
+
+/* The three minutes in which an administrator may decide.  `onApproved` signs in. */
+export function Waiting({ id, expiresAt, onApproved, onAgain }) {
+	const [state, set] = useState({ status: 'pending', until: null, of: null, lost: false });
+	const approved = useAction(onApproved);
+	useEffect(() => {
+		let timer = 0, stopped = false;
+		const ask = async () => {
+			try {
+				const r = await request(`/api/auth/approval-requests/${id}`);
+				if (stopped)
+					return;
+				const left = r.status === 'pending' ? r.time_remaining_seconds : 0;
+				set((s) => ({ status: r.status, until: performance.now() + left * 1000, of: Math.max(s.of ?? 0, left, 1), lost: false }));
+				if (r.status === 'approved')
+					approved.run();
+				if (r.status !== 'pending')
+					return;
+			} catch {
+				if (!stopped)
+					set((s) => ({ ...s, lost: true }));
+			}
+			if (!stopped)
+				timer = setTimeout(ask, POLL_MS);
+		};
+		ask();
+		return () => {
+			stopped = true;
+			clearTimeout(timer);
+		};
+	}, [id]);
+	const left = useSecondsLeft(state.status === 'pending' ? state.until : null);
+
+	if (state.status === 'approved')
+		return (
+			<div class="result-inline">
+				<Notice kind="good" title={t('wait.approved')}>{t('wait.approvedText')}</Notice>
+				<Failure error={approved.error} retry={approved.run} />
+			</div>
+		);
+	if (state.status === 'rejected' || state.status === 'timeout')
+		return (
+			<div class="result-inline" role="status">
+				<Notice kind={state.status === 'timeout' ? 'warn' : 'bad'} title={t(`wait.${state.status}`)}>{t(`wait.${state.status}Text`)}</Notice>
+				<Button kind="primary wide" onClick={onAgain}>{t(state.status === 'timeout' ? 'wait.again' : 'signup.again')}</Button>
+			</div>
+		);
+	return (
+		<div class="waiting">
+			<Ring left={state.until ? left : 1} of={state.of ?? 1} size={132} stroke={7}>{state.until ? countdown(left) : '·'}</Ring>
+			<h2>{t('wait.title')}</h2>
+			<p>{t('wait.text')}</p>
+			{state.lost && <p class="hint"><Icon name="cloud" size={16} /> {t('wait.lost')}</p>}
+			<Say>{t('wait.title')}</Say>
+		</div>
+	);
+}
+
+function Locked({ error, onOver }) {
+	const [until] = useState(performance.now() + Math.max(1, error.retryAfter) * 1000);
+	const left = useSecondsLeft(until);
+	useEffect(() => {
+		if (left <= 0)
+			onOver();
+	}, [left <= 0]);
+	return <Notice kind="warn" title={errorText(error)}>{t('signin.lockedFor', { time: countdown(left) })}</Notice>;
+}
+
+export function SignIn({ onDone, signUpHref = '/app/signup' }) {
+	const [form, set] = useState({ email: '', password: '' });
+	const [wait, setWait] = useState(null);
+	const errorBox = useRef(null);
+	const action = useAction(async () => {
+		try {
+			await signIn(form.email.trim(), form.password);
+			onDone?.();
+		} catch (e) {
+			if (e.code === 'account_pending' && e.body.approval_request_id) {
+				setWait({ id: e.body.approval_request_id, expiresAt: e.body.expires_at });
+				return;
+			}
+			throw e;
+		}
+	});
+	const { error } = action;
+	useEffect(() => {
+		if (error)
+			errorBox.current?.focus();
+	}, [error]);
+
+	if (wait)
+		return <Waiting {...wait} onApproved={async () => {
+			await signIn(form.email.trim(), form.password);
+			onDone?.();
+		}} onAgain={() => setWait(null)} />;
+	const blocked = error?.status === 429;
+	return (
+		<form class="form" onSubmit={(e) => {
+			e.preventDefault();
+			action.run();
+		}}>
+			{session.value.ended && !error && <Notice kind="info">{t('signin.ended')}</Notice>}
+			<div ref={errorBox} tabIndex={-1} role="alert" class="plain-focus">
+				{blocked && <Locked key={error} error={error} onOver={action.clear} />}
+				{error && !blocked && <Notice kind="bad">{errorText(error)}</Notice>}
+			</div>
+			<Field label={t('email')} type="email" name="username" autocomplete="username" inputMode="email" required maxLength={254}
+				value={form.email} onInput={(e) => set({ ...form, email: e.currentTarget.value })} />
+			<Field label={t('password')} type="password" name="password" autocomplete="current-password" required maxLength={1024}
+				value={form.password} onInput={(e) => set({ ...form, password: e.currentTarget.value })} />
+			<Button kind="primary wide" type="submit" busy={action.busy}>{t('signin.act')}</Button>
+			<p class="aside">{t('signin.new')} <a href={signUpHref}>{t('signup.title')}</a></p>
+		</form>
+	);
+}
