@@ -1,7 +1,7 @@
 /*
- * Every route and every error that a row lists must be reached by some test: calls through tests/support.c note what they saw in the
- * file that MUSTER_COVERAGE names, and this program, whose name sorts behind the other tests of api/, says what is missing there.  Alone,
- * without that file, it checks only its own reading.
+ * Every route and every error that a row lists must be reached by some test: calls through tests/support.c note what they saw in
+ * the file that MUSTER_COVERAGE names, and this program, whose name sorts behind the other tests of api/, says what is missing
+ * there.  Alone, without that file, it checks only its own reading.
  */
 #include "support.h"
 
