@@ -31,7 +31,7 @@ struct act {
 	size_t bytes;	      /* of the note; 0: a few */
 	enum err fail_with;   /* after writing */
 	bool refuse, swallow; /* swallow: pass over a violated key */
-	bool settle, settle_fails, hook, read_only, bump;
+	bool settle, settle_fails, settle_bumps, goes_on, hook, read_only, bump;
 	enum err expect; /* of a full disk: what it must be */
 	struct gate *gate;
 	int runs;
@@ -97,6 +97,8 @@ act_run(struct ctx *cx, void *arg)
 	enum err e = add_note(cx, a->id, a->bytes ? a->bytes : 8);
 	if (a->hook)
 		db_on_commit(cx, on_hook, a);
+	if (e != OK && a->goes_on)
+		(void)!add_note(cx, a->id + 3000, 8);
 	if (e != OK && !a->swallow)
 		return e;
 	if (a->refuse)
@@ -110,6 +112,8 @@ act_settle(struct ctx *cx, void *arg, enum err result)
 	struct act *a = arg;
 
 	a->seen_by_settle = result;
+	if (a->settle_bumps)
+		return db_exec(cx, &W_BUMP, NULL, V("one"));
 	TRY(add_note(cx, a->id + 1000, 8));
 	return a->settle_fails ? fail(cx, ERR_INTERNAL, NULL) : OK;
 }

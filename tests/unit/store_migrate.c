@@ -269,7 +269,7 @@ type_words_become_the_engines_own(void **state)
 		const char *text, *sqlite, *postgres;
 	} cases[] = {
 		{"CREATE TABLE t (id UUID PRIMARY KEY, seq SEQ, n BIGINT, at TIMESTAMPTZ, x BYTEA, r DOUBLE  PRECISION);",
-			"CREATE TABLE t (id TEXT PRIMARY KEY, seq INTEGER PRIMARY KEY AUTOINCREMENT, n INTEGER, at TEXT, x BLOB, "
+			"CREATE TABLE t (id TEXT PRIMARY KEY, seq INTEGER PRIMARY KEY, n INTEGER, at TEXT, x BLOB, "
 			"r REAL) STRICT;",
 			"CREATE TABLE t (id UUID PRIMARY KEY, seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n BIGINT, at "
 			"TIMESTAMPTZ,"
