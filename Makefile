@@ -1,7 +1,7 @@
 # Muster.  `make` builds, `make test` proves; `./dev` installs what is missing first.  B= names the build directory.
 #
 #   make            the server, build/muster           make lint     layers, banned functions, layout, warnings with gcc and clang
-#   make test       unit, api, e2e, fuzz corpus        make docs     the generated parts of docs/, .env.example and schema.sql
+#   make test       unit, e2e, lint, stale documents   make docs     the generated parts of docs/, .env.example and schema.sql
 #   make asan tsan  the C suites under the sanitizers  make bench    figures and ratios (asserts nothing)
 #   make install DESTDIR= PREFIX=/usr/local
 
@@ -93,6 +93,12 @@ $(B)/tests/support.o: tests/support.c
 
 include tests/tests.mk
 include bench/bench.mk
+
+.PHONY: install
+install: $(B)/muster
+	install -D -m 755 $(B)/muster $(DESTDIR)$(PREFIX)/bin/muster
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/muster README.md LICENSE .env.example docs/configuration.md docs/errors.md \
+		docs/openapi.json
 
 .PHONY: clean
 clean:
