@@ -5,31 +5,6 @@
 
 #define PATH(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
 
-struct room {
-	struct test *t;
-	struct test_user admin, student;
-	struct event event;
-	struct qr_session code;
-};
-
-static struct room
-room_open_with(const char *const *overrides)
-{
-	struct room r = {.t = test_open(overrides)};
-
-	r.admin = test_user(r.t, ROLE_ADMIN);
-	r.student = test_user(r.t, ROLE_STUDENT);
-	r.event = make_event(r.t, &r.admin, event_plain(r.t, "Algorithms"));
-	r.code = make_code(r.t, &r.admin, &r.event);
-	return r;
-}
-
-static struct room
-room_open(void)
-{
-	return room_open_with(NULL);
-}
-
 static struct test_reply *
 mark(struct room *r, const struct test_user *u, const char *name, const char *value)
 {

@@ -109,6 +109,14 @@ qr_revoke_run(struct ctx *cx, void *arg)
 	return qr_revoke(cx, m->id);
 }
 
+static inline enum err
+qr_revoke_all_run(struct ctx *cx, void *arg)
+{
+	struct qr_making *m = arg;
+
+	return qr_revoke_all(cx, &m->rows);
+}
+
 static inline struct qr_session
 make_code(struct test *t, const struct test_user *admin, const struct event *e)
 {
@@ -266,5 +274,40 @@ browser_sign(struct test *t, const struct browser *b, const char *text)
 	EVP_MD_CTX_free(md);
 	return b64url_text(&t->arena, (struct span){raw, sizeof(raw)});
 }
+
+/* --- a test with an event and a code --------------------------------------------------------------------------------------- */
+
+struct room { /* a test with an event and a code */
+	struct test *t;
+	struct test_user admin, student;
+	struct event event;
+	struct qr_session code;
+};
+
+static inline struct room
+room_open_with(const char *const *overrides)
+{
+	struct room r = {.t = test_open(overrides)};
+
+	r.admin = test_user(r.t, ROLE_ADMIN);
+	r.student = test_user(r.t, ROLE_STUDENT);
+	r.event = make_event(r.t, &r.admin, event_plain(r.t, "Algorithms"));
+	r.code = make_code(r.t, &r.admin, &r.event);
+	return r;
+}
+
+static inline struct room
+room_open(void)
+{
+	return room_open_with(NULL);
+}
+
+static inline void
+room_close(struct room *r)
+{
+	test_close(r->t);
+}
+
+#define ROWS(r, table) count((r).t, "SELECT COUNT(*) FROM " table)
 
 #endif

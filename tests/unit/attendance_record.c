@@ -3,19 +3,21 @@
 
 #include "attendance/count.h"
 
-struct room {
-	struct test *t;
-	struct test_user admin, student;
-};
-
+/* Without the room's own event. */
 static struct room
-room_open(void)
+empty_open_with(const char *const *overrides)
 {
-	struct room r = {.t = test_open(NULL)};
+	struct room r = {.t = test_open(overrides)};
 
 	r.admin = test_user(r.t, ROLE_ADMIN);
 	r.student = test_user(r.t, ROLE_STUDENT);
 	return r;
+}
+
+static struct room
+empty_open(void)
+{
+	return empty_open_with(NULL);
 }
 
 static struct event
@@ -87,7 +89,7 @@ get_event(struct room *r, const struct test_user *who, const char *id, struct ev
 static void
 lists_are_by_time_and_kind(void **state)
 {
-	struct room r = room_open();
+	struct room r = empty_open();
 	struct event late = event_at(&r, "Late", TEST_START_US + HOURS_US);
 	struct event early = event_at(&r, "Early", TEST_START_US - HOURS_US);
 	struct event session = event_at(&r, "Session", TEST_START_US);
@@ -153,7 +155,7 @@ recount_run(struct ctx *cx, void *arg)
 static void
 counts_are_right_at_once(void **state)
 {
-	struct room r = room_open();
+	struct room r = empty_open();
 	struct event e = event_at(&r, "Counted", TEST_START_US), other = event_at(&r, "Other", TEST_START_US);
 	struct test_user users[4];
 	struct ctx cx;
@@ -192,12 +194,29 @@ counts_are_right_at_once(void **state)
 	test_close(r.t);
 }
 
+static enum err
+stats_run(struct ctx *cx, void *arg)
+{
+	return stats_get(cx, arg);
+}
+
+static struct stats
+stats_of(struct room *r)
+{
+	struct stats s;
+	struct ctx cx;
+
+	ctx_as(r->t, &cx, &r->admin);
+	must(&cx, db_read(&cx, stats_run, &s));
+	return s;
+}
+
 /* More records than one turn takes: the position stops between and goes on. */
 static void
 counting_goes_in_turns(void **state)
 {
 	enum { RECORDS = 4500 };
-	struct room r = room_open();
+	struct room r = empty_open();
 	struct event e = event_at(&r, "Big", TEST_START_US);
 	struct ctx cx;
 	int64_t rows;
@@ -222,6 +241,23 @@ counting_goes_in_turns(void **state)
 	count_job(r.t);
 	assert_int_equal(count(r.t, "SELECT records FROM event_counts"), RECORDS);
 	expect_count(&r, &e, RECORDS, false, __LINE__);
+
+	/* Records below the position of an event that was never counted: an import of the past. */
+	struct event imported = event_at(&r, "Imported", TEST_START_US - HOURS_US);
+	sql_run(r.t,
+		arena_printf(&r.t->arena,
+			"INSERT INTO attendance_records (id, event_id, user_id, status, original_status, method, marked_at, "
+			"recorded_at)"
+			" SELECT replace(id, '01890000', '01880000'), '%s', id, 'late', 'late', 'import', created_at, created_at"
+			" FROM users WHERE full_name = 'U' LIMIT 10",
+			imported.id.text));
+	expect_count(&r, &imported, 10, false, __LINE__);
+	struct stats s = stats_of(&r);
+	assert_int_equal(s.attendance.total_records, RECORDS + 10);
+	assert_true(s.attendance.average_attendance_rate > 50.0); /* 4,510 of 2 × 4,501 */
+	ctx_as(r.t, &cx, NULL);
+	must(&cx, db_write(&cx, recount_run, imported.id.text));
+	expect_count(&r, &imported, 10, false, __LINE__);
 	test_close(r.t);
 }
 
@@ -242,7 +278,7 @@ change_run(struct ctx *cx, void *arg)
 static void
 events_are_checked(void **state)
 {
-	struct room r = room_open();
+	struct room r = empty_open();
 	struct event_making m = {.in = event_plain(r.t, "Bad")};
 	struct ctx cx;
 
@@ -280,7 +316,7 @@ events_are_checked(void **state)
 static void
 capacity_may_come_later(void **state)
 {
-	struct room r = room_open();
+	struct room r = empty_open();
 	struct event e = event_at(&r, "Filling", TEST_START_US);
 	struct test_user second = test_user(r.t, ROLE_STUDENT);
 	struct changing c = {.id = e.id.text};
@@ -308,7 +344,7 @@ own_run(struct ctx *cx, void *arg)
 static void
 own_rate_counts_what_could_be_attended(void **state)
 {
-	struct room r = room_open();
+	struct room r = empty_open();
 	struct own_records own;
 	struct ctx cx;
 
@@ -370,7 +406,7 @@ csv_is_safe_for_spreadsheets(void **state)
 		{"-2", ",'-2,"}, {"@SUM(A1)", ",'@SUM(A1),"}, {"\tTab", ",'\tTab,"}, {"\rReturn", ",\"'\rReturn\","},
 		{"Last, First", ",\"Last, First\","}, {"Zo\xc3\xab =1", ",Zo\xc3\xab =1,"}};
 	enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
-	struct room r = room_open();
+	struct room r = empty_open();
 	struct event e = event_at(&r, "Roll", TEST_START_US);
 	struct rolling q = {.id = e.id.text};
 	struct ctx cx;
@@ -399,32 +435,15 @@ csv_is_safe_for_spreadsheets(void **state)
 /* --- statistics ------------------------------------------------------------------------------------------------------------ */
 
 static enum err
-stats_run(struct ctx *cx, void *arg)
-{
-	return stats_get(cx, arg);
-}
-
-static enum err
 expected_run(struct ctx *cx, void *arg)
 {
 	return event_expected_write(cx, arg);
 }
 
-static struct stats
-stats_of(struct room *r)
-{
-	struct stats s;
-	struct ctx cx;
-
-	ctx_as(r->t, &cx, &r->admin);
-	must(&cx, db_read(&cx, stats_run, &s));
-	return s;
-}
-
 static void
 statistics_follow_the_contract(void **state)
 {
-	struct room r = room_open();
+	struct room r = empty_open();
 	struct stats s = stats_of(&r);
 	struct ctx cx;
 	int64_t rows;
@@ -471,7 +490,7 @@ statistics_follow_the_contract(void **state)
 static void
 statistics_are_kept_for_ten_seconds(void **state)
 {
-	struct room r = room_open();
+	struct room r = empty_open();
 
 	(void)state;
 	r.t->srv.stats = stats_cache_open();
@@ -508,7 +527,7 @@ expire(struct test *t)
 static void
 nonces_are_kept_while_they_matter(void **state)
 {
-	struct room r = room_open();
+	struct room r = empty_open();
 	struct event e = event_at(&r, "Nonces", TEST_START_US);
 	struct claim_out claim;
 
@@ -524,9 +543,7 @@ nonces_are_kept_while_they_matter(void **state)
 	test_close(r.t);
 
 	/* A claim that lives two hours keeps its nonce for longer than that. */
-	r.t = test_open(TEST_CONF("CLAIM_EXPIRE_MINUTES=120"));
-	r.admin = test_user(r.t, ROLE_ADMIN);
-	r.student = test_user(r.t, ROLE_STUDENT);
+	r = empty_open_with(TEST_CONF("CLAIM_EXPIRE_MINUTES=120"));
 	e = event_at(&r, "Long claims", TEST_START_US);
 	mark_by(&r, &e, &r.student);
 	test_advance(r.t, 2 * HOURS_US);
