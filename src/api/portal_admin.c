@@ -55,7 +55,8 @@ struct decide_in {
 static const struct field decide_in_fields[] = {
 	F_ENUM(struct decide_in, decision, F_REQUIRED, decisions, "The decision"),
 	F_ENUM(struct decide_in, approved_role, 0, role_names, "Default: the role asked for"),
-	F(struct decide_in, rejection_reason, F_TRIM | F_MULTILINE, 0, TEXT_MAX_BYTES, "Told to the person; ignored when approved"),
+	F(struct decide_in, rejection_reason, F_TRIM | F_MULTILINE, 0, TEXT_MAX_BYTES,
+		"Told to the person; ignored when approved"),
 };
 static const struct schema decide_in_schema = SCHEMA("DecideIn", struct decide_in, decide_in_fields);
 

@@ -231,7 +231,8 @@ static const struct route rows[] = {
 		.no_store = true,
 		.tag = "auth",
 		.summary = "Ask for an account",
-		.text = "An administrator decides within a few minutes. A taken address is answered like a free one; its owner gets a mail. "
+		.text = "An administrator decides within a few minutes. A taken address is answered like a free one; its owner "
+			"gets a mail. "
 			"After rejection or timeout the same address may sign up again."},
 	{.method = GET,
 		.path = "/api/auth/approval-requests/{id}",
@@ -258,7 +259,8 @@ static const struct route rows[] = {
 		.no_store = true,
 		.tag = "auth",
 		.summary = "Sign in",
-		.text = "JSON or an HTML form. A known device sends X-Device-Token along. With X-Muster-Client: web the refresh token comes "
+		.text = "JSON or an HTML form. A known device sends X-Device-Token along. With X-Muster-Client: web the refresh "
+			"token comes "
 			"as a cookie."},
 	{.method = POST,
 		.path = "/api/auth/refresh",
@@ -273,7 +275,8 @@ static const struct route rows[] = {
 		.no_store = true,
 		.tag = "auth",
 		.summary = "A new pair of tokens",
-		.text = "The same refresh token gives the same successor for 15 seconds while that is unused; any later use ends the "
+		.text = "The same refresh token gives the same successor for 15 seconds while that is unused; any later use ends "
+			"the "
 			"session."},
 	{.method = POST,
 		.path = "/api/auth/logout",

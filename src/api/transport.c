@@ -1,6 +1,6 @@
 /*
- * Cookies are Strict: only our own pages send them.  A cookie is set when something was won and cleared at logout, never because a
- * request was refused: the loser of a race between two tabs must not sign out the winner.
+ * Cookies are Strict: only our own pages send them.  A cookie is set when something was won and cleared at logout, never because
+ * a request was refused: the loser of a race between two tabs must not sign out the winner.
  */
 #include "api/transport.h"
 
@@ -29,15 +29,16 @@ static void
 cookie_set(struct ctx *cx, const struct request *rq, struct reply *rs, const char *name, const char *value, int64_t life_s)
 {
 	reply_header(rs, "Set-Cookie",
-		arena_printf(cx->arena, "%s=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", cookie_name(cx, rq, name), value,
-			(long long)life_s, plain_http(cx, rq) ? "" : "; Secure"));
+		arena_printf(cx->arena, "%s=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", cookie_name(cx, rq, name),
+			value, (long long)life_s, plain_http(cx, rq) ? "" : "; Secure"));
 }
 
 /* The server's own origin: as PUBLIC_BASE_URL says, else as the request's Host; behind a proxy the scheme may be either. */
 static bool
 own_origin(const struct ctx *cx, const struct request *rq)
 {
-	const char *origin = request_header(rq, "Origin"), *base = cx->srv->conf->public_base_url, *host = request_header(rq, "Host");
+	const char *origin = request_header(rq, "Origin"), *base = cx->srv->conf->public_base_url,
+		   *host = request_header(rq, "Host");
 
 	if (!origin)
 		return false;

@@ -1,9 +1,9 @@
 /*
  * How refresh tokens and known-device tokens travel, the same on every surface that signs people in.
  *
- * By default a refresh token is a member of the body, both ways.  With `X-Muster-Client: web` it lives in a cookie that scripts cannot
- * read (`__Host-muster_rt`; `muster_rt` where a dev server speaks plain HTTP); requests that use it need that header, an Origin equal to
- * the server's own, and no body, so no foreign page can make one.
+ * By default a refresh token is a member of the body, both ways.  With `X-Muster-Client: web` it lives in a cookie that scripts
+ * cannot read (`__Host-muster_rt`; `muster_rt` where a dev server speaks plain HTTP); requests that use it need that header, an
+ * Origin equal to the server's own, and no body, so no foreign page can make one.
  */
 #ifndef MUSTER_API_TRANSPORT_H
 #define MUSTER_API_TRANSPORT_H

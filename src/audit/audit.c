@@ -3,8 +3,8 @@
  *
  * Rows are only ever added here.  The list must stay quick on millions of rows, so it never counts further than a page may lie
  * (PAGE_DEPTH_MAX), finds the keys of a page in an index first and joins the texts to those few, and turns a range of time into a
- * range of `seq`: both grow together, but for the moments that a batch takes to commit and a clock that was set; SEQ_SLACK_US allows
- * for those, and created_at itself is compared as well.
+ * range of `seq`: both grow together, but for the moments that a batch takes to commit and a clock that was set; SEQ_SLACK_US
+ * allows for those, and created_at itself is compared as well.
  *
  * A student's marks are not in the index by actor (they are nearly all rows); a mark's audit row carries the very time of its
  * attendance record, so the record leads to it.
@@ -67,8 +67,8 @@ details_json(struct arena *a, const struct audit_entry *e)
 }
 
 SQL(AUDIT_INSERT, "umttutttttt",
-	"INSERT INTO audit_logs (id, created_at, action, result, actor_id, entity_type, entity_id, ip_address, user_agent, request_id,"
-	" details) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
+	"INSERT INTO audit_logs (id, created_at, action, result, actor_id, entity_type, entity_id, ip_address, user_agent,"
+	" request_id, details) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
 
 enum err
 audit_write(struct ctx *cx, const struct audit_entry *e)
@@ -79,7 +79,8 @@ audit_write(struct ctx *cx, const struct audit_entry *e)
 	if (e->action <= AUDIT_NONE || e->action >= AUDIT__MAX)
 		BUG("audit action %d", (int)e->action);
 	return db_exec(cx, &AUDIT_INSERT, NULL, V_ID(id), V(cx->now_us), V(audit_action_names[e->action]), V(e->result), V(actor),
-		V(e->entity_type), V(e->entity_id), V(cx->client->ip), V(clean_text(cx->arena, cx->client->user_agent, USER_AGENT_MAX)),
+		V(e->entity_type), V(e->entity_id), V(cx->client->ip),
+		V(clean_text(cx->arena, cx->client->user_agent, USER_AGENT_MAX)),
 		V(clean_text(cx->arena, cx->client->request_id, REQUEST_ID_MAX)), V(details_json(cx->arena, e)));
 }
 
@@ -91,7 +92,7 @@ audit_failure(struct ctx *cx, enum audit_action action, enum err why)
 	return audit_write(cx, &(const struct audit_entry){.action = action, .result = "failure", .notes = notes, .n_notes = 1});
 }
 
-/* --- the list -------------------------------------------------------------------------------------------------------------------- */
+/* --- the list ---- */
 
 static const struct field audit_actor_fields[] = {
 	F(struct audit_actor, id, 0, 0, 0, "Account."),
@@ -104,7 +105,8 @@ static const struct field audit_row_fields[] = {
 	F(struct audit_row, created_at, F_TIME, 0, 0, "When it happened."),
 	F(struct audit_row, action, 0, 0, 0, "What was done or tried."),
 	F(struct audit_row, result, 0, 0, 0, "success, failure, or pending when a second factor is due."),
-	F_PTR(struct audit_row, actor, F_NULLABLE, &audit_actor_schema, "Who did it; null: nobody signed in, or the server itself."),
+	F_PTR(struct audit_row, actor, F_NULLABLE, &audit_actor_schema,
+		"Who did it; null: nobody signed in, or the server itself."),
 	F(struct audit_row, entity_type, F_NULLABLE, 0, 0, "Kind of thing it was done to."),
 	F(struct audit_row, entity_id, F_NULLABLE, 0, 0, "Which one."),
 	F(struct audit_row, ip_address, 0, 0, 0, "Client's address; empty for the server itself."),
@@ -134,12 +136,11 @@ seq_range(struct ctx *cx, const struct audit_filter *f, int64_t *ret_from, int64
 	return OK;
 }
 
-#define AUDIT_COLUMNS                                                                                                  \
-	" l.id, l.created_at, l.action, l.result, l.actor_id AS \"actor.id\", u.email AS \"actor.email\","             \
+#define AUDIT_COLUMNS                                                                                      \
+	" l.id, l.created_at, l.action, l.result, l.actor_id AS \"actor.id\", u.email AS \"actor.email\"," \
 	" l.entity_type, l.entity_id, l.ip_address, l.user_agent, l.request_id, l.details"
-#define AUDIT_PAGE_JOIN                                                                                                \
-	" k JOIN audit_logs l ON l.seq = k.seq LEFT JOIN users u ON u.id = l.actor_id ORDER BY l.seq DESC"
-#define AUDIT_RANGE(a)                                                                                                 \
+#define AUDIT_PAGE_JOIN " k JOIN audit_logs l ON l.seq = k.seq LEFT JOIN users u ON u.id = l.actor_id ORDER BY l.seq DESC"
+#define AUDIT_RANGE(a) \
 	"{?2 AND " a ".seq >= $2}{?3 AND " a ".seq <= $3}{?4 AND " a ".created_at >= $4}{?5 AND " a ".created_at <= $5}"
 
 /* $1 action, $2 $3 range of seq, $4 $5 range of time, $6 how many, $7 how many before */
@@ -150,15 +151,16 @@ SQL(AUDIT_COUNT, "tiimmi", "SELECT count(*) FROM (" AUDIT_KEYS " LIMIT $6) k");
 SQL(AUDIT_SPAN, "", "SELECT coalesce(max(seq), 0) - coalesce(min(seq), 1) + 1 FROM audit_logs");
 
 /* The same of one actor, all but marks: $8 the actor */
-#define AUDIT_ACTOR_KEYS                                                                                               \
-	"SELECT a.seq FROM audit_logs a WHERE a.actor_id = $8 AND a.action <> 'attendance_marked'{?1 AND a.action = $1}" AUDIT_RANGE("a")
-#define AUDIT_MARK_KEYS                                                                                                \
-	"SELECT a.seq FROM attendance_records r JOIN audit_logs a ON a.created_at = r.recorded_at"                      \
+#define AUDIT_ACTOR_KEYS                                                                                              \
+	"SELECT a.seq FROM audit_logs a WHERE a.actor_id = $8 AND a.action <> 'attendance_marked'{?1 AND a.action = " \
+	"$1}" AUDIT_RANGE("a")
+#define AUDIT_MARK_KEYS                                                                            \
+	"SELECT a.seq FROM attendance_records r JOIN audit_logs a ON a.created_at = r.recorded_at" \
 	" WHERE r.user_id = $8 AND a.actor_id = $8 AND a.action = 'attendance_marked'{?1 AND a.action = $1}" AUDIT_RANGE("a")
 /* Each half gives no more than the page can need ($9), so that a busy administrator's rows are not all sorted. */
-#define AUDIT_ACTOR_BOTH                                                                                               \
-	"SELECT seq FROM (SELECT seq FROM (" AUDIT_ACTOR_KEYS " ORDER BY a.seq DESC LIMIT $9) b UNION SELECT seq FROM (" \
-	AUDIT_MARK_KEYS " ORDER BY a.seq DESC LIMIT $9) c) d"
+#define AUDIT_ACTOR_BOTH                                      \
+	"SELECT seq FROM (SELECT seq FROM (" AUDIT_ACTOR_KEYS \
+	" ORDER BY a.seq DESC LIMIT $9) b UNION SELECT seq FROM (" AUDIT_MARK_KEYS " ORDER BY a.seq DESC LIMIT $9) c) d"
 SQL(AUDIT_ACTOR_PAGE, "tiimmiiui",
 	"SELECT" AUDIT_COLUMNS " FROM (" AUDIT_ACTOR_BOTH " ORDER BY seq DESC LIMIT $6 OFFSET $7)" AUDIT_PAGE_JOIN);
 SQL(AUDIT_ACTOR_COUNT, "tiimmiiui", "SELECT count(*) FROM (" AUDIT_ACTOR_BOTH " LIMIT $6 OFFSET $7) k");
@@ -179,16 +181,15 @@ audit_list(struct ctx *cx, const struct audit_filter *f, struct list *ret, int64
 		return OK;
 	}
 	if (f->user_id.text[0]) {
-		TRY(db_int(cx, &AUDIT_ACTOR_COUNT, &total, action, V(from), V(to), V(f->from_us), V(f->to_us),
-			V(count_max), V((int64_t)0), V_ID(f->user_id), V(count_max)));
+		TRY(db_int(cx, &AUDIT_ACTOR_COUNT, &total, action, V(from), V(to), V(f->from_us), V(f->to_us), V(count_max),
+			V((int64_t)0), V_ID(f->user_id), V(count_max)));
 		TRY(db_all(cx, &AUDIT_ACTOR_PAGE, &audit_row_schema, ret, action, V(from), V(to), V(f->from_us), V(f->to_us),
 			V(f->limit), V(skip), V_ID(f->user_id), V(depth)));
 	} else {
-		TRY(db_all(cx, &AUDIT_PAGE, &audit_row_schema, ret, action, V(from), V(to), V(f->from_us), V(f->to_us), V(f->limit),
-			V(skip)));
+		TRY(db_all(cx, &AUDIT_PAGE, &audit_row_schema, ret, action, V(from), V(to), V(f->from_us), V(f->to_us),
+			V(f->limit), V(skip)));
 		if (filtered)
-			TRY(db_int(cx, &AUDIT_COUNT, &total, action, V(from), V(to), V(f->from_us), V(f->to_us),
-				V(count_max)));
+			TRY(db_int(cx, &AUDIT_COUNT, &total, action, V(from), V(to), V(f->from_us), V(f->to_us), V(count_max)));
 		else
 			TRY(db_int(cx, &AUDIT_SPAN, &total));
 	}

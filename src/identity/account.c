@@ -1,7 +1,7 @@
 /*
- * Accounts.  Invariants: an address exists once, in its canonical form (unique index); at least one active administrator stays (guard
- * row `admins` is updated before the count, so that two changes cannot pass each other); whoever changes state, role or password
- * makes the session table forget the account at COMMIT.
+ * Accounts.  Invariants: an address exists once, in its canonical form (unique index); at least one active administrator stays
+ * (guard row `admins` is updated before the count, so that two changes cannot pass each other); whoever changes state, role or
+ * password makes the session table forget the account at COMMIT.
  */
 #include "identity/account.h"
 
@@ -44,9 +44,9 @@ account_state(const struct account *a, int64_t now_us)
 }
 
 #define ACCOUNT_SELECT                                                                                                 \
-	"SELECT u.id, u.email, u.full_name, u.role, u.is_active, u.disabled_at, u.password_hash, u.email_verified_at,"  \
-	" u.created_at, r.status AS approval_status, r.id AS approval_request_id, r.expires_at AS approval_expires_at"  \
-	" FROM users u LEFT JOIN approval_requests r ON r.id = (SELECT q.id FROM approval_requests q"                   \
+	"SELECT u.id, u.email, u.full_name, u.role, u.is_active, u.disabled_at, u.password_hash, u.email_verified_at," \
+	" u.created_at, r.status AS approval_status, r.id AS approval_request_id, r.expires_at AS approval_expires_at" \
+	" FROM users u LEFT JOIN approval_requests r ON r.id = (SELECT q.id FROM approval_requests q"                  \
 	" WHERE q.user_id = u.id ORDER BY q.requested_at DESC, q.id DESC LIMIT 1)"
 
 SQL(ACCOUNT_BY_EMAIL, "t", ACCOUNT_SELECT " WHERE u.email = $1");
@@ -78,8 +78,8 @@ account_insert(struct ctx *cx, const struct account_new *in, struct uuid *ret_id
 
 	if (in->role <= ROLE_UNSET || in->role >= ROLE__MAX)
 		BUG("role %d", (int)in->role);
-	TRY(db_exec(cx, &ACCOUNT_INSERT, &rows, V_ID(id), V(in->email), V(in->full_name), V(role_names[in->role]), V(in->is_active),
-		V(in->password_hash), V(in->email_verified ? cx->now_us : TIME_NONE), V(cx->now_us)));
+	TRY(db_exec(cx, &ACCOUNT_INSERT, &rows, V_ID(id), V(in->email), V(in->full_name), V(role_names[in->role]),
+		V(in->is_active), V(in->password_hash), V(in->email_verified ? cx->now_us : TIME_NONE), V(cx->now_us)));
 	if (rows == 0)
 		return fail(cx, ERR_EMAIL_TAKEN, NULL);
 	*ret_id = id;
@@ -111,7 +111,8 @@ audit_change(struct ctx *cx, const struct account *old, enum role role, bool act
 		return OK;
 	if (!active)
 		return audit_ok(cx, AUDIT_ACCOUNT_DISABLED, "user", old->id.text);
-	return audit_ok(cx, AUDIT_ROLE_CHANGED, "user", old->id.text, AUDIT_TEXT("to", role_names[role]), AUDIT_TEXT("state", "active"));
+	return audit_ok(
+		cx, AUDIT_ROLE_CHANGED, "user", old->id.text, AUDIT_TEXT("to", role_names[role]), AUDIT_TEXT("state", "active"));
 }
 
 SQL(ACCOUNT_LOCK, "u", "UPDATE users SET updated_at = updated_at WHERE id = $1");
@@ -169,7 +170,8 @@ admin_insert(struct ctx *cx, void *arg)
 enum err
 admin_ensure(struct ctx *cx, const char *email, const char *password, bool *ret_created)
 {
-	struct admin_ensure e = {.account = {.full_name = "Administrator", .role = ROLE_ADMIN, .is_active = true, .email_verified = true}};
+	struct admin_ensure e = {
+		.account = {.full_name = "Administrator", .role = ROLE_ADMIN, .is_active = true, .email_verified = true}};
 
 	if (!email_canonical(cx->arena, email, &e.account.email)) {
 		error_field(cx, "email", "is not an e-mail address");

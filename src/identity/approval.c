@@ -1,13 +1,13 @@
 /*
  * Signup with approval.
  *
- * From outside nobody can tell whether an address was free.  A decoy's id is a version 7 UUID like any other: 26 random bits after the
- * time, then 48 bits that only this server can compute from what stands before; so it is recognised without being stored, and its time
- * tells whether it is still pending.  Real ids are cut to the same millisecond.  The kind of request (whose life differs) is part of
- * what is hashed.
+ * From outside nobody can tell whether an address was free.  A decoy's id is a version 7 UUID like any other: 26 random bits
+ * after the time, then 48 bits that only this server can compute from what stands before; so it is recognised without being
+ * stored, and its time tells whether it is still pending.  Real ids are cut to the same millisecond.  The kind of request (whose
+ * life differs) is part of what is hashed.
  *
- * One decision wins: it is one UPDATE of a pending row within its time.  A second signup first takes hold of the account's row, so two
- * of them cannot both find the address free to try again.
+ * One decision wins: it is one UPDATE of a pending row within its time.  A second signup first takes hold of the account's row,
+ * so two of them cannot both find the address free to try again.
  */
 #include "identity/approval.h"
 
@@ -28,7 +28,7 @@ enum { ID_MAC_AT = 10, ID_MAC_BYTES = 6, UUID_BYTES = 16, MS_US = 1000 };
 const char *const approval_statuses[] = {"", "pending", "approved", "rejected", "timeout", NULL};
 enum { STATUS_PENDING = 1, STATUS_TIMEOUT = 4 };
 
-/* --- decoys ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- decoys ---- */
 
 static int64_t
 portal_life_us(const struct ctx *cx)
@@ -85,7 +85,7 @@ decoy_life_us(struct ctx *cx, const char *id)
 	return 0;
 }
 
-/* --- signup ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- signup ---- */
 
 SQL(REQUEST_INSERT, "uutmmit",
 	"INSERT INTO approval_requests (id, user_id, status, requested_role, requested_at, expires_at, attempts, ip_address)"
@@ -116,13 +116,14 @@ request_write(struct ctx *cx, const struct signup *in, const char *user_id, cons
 	TRY(db_int(cx, &REQUEST_ATTEMPTS, &attempts, V(user_id)));
 	TRY(db_exec(cx, &REQUEST_INSERT, NULL, V_ID(r->approval_request_id), V(user_id), V(role_names[in->role]), V(cx->now_us),
 		V(r->expires_at), V(attempts + 1), V(cx->client->ip)));
-	TRY(notify_admins(cx, &(const struct notification_new){.type = "signup",
-				      .title = "New signup",
-				      .message = arena_printf(cx->arena, "%s waits for approval.", in->full_name),
-				      .data = json_pair(cx->arena, "approval_request_id", r->approval_request_id.text, "user_id",
-					      user_id)}));
-	return audit_ok(cx, AUDIT_SIGNUP, "user", user_id, AUDIT_TEXT("email", in->email), AUDIT_TEXT("role", role_names[in->role]),
-		AUDIT_TEXT("approval_request_id", r->approval_request_id.text), AUDIT_INT("attempt", attempts + 1));
+	TRY(notify_admins(cx,
+		&(const struct notification_new){.type = "signup",
+			.title = "New signup",
+			.message = arena_printf(cx->arena, "%s waits for approval.", in->full_name),
+			.data = json_pair(cx->arena, "approval_request_id", r->approval_request_id.text, "user_id", user_id)}));
+	return audit_ok(cx, AUDIT_SIGNUP, "user", user_id, AUDIT_TEXT("email", in->email),
+		AUDIT_TEXT("role", role_names[in->role]), AUDIT_TEXT("approval_request_id", r->approval_request_id.text),
+		AUDIT_INT("attempt", attempts + 1));
 }
 
 /* At most a few mails a day to one address, whoever asks; the reply does not show it. */
@@ -143,16 +144,17 @@ taken_write(struct ctx *cx, const struct signup *in, const struct account *owner
 	if (mail_allowed(cx, owner->email))
 		TRY(outbox_mail(cx, owner->email, "signup_taken", json_pair(cx->arena, "name", owner->full_name, NULL, NULL)));
 	return audit_write(cx, &(const struct audit_entry){.action = AUDIT_SIGNUP,
-					   .result = "failure",
-					   .entity_type = "user",
-					   .entity_id = owner->id.text,
-					   .notes = notes,
-					   .n_notes = 2});
+				       .result = "failure",
+				       .entity_type = "user",
+				       .entity_id = owner->id.text,
+				       .notes = notes,
+				       .n_notes = 2});
 }
 
 SQL(ACCOUNT_HOLD_BY_EMAIL, "t", "UPDATE users SET updated_at = updated_at WHERE email = $1");
 SQL(ACCOUNT_TRY_AGAIN, "utttm",
-	"UPDATE users SET full_name = $2, password_hash = $3, role = $4, email_verified_at = NULL, updated_at = $5 WHERE id = $1");
+	"UPDATE users SET full_name = $2, password_hash = $3, role = $4, email_verified_at = NULL, updated_at = $5 "
+	"WHERE id = $1");
 
 enum err
 approval_signup(struct ctx *cx, const struct signup *in, struct signup_result *ret)
@@ -166,8 +168,8 @@ approval_signup(struct ctx *cx, const struct signup *in, struct signup_result *r
 	if (held > 0)
 		TRY(account_by_email(cx, in->email, &old, &found));
 	if (!found) {
-		const struct account_new account = {.email = in->email, .full_name = in->full_name, .password_hash = in->password_hash,
-			.role = in->role};
+		const struct account_new account = {
+			.email = in->email, .full_name = in->full_name, .password_hash = in->password_hash, .role = in->role};
 		struct uuid id;
 		enum err e = account_insert(cx, &account, &id);
 		if (e == OK) {
@@ -182,8 +184,8 @@ approval_signup(struct ctx *cx, const struct signup *in, struct signup_result *r
 	}
 	enum account_state state = account_state(&old, cx->now_us);
 	if (state == STATE_REJECTED || state == STATE_TIMEOUT) {
-		TRY(db_exec(cx, &ACCOUNT_TRY_AGAIN, NULL, V_ID(old.id), V(in->full_name), V(in->password_hash), V(role_names[in->role]),
-			V(cx->now_us)));
+		TRY(db_exec(cx, &ACCOUNT_TRY_AGAIN, NULL, V_ID(old.id), V(in->full_name), V(in->password_hash),
+			V(role_names[in->role]), V(cx->now_us)));
 		TRY(request_write(cx, in, old.id.text, &r));
 	} else {
 		r.approval_request_id = decoy_id(cx, begun, portal);
@@ -193,7 +195,7 @@ approval_signup(struct ctx *cx, const struct signup *in, struct signup_result *r
 	return OK;
 }
 
-/* --- status ------------------------------------------------------------------------------------------------------------------------------- */
+/* --- status ---- */
 
 static const struct field approval_status_fields[] = {
 	F(struct approval_status, id, 0, 0, 0, "The request."),
@@ -230,7 +232,7 @@ approval_status(struct ctx *cx, const char *id, struct approval_status *ret)
 	return OK;
 }
 
-/* --- decision ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- decision ---- */
 
 struct request_row {
 	struct uuid id, user_id;
@@ -268,7 +270,9 @@ decide_refusal(struct ctx *cx, const char *id)
 static enum err
 tell_decision(struct ctx *cx, const struct approval_decision *in, const struct account *user)
 {
-	const char *message = in->approve ? "You can sign in now." : in->rejection_reason ? in->rejection_reason : "It was rejected.";
+	const char *message = in->approve	     ? "You can sign in now."
+			      : in->rejection_reason ? in->rejection_reason
+						     : "It was rejected.";
 
 	TRY(notify_user(cx, user->id.text,
 		&(const struct notification_new){.type = "decision",
@@ -276,8 +280,8 @@ tell_decision(struct ctx *cx, const struct approval_decision *in, const struct a
 			.message = message,
 			.data = json_pair(cx->arena, "approval_request_id", in->id.text, NULL, NULL)}));
 	if (in->approve)
-		return audit_ok(cx, AUDIT_APPROVAL_APPROVED, "approval_request", in->id.text, AUDIT_TEXT("user_id", user->id.text),
-			AUDIT_TEXT("role", role_names[user->role]));
+		return audit_ok(cx, AUDIT_APPROVAL_APPROVED, "approval_request", in->id.text,
+			AUDIT_TEXT("user_id", user->id.text), AUDIT_TEXT("role", role_names[user->role]));
 	return audit_ok(cx, AUDIT_APPROVAL_REJECTED, "approval_request", in->id.text, AUDIT_TEXT("user_id", user->id.text),
 		AUDIT_TEXT("rejection_reason", in->rejection_reason));
 }
@@ -292,8 +296,8 @@ approval_decide(struct ctx *cx, const struct approval_decision *in, struct appro
 	TRY(db_one(cx, &REQUEST_BY_ID, &request_row_schema, &row, V_ID(in->id)));
 	enum role role = in->role == ROLE_UNSET ? row.requested_role : in->role;
 	d.rejection_reason = in->approve ? NULL : in->rejection_reason;
-	TRY(db_exec(cx, &REQUEST_DECIDE, &rows, V_ID(in->id), V(d.status), V(cx->now_us), V(cx->actor ? cx->actor->user_id.text : NULL),
-		V(in->approve ? role_names[role] : NULL), V(d.rejection_reason)));
+	TRY(db_exec(cx, &REQUEST_DECIDE, &rows, V_ID(in->id), V(d.status), V(cx->now_us),
+		V(cx->actor ? cx->actor->user_id.text : NULL), V(in->approve ? role_names[role] : NULL), V(d.rejection_reason)));
 	if (rows == 0)
 		return decide_refusal(cx, in->id.text);
 	if (in->approve)
@@ -305,7 +309,7 @@ approval_decide(struct ctx *cx, const struct approval_decision *in, struct appro
 	return OK;
 }
 
-/* --- list and time-out -------------------------------------------------------------------------------------------------------------------- */
+/* --- list and time-out ---- */
 
 static const struct field approval_user_fields[] = {
 	F(struct approval_user, id, 0, 0, 0, "Account."),
@@ -330,10 +334,11 @@ const struct schema approval_row_schema = SCHEMA("ApprovalRequest", struct appro
 /* $2 status as stored; $3 only those still open; $4 also open ones whose time has passed */
 #define REQUEST_FILTER "{?2 AND r.status = $2}{?3 AND r.expires_at > $3}"
 #define REQUEST_TIMEOUTS " AND (r.status = 'timeout' OR (r.status = 'pending' AND r.expires_at <= $1))"
-#define REQUEST_ROWS                                                                                                   \
-	"SELECT r.id, u.id AS \"user.id\", u.email AS \"user.email\", u.full_name AS \"user.full_name\", " STATUS_COLUMN("r") \
-	" AS status, r.requested_at, r.expires_at, u.email_verified_at IS NOT NULL AS email_verified, r.attempts, r.ip_address" \
-	" FROM approval_requests r JOIN users u ON u.id = r.user_id WHERE r.attempts > 0"
+#define REQUEST_ROWS                                                                                                             \
+	"SELECT r.id, u.id AS \"user.id\", u.email AS \"user.email\", u.full_name AS \"user.full_name\", " STATUS_COLUMN(        \
+		"r") " AS status, r.requested_at, r.expires_at, u.email_verified_at IS NOT NULL AS email_verified, r.attempts, " \
+		     "r.ip_address"                                                                                              \
+		     " FROM approval_requests r JOIN users u ON u.id = r.user_id WHERE r.attempts > 0"
 #define REQUEST_ORDER " ORDER BY r.requested_at DESC, r.id DESC LIMIT "
 SQL(REQUEST_LIST, "mtmii", REQUEST_ROWS REQUEST_FILTER REQUEST_ORDER "$4 OFFSET $5");
 SQL(REQUEST_LIST_TIMEOUTS, "mii", REQUEST_ROWS REQUEST_TIMEOUTS REQUEST_ORDER "$2 OFFSET $3");
@@ -367,9 +372,11 @@ approval_list(struct ctx *cx, int status, int64_t page, int64_t limit, struct li
 }
 
 SQL(REQUEST_EXPIRED, "mi",
-	"SELECT id, user_id, status, requested_role, expires_at FROM approval_requests WHERE status = 'pending' AND expires_at <= $1"
+	"SELECT id, user_id, status, requested_role, expires_at FROM approval_requests WHERE status = 'pending' AND expires_at "
+	"<= $1"
 	" ORDER BY requested_at LIMIT $2");
-SQL(REQUEST_TIME_OUT, "um", "UPDATE approval_requests SET status = 'timeout', decided_at = $2 WHERE id = $1 AND status = 'pending'");
+SQL(REQUEST_TIME_OUT, "um",
+	"UPDATE approval_requests SET status = 'timeout', decided_at = $2 WHERE id = $1 AND status = 'pending'");
 
 enum err
 approval_expire(struct ctx *cx, int64_t *ret_rows)

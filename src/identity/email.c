@@ -1,6 +1,6 @@
 /*
- * The one canonical form of an address.  Every variant that a mail server could take for the same mailbox must end in the same bytes,
- * or else an account could be shadowed, a lockout side-stepped and a count split.
+ * The one canonical form of an address.  Every variant that a mail server could take for the same mailbox must end in the same
+ * bytes, or else an account could be shadowed, a lockout side-stepped and a count split.
  *
  * The domain goes through IDNA 2008 (with the mapping of UTS 46) to lower-case ASCII.  The local part is compared without regard
  * to case: its ASCII is lowered here, and each run of letters and digits that is not all ASCII goes through the same mapping as a

@@ -1,9 +1,9 @@
 /*
  * The schemes themselves are libxcrypt's, libargon2's and OpenSSL's; here is only what passlib writes around them.
  *
- * Bounds come before work: a stored text whose parameters exceed them is never computed, since an imported row could otherwise stop
- * the hash lane.  A plain bcrypt hash never matches a password over 72 bytes, though the work is done: bcrypt would compare its
- * first 72 bytes only.  Digests are compared in constant time; passwords and keys are wiped.
+ * Bounds come before work: a stored text whose parameters exceed them is never computed, since an imported row could otherwise
+ * stop the hash lane.  A plain bcrypt hash never matches a password over 72 bytes, though the work is done: bcrypt would compare
+ * its first 72 bytes only.  Digests are compared in constant time; passwords and keys are wiped.
  */
 #include "identity/hash.h"
 
@@ -19,7 +19,7 @@
 
 enum { BCRYPT_SALT_CHARS = 22, BCRYPT_DIGEST_CHARS = 31, BCRYPT_TEXT_CHARS = 60, DIGEST_BYTES = 32, SETTING_MAX = 32 };
 
-/* --- taking texts apart -------------------------------------------------------------------------------------------------------- */
+/* --- taking texts apart ---- */
 
 /* A decimal without sign or leading zero within [min, max]; moves *p behind it. */
 static bool
@@ -81,7 +81,8 @@ parse_bcrypt(const char *stored, struct hash *h)
 	struct span rest = take_word(&p, false);
 	h->salt_text = (struct span){rest.p, BCRYPT_SALT_CHARS};
 	h->digest_text = (struct span){rest.p + BCRYPT_SALT_CHARS, BCRYPT_DIGEST_CHARS};
-	return *p == 0 && rest.n == BCRYPT_SALT_CHARS + BCRYPT_DIGEST_CHARS && h->cost >= BCRYPT_COST_MIN && h->cost <= BCRYPT_COST_MAX;
+	return *p == 0 && rest.n == BCRYPT_SALT_CHARS + BCRYPT_DIGEST_CHARS && h->cost >= BCRYPT_COST_MIN &&
+	       h->cost <= BCRYPT_COST_MAX;
 }
 
 static bool
@@ -92,7 +93,8 @@ parse_bcrypt_sha256(const char *stored, const char *p, struct hash *h)
 	if (!take(&p, "2") || !strchr("aby", *p) || *p == 0)
 		return false;
 	h->minor = *p++;
-	if (!take(&p, h->version == 2 ? ",r=" : ",") || !take_int(&p, BCRYPT_COST_MIN, BCRYPT_COST_MAX, &h->cost) || !take(&p, "$"))
+	if (!take(&p, h->version == 2 ? ",r=" : ",") || !take_int(&p, BCRYPT_COST_MIN, BCRYPT_COST_MAX, &h->cost) ||
+		!take(&p, "$"))
 		return false;
 	h->params_n = (size_t)(p - stored);
 	h->salt_text = take_word(&p, false);
@@ -136,7 +138,8 @@ parse_pbkdf2(const char *stored, const char *p, struct hash *h)
 	if (!take(&p, "$"))
 		return false;
 	h->digest_text = take_word(&p, false);
-	return *p == 0 && h->salt_text.n % 4 != 1 && h->salt_text.n * 3 / 4 <= HASH_SALT_MAX && h->digest_text.n == B64_SHA256_CHARS;
+	return *p == 0 && h->salt_text.n % 4 != 1 && h->salt_text.n * 3 / 4 <= HASH_SALT_MAX &&
+	       h->digest_text.n == B64_SHA256_CHARS;
 }
 
 bool
@@ -163,7 +166,7 @@ hash_parse(const char *stored, struct hash *ret)
 	return good;
 }
 
-/* --- running a scheme -------------------------------------------------------------------------------------------------------------- */
+/* --- running a scheme ---- */
 
 struct crypt_room {
 	struct crypt_data *data; /* 32 KB: too much for the stack of a pool's thread */
@@ -280,7 +283,8 @@ ab64_text(struct arena *a, struct span in)
 static void
 pbkdf2(const char *password, struct span salt, int64_t rounds, uint8_t ret[DIGEST_BYTES])
 {
-	if (!PKCS5_PBKDF2_HMAC(password, (int)strlen(password), salt.p, (int)salt.n, (int)rounds, EVP_sha256(), DIGEST_BYTES, ret))
+	if (!PKCS5_PBKDF2_HMAC(
+		    password, (int)strlen(password), salt.p, (int)salt.n, (int)rounds, EVP_sha256(), DIGEST_BYTES, ret))
 		BUG("PBKDF2 failed");
 }
 
@@ -290,7 +294,8 @@ pbkdf2_matches(const struct hash *h, const char *password)
 	uint8_t salt[HASH_SALT_MAX], digest[HASH_SALT_MAX], mine[DIGEST_BYTES];
 	size_t salt_n, digest_n;
 
-	if (!ab64_decode(h->salt_text, salt, &salt_n) || !ab64_decode(h->digest_text, digest, &digest_n) || digest_n != DIGEST_BYTES)
+	if (!ab64_decode(h->salt_text, salt, &salt_n) || !ab64_decode(h->digest_text, digest, &digest_n) ||
+		digest_n != DIGEST_BYTES)
 		return false;
 	pbkdf2(password, (struct span){salt, salt_n}, h->cost, mine);
 	bool same = crypto_equal(mine, digest, DIGEST_BYTES);
@@ -315,7 +320,7 @@ hash_matches(const char *stored, const struct hash *h, const char *password)
 	BUG("scheme %d", (int)h->scheme);
 }
 
-/* --- writing -------------------------------------------------------------------------------------------------------------------------- */
+/* --- writing ---- */
 
 static char *
 make_bcrypt(struct arena *a, bool prehash, int64_t cost, const char *password)
@@ -350,8 +355,8 @@ make_argon2(struct arena *a, const char *password)
 	char text[HASH_TEXT_MAX];
 
 	crypto_random(salt, sizeof(salt));
-	int rc = argon2id_hash_encoded(ARGON2_PASSES, ARGON2_MEMORY_KIB, ARGON2_LANES, password, strlen(password), salt, sizeof(salt),
-		DIGEST_BYTES, text, sizeof(text));
+	int rc = argon2id_hash_encoded(ARGON2_PASSES, ARGON2_MEMORY_KIB, ARGON2_LANES, password, strlen(password), salt,
+		sizeof(salt), DIGEST_BYTES, text, sizeof(text));
 	if (rc != ARGON2_OK)
 		BUG("argon2: %s", argon2_error_message(rc));
 	return arena_strdup(a, text);

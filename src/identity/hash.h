@@ -1,10 +1,10 @@
 /*
- * The stored password formats, one level below identity/password.h: taking a stored text apart, within bounds, and running its scheme.
+ * The stored password formats, one level below identity/password.h: taking a stored text apart, within bounds, and running its
+ *scheme.
  *
  *	$2b$ $2a$ $2y$                       bcrypt (OpenBSD; $2x$ is refused)
- *	$bcrypt-sha256$v=2,t=2b,r=12$S$D     passlib: bcrypt over base64(HMAC-SHA256(key S, password)); v1, `$bcrypt-sha256$2b,12$S$D`,
- *	                                     over base64(SHA-256(password))
- *	$argon2id$v=19$m=19456,t=2,p=1$S$D   RFC 9106, the PHC string format
+ *	$bcrypt-sha256$v=2,t=2b,r=12$S$D     passlib: bcrypt over base64(HMAC-SHA256(key S, password)); v1,
+ *`$bcrypt-sha256$2b,12$S$D`, over base64(SHA-256(password)) $argon2id$v=19$m=19456,t=2,p=1$S$D   RFC 9106, the PHC string format
  *	$pbkdf2-sha256$29000$S$D             passlib, base64 with '.' for '+' and no padding
  */
 #ifndef MUSTER_IDENTITY_HASH_H
@@ -29,12 +29,12 @@ enum {
 
 struct hash {
 	enum hash_scheme scheme;
-	int version;                   /* bcrypt_sha256: 1 or 2 */
-	char minor;                    /* bcrypt: 'a', 'b' or 'y' */
-	int64_t cost;                  /* bcrypt: log2 rounds; pbkdf2: rounds; argon2: passes */
-	int64_t memory_kib, lanes;     /* argon2 */
+	int version;			    /* bcrypt_sha256: 1 or 2 */
+	char minor;			    /* bcrypt: 'a', 'b' or 'y' */
+	int64_t cost;			    /* bcrypt: log2 rounds; pbkdf2: rounds; argon2: passes */
+	int64_t memory_kib, lanes;	    /* argon2 */
 	struct span salt_text, digest_text; /* into the stored text */
-	size_t params_n;               /* bytes before the salt: "$2b$12$" */
+	size_t params_n;		    /* bytes before the salt: "$2b$12$" */
 };
 
 /* False for anything malformed, unknown or out of bounds. */

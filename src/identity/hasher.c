@@ -1,8 +1,8 @@
 /*
  * What one hash costs here, and which schemes the table holds.
  *
- * The mix is counted at most once a minute and shared by all logins; counting reads every hash once, so it is one reader's work and
- * nobody waits for it but the login that found the old count too old.
+ * The mix is counted at most once a minute and shared by all logins; counting reads every hash once, so it is one reader's work
+ * and nobody waits for it but the login that found the old count too old.
  */
 #include "identity/hasher.h"
 
@@ -107,13 +107,18 @@ static const struct field mix_row_fields[] = {
 };
 static const struct schema mix_row_schema = SCHEMA("PasswordMixRow", struct mix_row, mix_row_fields);
 
-/* Salts are 16 bytes everywhere; a digest is 31 characters of bcrypt, or 16 or 32 bytes of base64: so what stands before is known. */
+/*
+ * Salts are 16 bytes everywhere, a digest is 31 characters of bcrypt, or 16 or 32 bytes of base64: so what stands before is
+ * known.  No hash is shorter than 60 characters, and PostgreSQL refuses a negative length.
+ */
 SQL(PASSWORD_MIX, "i",
-	"SELECT params, count(*) AS count FROM (SELECT CASE WHEN substr(password_hash, 2, 1) = '2' THEN substr(password_hash, 1, 7)"
+	"SELECT params, count(*) AS count FROM (SELECT CASE"
+	" WHEN substr(password_hash, 2, 1) = '2' THEN substr(password_hash, 1, 7)"
 	" WHEN substr(password_hash, 2, 6) = 'bcrypt' THEN substr(password_hash, 1, length(password_hash) - 54)"
-	" WHEN substr(password_hash, length(password_hash) - 22, 1) = '$' THEN substr(password_hash, 1, length(password_hash) - 45)"
-	" ELSE substr(password_hash, 1, length(password_hash) - 66) END AS params"
-	" FROM users WHERE password_hash IS NOT NULL) h GROUP BY params ORDER BY count(*) DESC, params LIMIT $1");
+	" WHEN substr(password_hash, length(password_hash) - 22, 1) = '$'"
+	" THEN substr(password_hash, 1, length(password_hash) - 45)"
+	" WHEN length(password_hash) > 66 THEN substr(password_hash, 1, length(password_hash) - 66) END AS params"
+	" FROM users WHERE length(password_hash) >= 60) h GROUP BY params ORDER BY count(*) DESC, params LIMIT $1");
 
 static int
 by_params(const void *a, const void *b)

@@ -28,8 +28,8 @@ known_device_find(struct ctx *cx, const char *token, const char *email, struct u
 
 	if (opaque_shape(token)) {
 		opaque_hashes(cx, KEY_DEVICE, device_domain, token, &h);
-		TRY(db_find(cx, &DEVICE_FIND, &device_schema, &row, &found, V(h.text[0]), V(h.text[1]), V(h.text[2]), V(h.text[3]),
-			V(cx->now_us), V(email)));
+		TRY(db_find(cx, &DEVICE_FIND, &device_schema, &row, &found, V(h.text[0]), V(h.text[1]), V(h.text[2]),
+			V(h.text[3]), V(cx->now_us), V(email)));
 	}
 	*ret = found ? row.id : (struct uuid){0};
 	return OK;
@@ -57,8 +57,8 @@ known_device_keep(struct ctx *cx, const char *user_id, const struct uuid *device
 		return OK;
 	}
 	const char *fresh = opaque_new(cx);
-	TRY(db_exec(cx, &DEVICE_INSERT, NULL, V_ID(id), V(user_id), V(opaque_hash(cx->arena, key, device_domain, fresh)), V(key->id),
-		V(cx->now_us), V(expires_at), V(cx->client->user_agent)));
+	TRY(db_exec(cx, &DEVICE_INSERT, NULL, V_ID(id), V(user_id), V(opaque_hash(cx->arena, key, device_domain, fresh)),
+		V(key->id), V(cx->now_us), V(expires_at), V(cx->client->user_agent)));
 	TRY(db_exec(cx, &DEVICE_TRIM, NULL, V(user_id), V(KNOWN_DEVICES_MAX)));
 	*ret_token = fresh;
 	return OK;

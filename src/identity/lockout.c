@@ -2,9 +2,9 @@
  * Counters of failed logins, as rows.
  *
  * An attempt is counted before its password is looked at, by one upsert that refuses to touch a locked row; so of any number of
- * parallel guesses no more than the threshold get through.  The attempt that reaches the threshold locks and may still succeed; then it
- * takes its count, and the lock that only it caused, back.  The IP's row is always touched before the e-mail's, so that two logins
- * cannot wait for each other.
+ * parallel guesses no more than the threshold get through.  The attempt that reaches the threshold locks and may still succeed;
+ * then it takes its count, and the lock that only it caused, back.  The IP's row is always touched before the e-mail's, so that
+ * two logins cannot wait for each other.
  */
 #include "identity/lockout.h"
 
@@ -109,7 +109,8 @@ reserve(struct ctx *cx, const char *subject, const struct rule *rule, int64_t *r
 	struct failures_row row;
 	bool counted, found;
 
-	TRY(db_find(cx, &FAILURES_COUNT, &failures_schema, &row, &counted, V(subject), V(cx->now_us), V(cx->now_us - rule->window_us)));
+	TRY(db_find(cx, &FAILURES_COUNT, &failures_schema, &row, &counted, V(subject), V(cx->now_us),
+		V(cx->now_us - rule->window_us)));
 	if (counted)
 		return row.failures >= rule->threshold ? lock_subject(cx, subject, rule, &row) : OK;
 	TRY(db_find(cx, &FAILURES_LOCKED, &failures_schema, &row, &found, V(subject)));

@@ -1,9 +1,9 @@
 /*
- * Login by password.  Everybody who gets this far pays one hash of the same kind, whether the address exists or not; what was read
- * before the hash is checked again by the last write; and every refusal is a row.
+ * Login by password.  Everybody who gets this far pays one hash of the same kind, whether the address exists or not; what was
+ * read before the hash is checked again by the last write; and every refusal is a row.
  *
- * An account's own hash is worked through whatever its state is, and the result only counts where it may; so nobody can tell by the
- * clock that an account was closed or an address locked.  Counters go up before the hash and are committed on their own; they
+ * An account's own hash is worked through whatever its state is, and the result only counts where it may; so nobody can tell by
+ * the clock that an account was closed or an address locked.  Counters go up before the hash and are committed on their own; they
  * come back only when the password was right and the account is not closed.
  */
 #include "identity/login.h"
@@ -24,18 +24,18 @@
 
 struct attempt {
 	const struct login *in;
-	const char *email;         /* canonical, or what was typed when that is no address */
+	const char *email; /* canonical, or what was typed when that is no address */
 	bool is_address;
-	struct uuid device;        /* a valid known device; empty */
+	struct uuid device; /* a valid known device; empty */
 	struct login_hits hits;
 	struct lockout_attempt counted;
-	int64_t locked_until;      /* 0: not locked */
+	int64_t locked_until; /* 0: not locked */
 	struct account account;
 	bool found, right;
-	const char *hash;          /* what the password was compared with */
-	const char *new_hash;      /* to be stored; the old one when that is good */
-	int64_t refusals;          /* how many refusals one audit row stands for; 0: no row is due */
-	bool counts_as_failure;    /* the hits stay */
+	const char *hash;	/* what the password was compared with */
+	const char *new_hash;	/* to be stored; the old one when that is good */
+	int64_t refusals;	/* how many refusals one audit row stands for; 0: no row is due */
+	bool counts_as_failure; /* the hits stay */
 	struct login_result *ret;
 };
 
@@ -48,7 +48,7 @@ count_login(struct ctx *cx, const char *result)
 		metrics_add(cx->srv->metrics, M_LOGINS, result, 1);
 }
 
-/* --- refusals -------------------------------------------------------------------------------------------------------------------------- */
+/* --- refusals ---- */
 
 static enum err
 refuse_login(struct ctx *cx, const struct attempt *t, enum err e, const char *reason)
@@ -93,7 +93,7 @@ throttled(struct ctx *cx, struct attempt *t, int retry_s)
 	return fail(cx, ERR_RATE_LIMITED, NULL);
 }
 
-/* --- 1: what is known, and the counters --------------------------------------------------------------------------------------------------- */
+/* --- 1: what is known, and the counters ---- */
 
 static enum err
 find_device(struct ctx *cx, void *arg)
@@ -133,7 +133,7 @@ begin(struct ctx *cx, struct attempt *t)
 	return OK;
 }
 
-/* --- 2: the hash -------------------------------------------------------------------------------------------------------------------------- */
+/* --- 2: the hash ---- */
 
 static enum err
 choose_hash(struct ctx *cx, struct attempt *t)
@@ -167,7 +167,7 @@ hash_password(struct ctx *cx, struct attempt *t)
 	return OK;
 }
 
-/* --- 3: the verdict, written --------------------------------------------------------------------------------------------------------------- */
+/* --- 3: the verdict, written ---- */
 
 /* The account's state, told only to who knew the password. */
 static enum err
@@ -198,37 +198,39 @@ static enum err
 await_factor(struct ctx *cx, const struct attempt *t, const struct account *who, struct login_result *ret)
 {
 	int64_t life_us = cx->srv->conf->mfa_token_expire_minutes * MINUTES_US;
-	const struct audit_note notes[] = {AUDIT_TEXT("surface", surface_names[t->in->surface]), AUDIT_TEXT("second_factor", "due")};
+	const struct audit_note notes[] = {
+		AUDIT_TEXT("surface", surface_names[t->in->surface]), AUDIT_TEXT("second_factor", "due")};
 	struct uuid jti = new_id(cx);
 
-	TRY(secret_store(cx, &(const struct secret_new){.purpose = "mfa_pending", .user_id = who->id.text, .life_us = life_us}, jti.text));
+	TRY(secret_store(
+		cx, &(const struct secret_new){.purpose = "mfa_pending", .user_id = who->id.text, .life_us = life_us}, jti.text));
 	ret->mfa_token = mfa_pending_token(cx, who->id.text, jti.text, cx->now_us + life_us);
 	ret->mfa_expires_s = life_us / SECONDS_US;
 	return audit_write(cx, &(const struct audit_entry){.action = AUDIT_LOGIN,
-					   .result = "pending",
-					   .actor_id = who->id.text,
-					   .entity_type = "user",
-					   .entity_id = who->id.text,
-					   .notes = notes,
-					   .n_notes = 2});
+				       .result = "pending",
+				       .actor_id = who->id.text,
+				       .entity_type = "user",
+				       .entity_id = who->id.text,
+				       .notes = notes,
+				       .n_notes = 2});
 }
 
 static enum err
 let_in(struct ctx *cx, struct attempt *t, const struct account *who, struct login_result *ret)
 {
 	const struct proof proof = {.password = true, .web = t->in->web};
-	const struct audit_note notes[] = {AUDIT_TEXT("surface", surface_names[t->in->surface]),
-		AUDIT_TEXT("device", t->device.text[0] ? "known" : "new")};
+	const struct audit_note notes[] = {
+		AUDIT_TEXT("surface", surface_names[t->in->surface]), AUDIT_TEXT("device", t->device.text[0] ? "known" : "new")};
 
 	TRY(mint_session(cx, who, &proof, &ret->tokens));
 	TRY(known_device_keep(cx, who->id.text, &t->device, t->in->device_token, &ret->device_token));
 	return audit_write(cx, &(const struct audit_entry){.action = AUDIT_LOGIN,
-					   .result = "success",
-					   .actor_id = who->id.text,
-					   .entity_type = "session",
-					   .entity_id = ret->tokens.session_id.text,
-					   .notes = notes,
-					   .n_notes = 2});
+				       .result = "success",
+				       .actor_id = who->id.text,
+				       .entity_type = "session",
+				       .entity_id = ret->tokens.session_id.text,
+				       .notes = notes,
+				       .n_notes = 2});
 }
 
 static enum err

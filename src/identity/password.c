@@ -1,9 +1,9 @@
 /*
  * Password policy, and which format is written.
  *
- * A miss must cost what a hit costs: password_decoy() makes, for an address that has no hash, a text of the schemes that the table
- * really holds, always the same one for the same address.  The pick goes by the share of each scheme, not by counts, so a growing
- * table moves only those few addresses that lie at a border.
+ * A miss must cost what a hit costs: password_decoy() makes, for an address that has no hash, a text of the schemes that the
+ * table really holds, always the same one for the same address.  The pick goes by the share of each scheme, not by counts, so a
+ * growing table moves only those few addresses that lie at a border.
  */
 #include "identity/password.h"
 
@@ -16,7 +16,7 @@
 
 enum { CONF_HASH_BCRYPT = 1, CONF_HASH_ARGON2ID, CONF_HASH_PBKDF2 }; /* PASSWORD_HASH's choices in their order */
 
-/* --- policy ------------------------------------------------------------------------------------------------------------------------- */
+/* --- policy ---- */
 
 static const struct asset_blob *
 common_list(void)
@@ -140,15 +140,15 @@ password_check(struct ctx *cx, enum password_policy policy, const char *field, c
 	return error_has_fields(cx) ? fail(cx, ERR_VALIDATION, NULL) : OK;
 }
 
-/* --- formats ------------------------------------------------------------------------------------------------------------------------ */
+/* --- formats ---- */
 
 char *
 password_hash(struct arena *a, const struct config *conf, const char *password)
 {
 	switch (conf->password_hash) {
 	case CONF_HASH_BCRYPT:
-		return hash_make(a, strlen(password) > BCRYPT_BYTES_MAX ? SCHEME_BCRYPT_SHA256 : SCHEME_BCRYPT, conf->bcrypt_rounds,
-			password);
+		return hash_make(a, strlen(password) > BCRYPT_BYTES_MAX ? SCHEME_BCRYPT_SHA256 : SCHEME_BCRYPT,
+			conf->bcrypt_rounds, password);
 	case CONF_HASH_ARGON2ID:
 		return hash_make(a, SCHEME_ARGON2ID, 0, password);
 	case CONF_HASH_PBKDF2:
@@ -196,7 +196,7 @@ password_hash_acceptable(const char *hash, bool dev)
 	return dev || !is_bcrypt || h.cost >= BCRYPT_COST_WEAK;
 }
 
-/* --- decoys -------------------------------------------------------------------------------------------------------------------------- */
+/* --- decoys ---- */
 
 static char *
 present_params(struct arena *a, const struct config *conf)

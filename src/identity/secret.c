@@ -1,6 +1,6 @@
 /*
- * One-time secrets: taken by one conditional UPDATE, so that of any number of parallel tries one wins; wrong purpose, wrong client, used
- * and expired all look the same from outside.
+ * One-time secrets: taken by one conditional UPDATE, so that of any number of parallel tries one wins; wrong purpose, wrong
+ * client, used and expired all look the same from outside.
  */
 #include "identity/secret.h"
 
@@ -32,8 +32,8 @@ secret_store(struct ctx *cx, const struct secret_new *in, const char *secret)
 	if (in->only_one)
 		TRY(db_exec(cx, &SECRET_KILL, NULL, V(in->user_id), V(in->purpose), V(cx->now_us)));
 	return db_exec(cx, &SECRET_INSERT, NULL, V_ID(id), V(in->purpose), V(in->user_id),
-		V(opaque_hash(cx->arena, key, in->purpose, secret)), V(key->id), V(binding_mac(cx, key, in->binding)), V(in->data),
-		V(cx->now_us), V(cx->now_us + in->life_us));
+		V(opaque_hash(cx->arena, key, in->purpose, secret)), V(key->id), V(binding_mac(cx, key, in->binding)),
+		V(in->data), V(cx->now_us), V(cx->now_us + in->life_us));
 }
 
 enum err
@@ -68,7 +68,8 @@ secret_consume(struct ctx *cx, const char *purpose, const char *secret, const ch
 		struct secret_taken taken;
 		bool found;
 		TRY(db_find(cx, &SECRET_TAKE, &secret_taken_schema, &taken, &found, V(purpose),
-			V(opaque_hash(cx->arena, key, purpose, secret)), V(cx->now_us), V(binding_mac(cx, key, binding)), V(user_id)));
+			V(opaque_hash(cx->arena, key, purpose, secret)), V(cx->now_us), V(binding_mac(cx, key, binding)),
+			V(user_id)));
 		if (found) {
 			*ret = taken;
 			return OK;

@@ -1,11 +1,11 @@
 /*
  * Sessions: beginning, rotation, end.
  *
- * Invariants.  A session begins only in mint_session(), for an active account that has shown every factor it has; the update of the
- * account's row that checks this also holds it until COMMIT, so two logins of one account come one after the other (single device).
- * A refresh token is spent by one conditional UPDATE; its successor is a function of it, so a lost reply can be repeated without the
- * successor being stored.  A spent token shown again, but for that repetition, means that two parties hold it: the family ends.
- * Rotation never moves the session's own end.
+ * Invariants.  A session begins only in mint_session(), for an active account that has shown every factor it has; the update of
+ * the account's row that checks this also holds it until COMMIT, so two logins of one account come one after the other (single
+ * device). A refresh token is spent by one conditional UPDATE; its successor is a function of it, so a lost reply can be repeated
+ * without the successor being stored.  A spent token shown again, but for that repetition, means that two parties hold it: the
+ * family ends. Rotation never moves the session's own end.
  */
 #include "audit/audit.h"
 #include "core/conf.h"
@@ -17,7 +17,7 @@
 enum { GRACE_S = 15, SALT_BYTES = 16 };
 static const char refresh_domain[] = "refresh";
 
-/* --- beginning ---------------------------------------------------------------------------------------------------------------------- */
+/* --- beginning ---- */
 
 SQL(REFRESH_INSERT, "uutttmm",
 	"INSERT INTO refresh_tokens (id, session_id, token_hash, key_id, successor_salt, issued_at, expires_at)"
@@ -80,7 +80,7 @@ mint_session(struct ctx *cx, const struct account *who, const struct proof *proo
 	return OK;
 }
 
-/* --- rotation --------------------------------------------------------------------------------------------------------------------------- */
+/* --- rotation ---- */
 
 struct refresh_row {
 	struct uuid id, session_id, user_id, successor_id;
@@ -118,7 +118,8 @@ refresh_find(struct ctx *cx, const char *token, struct refresh_row *ret, bool *r
 	if (!opaque_shape(token))
 		return OK;
 	opaque_hashes(cx, KEY_TOKEN, refresh_domain, token, &h);
-	return db_find(cx, &REFRESH_FIND, &refresh_row_schema, ret, ret_found, V(h.text[0]), V(h.text[1]), V(h.text[2]), V(h.text[3]));
+	return db_find(
+		cx, &REFRESH_FIND, &refresh_row_schema, ret, ret_found, V(h.text[0]), V(h.text[1]), V(h.text[2]), V(h.text[3]));
 }
 
 SQL(SESSION_REVOKE, "umt", "UPDATE sessions SET revoked_at = $2, revoke_reason = $3 WHERE id = $1 AND revoked_at IS NULL");
@@ -127,7 +128,8 @@ SQL(SESSION_REVOKE, "umt", "UPDATE sessions SET revoked_at = $2, revoke_reason =
 static enum err
 refuse_reuse(struct ctx *cx, const struct refresh_row *r)
 {
-	const struct audit_note notes[] = {AUDIT_TEXT("token_id", r->id.text), AUDIT_INT("age_s", (cx->now_us - r->used_at) / SECONDS_US)};
+	const struct audit_note notes[] = {
+		AUDIT_TEXT("token_id", r->id.text), AUDIT_INT("age_s", (cx->now_us - r->used_at) / SECONDS_US)};
 	int64_t rows;
 
 	TRY(db_exec(cx, &SESSION_REVOKE, &rows, V_ID(r->session_id), V(cx->now_us), V("reuse")));
@@ -242,7 +244,7 @@ session_refresh(struct ctx *cx, const char *refresh_token, struct account *ret_w
 	return OK;
 }
 
-/* --- end -------------------------------------------------------------------------------------------------------------------------------- */
+/* --- end ---- */
 
 enum err
 session_logout(struct ctx *cx, const char *refresh_token)
@@ -259,10 +261,10 @@ session_logout(struct ctx *cx, const char *refresh_token)
 	if (rows == 0)
 		return OK;
 	return audit_write(cx, &(const struct audit_entry){.action = AUDIT_LOGOUT,
-					   .result = "success",
-					   .actor_id = r.user_id.text,
-					   .entity_type = "session",
-					   .entity_id = r.session_id.text});
+				       .result = "success",
+				       .actor_id = r.user_id.text,
+				       .entity_type = "session",
+				       .entity_id = r.session_id.text});
 }
 
 SQL(SESSION_END, "uumt",
@@ -292,14 +294,13 @@ session_end_all(struct ctx *cx, const char *user_id, const char *except, const c
 	return OK;
 }
 
-SQL(EXPIRE_REFRESH, "mi",
-	"DELETE FROM refresh_tokens WHERE id IN (SELECT id FROM refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)");
-SQL(EXPIRE_SECRETS, "mi",
-	"DELETE FROM one_time_secrets WHERE id IN (SELECT id FROM one_time_secrets WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)");
-SQL(EXPIRE_DEVICES, "mi",
-	"DELETE FROM known_devices WHERE id IN (SELECT id FROM known_devices WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)");
-SQL(EXPIRE_FAILURES, "mi",
-	"DELETE FROM login_failures WHERE subject IN (SELECT subject FROM login_failures WHERE last_at < $1 ORDER BY last_at LIMIT $2)");
+#define OLDEST_OF(table, key, column)                                                                                  \
+	"DELETE FROM " table " WHERE " key " IN (SELECT " key " FROM " table " WHERE " column " < $1 ORDER BY " column \
+	" LIMIT $2)"
+SQL(EXPIRE_REFRESH, "mi", OLDEST_OF("refresh_tokens", "id", "expires_at"));
+SQL(EXPIRE_SECRETS, "mi", OLDEST_OF("one_time_secrets", "id", "expires_at"));
+SQL(EXPIRE_DEVICES, "mi", OLDEST_OF("known_devices", "id", "expires_at"));
+SQL(EXPIRE_FAILURES, "mi", OLDEST_OF("login_failures", "subject", "last_at"));
 /* Only without tokens left: so a turn never deletes more rows than it counts. */
 SQL(EXPIRE_SESSIONS, "mi",
 	"DELETE FROM sessions WHERE id IN (SELECT s.id FROM sessions s WHERE s.expires_at < $1"

@@ -3,11 +3,11 @@
  *
  * How a change takes effect: every entry remembers two numbers that were read before its row was: the table's epoch and the
  * generation of its user's slot.  A forget (on COMMIT, before any reply of that batch) raises the slot's generation, a flush the
- * epoch; an entry that remembers older numbers is never used, also when a fill that had read the old row puts it in afterwards.  Users
- * that share a slot forget together, which costs a query and nothing else.
+ * epoch; an entry that remembers older numbers is never used, also when a fill that had read the old row puts it in afterwards.
+ * Users that share a slot forget together, which costs a query and nothing else.
  *
- * A session that has ended is kept as ended: it never comes back, unless by a change that raises these numbers.  Shards are bounded; a
- * full one drops entries by a clock hand.
+ * A session that has ended is kept as ended: it never comes back, unless by a change that raises these numbers.  Shards are
+ * bounded; a full one drops entries by a clock hand.
  */
 #include <pthread.h>
 #include <stdatomic.h>

@@ -56,7 +56,7 @@ throttle_ip(struct ctx *cx, struct limit limit)
 	return fail(cx, ERR_RATE_LIMITED, NULL);
 }
 
-/* --- login -------------------------------------------------------------------------------------------------------------------------- */
+/* --- login ---- */
 
 enum { LOGIN_ROWS = 3 };
 struct login_row {

@@ -25,8 +25,8 @@ bool login_hits_take(struct ctx *cx, enum login_surface surface, const struct lo
 void login_hits_give_back(struct ctx *cx, const struct login_hits *h);
 
 /*
- * Audit rows of throttled and locked logins: the first 20 an hour of an IP singly, then one a minute.  True when a row is due; it stands
- * for *ret_count logins.
+ * Audit rows of throttled and locked logins: the first 20 an hour of an IP singly, then one a minute.  True when a row is due; it
+ * stands for *ret_count logins.
  */
 bool refusal_row_due(struct ctx *cx, int64_t *ret_count);
 

@@ -2,8 +2,8 @@
  * Access tokens (RFC 7519, RFC 9068's typ "at+jwt") and opaque secrets.
  *
  * A token's MAC and claims are checked without any I/O; whether its session still stands is the session table's to say.  The role
- * stands in the token for clients to read; the server never believes it.  Opaque secrets are stored as HMACs only, under keys that
- * their rows name, so that one index lookup under each listed key finds them and a retired key makes them unknown.
+ * stands in the token for clients to read; the server never believes it.  Opaque secrets are stored as HMACs only, under keys
+ * that their rows name, so that one index lookup under each listed key finds them and a retired key makes them unknown.
  */
 #include "identity/token.h"
 
@@ -32,8 +32,7 @@ opaque_shape(const char *token)
 {
 	size_t n = token ? strnlen(token, OPAQUE_CHARS + 1) : 0;
 
-	return n == OPAQUE_CHARS &&
-	       strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == n;
+	return n == OPAQUE_CHARS && strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == n;
 }
 
 const char *
@@ -71,7 +70,7 @@ opaque_successor(struct ctx *cx, const char *key_id, const char *predecessor, co
 	return text;
 }
 
-/* --- access tokens -------------------------------------------------------------------------------------------------------------- */
+/* --- access tokens ---- */
 
 static void
 claims_begin(struct json *j, struct buf *out, struct ctx *cx, const char *sub)
@@ -95,7 +94,8 @@ claims_end(struct json *j, struct ctx *cx, int64_t expires_s, const char *jti, c
 }
 
 const char *
-access_token(struct ctx *cx, const struct account *who, const struct uuid *session_id, int64_t session_expires_at, int64_t *ret_life_s)
+access_token(
+	struct ctx *cx, const struct account *who, const struct uuid *session_id, int64_t session_expires_at, int64_t *ret_life_s)
 {
 	int64_t now_s = cx->now_us / SECONDS_US, expires_s = now_s + cx->srv->conf->access_token_expire_minutes * 60;
 	int64_t session_s = session_expires_at / SECONDS_US;
@@ -143,9 +143,10 @@ access_verify(struct ctx *cx, const char *token, struct access_claims *ret)
 	if (!jws_verify(cx->arena, cx->srv->keys, KEY_ACCESS, access_typ, token, &claims))
 		return fail(cx, ERR_NOT_AUTHENTICATED, NULL);
 	if (!claim_equals(claims, "typ", "access") || !claim_equals(claims, "iss", conf->jwt_issuer) ||
-		!claim_equals(claims, "aud", conf->jwt_audience) || !claim_int(claims, "iat", &iat) || !claim_int(claims, "exp", &exp) ||
-		!claim_text(claims, "sub", c.user_id.text, sizeof(c.user_id.text)) || !uuid_valid(c.user_id.text) ||
-		!claim_text(claims, "sid", c.session_id.text, sizeof(c.session_id.text)) || !uuid_valid(c.session_id.text))
+		!claim_equals(claims, "aud", conf->jwt_audience) || !claim_int(claims, "iat", &iat) ||
+		!claim_int(claims, "exp", &exp) || !claim_text(claims, "sub", c.user_id.text, sizeof(c.user_id.text)) ||
+		!uuid_valid(c.user_id.text) || !claim_text(claims, "sid", c.session_id.text, sizeof(c.session_id.text)) ||
+		!uuid_valid(c.session_id.text))
 		return fail(cx, ERR_NOT_AUTHENTICATED, NULL);
 	if (iat > now_s + SKEW_S || exp > INT64_MAX / SECONDS_US)
 		return fail(cx, ERR_NOT_AUTHENTICATED, NULL);

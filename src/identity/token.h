@@ -21,11 +21,12 @@ bool opaque_shape(const char *token);
 const char *opaque_hash(struct arena *a, const struct key *key, const char *domain, const char *token);
 void opaque_hashes(struct ctx *cx, enum key_use use, const char *domain, const char *token, struct opaque_hashes *ret);
 /* The refresh token that follows `predecessor`; NULL when that row's key has been retired. */
-const char *opaque_successor(struct ctx *cx, const char *key_id, const char *predecessor, const char *session_id, const char *salt);
+const char *opaque_successor(
+	struct ctx *cx, const char *key_id, const char *predecessor, const char *session_id, const char *salt);
 
 /* An access token for this account and session; its life, at most the session's, in *ret_life_s. */
 const char *access_token(struct ctx *cx, const struct account *who, const struct uuid *session_id, int64_t session_expires_at,
-			 int64_t *ret_life_s);
+	int64_t *ret_life_s);
 /* typ "mfa_pending": names the account and a jti, and is good for nothing but completing the login. */
 const char *mfa_pending_token(struct ctx *cx, const char *user_id, const char *jti, int64_t expires_at);
 

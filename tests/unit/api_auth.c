@@ -124,7 +124,8 @@ signup_refuses(void **state)
 		{"{'email':'a@example.org','password':'Correct-Horse-7','full_name':'A','role':'admin'}", "role"},
 		{"{'email':'a@example.org','password':'Correct-Horse-7','full_name':'A','is_active':true}", "is_active"},
 		{"{'email':'a@example.org','password':'Correct-Horse-7','full_name':'A','id':'x'}", "id"},
-		{"{'email':'a@example.org','password':'Correct-Horse-7','full_name':'A','email_verified_at':'x'}", "email_verified_at"},
+		{"{'email':'a@example.org','password':'Correct-Horse-7','full_name':'A','email_verified_at':'x'}",
+			"email_verified_at"},
 		{"{'email':'a@example.org','password':7,'full_name':'A'}", "password"},
 	};
 	struct test *t = *state;
@@ -138,7 +139,8 @@ signup_refuses(void **state)
 	struct test_reply *r = call(t, POST, "/api/auth/signup", NULL, "{'email':'x','password':'secretx','full_name':'A'}");
 	expect_error(r, 422, "validation_error");
 	assert_null(strstr(r->body, "secretx"));
-	expect_error(call(t, POST, "/api/auth/signup", NULL, "{'email':'a@example.org','password':'Correct\\u0000Horse-7','full_name':'A'}"),
+	expect_error(call(t, POST, "/api/auth/signup", NULL,
+			     "{'email':'a@example.org','password':'Correct\\u0000Horse-7','full_name':'A'}"),
 		400, "malformed_request");
 	char *big = arena_alloc(&t->arena, 2000, 1);
 	memset(big, 'x', 1999);
@@ -164,8 +166,12 @@ taken_address_answers_alike(void **state)
 	json_decref(a);
 	json_decref(b);
 	for (int later = 0; later < 2; later++) {
-		a = json_copy(call(t, GET, PATH(t, "/api/auth/approval-requests/%s", text_at(fresh, "approval_request_id")), NULL, NULL)->json);
-		b = json_copy(call(t, GET, PATH(t, "/api/auth/approval-requests/%s", text_at(taken, "approval_request_id")), NULL, NULL)->json);
+		a = json_copy(
+			call(t, GET, PATH(t, "/api/auth/approval-requests/%s", text_at(fresh, "approval_request_id")), NULL, NULL)
+				->json);
+		b = json_copy(
+			call(t, GET, PATH(t, "/api/auth/approval-requests/%s", text_at(taken, "approval_request_id")), NULL, NULL)
+				->json);
 		json_object_del(a, "id");
 		json_object_del(b, "id");
 		assert_true(json_equal(a, b));
@@ -174,7 +180,8 @@ taken_address_answers_alike(void **state)
 		test_advance(t, 3 * MINUTES_US);
 	}
 	assert_int_equal(count(t, "SELECT count(*) FROM outbox WHERE recipient = 'owner@example.org'"), 1);
-	expect_error(call(t, GET, "/api/auth/approval-requests/01900000-0000-7000-8000-000000000000", NULL, NULL), 404, "not_found");
+	expect_error(
+		call(t, GET, "/api/auth/approval-requests/01900000-0000-7000-8000-000000000000", NULL, NULL), 404, "not_found");
 }
 
 static void
@@ -185,7 +192,9 @@ signup_is_limited(void **state)
 
 	(void)state;
 	for (int i = 0; i < 5; i++) /* a weak password is not counted */
-		expect_status(call(t, POST, "/api/auth/signup", NULL, "{'email':'a@example.org','password':'weak','full_name':'A'}"), 422);
+		expect_status(
+			call(t, POST, "/api/auth/signup", NULL, "{'email':'a@example.org','password':'weak','full_name':'A'}"),
+			422);
 	for (int i = 0; i < 3; i++)
 		expect_status(sign_up(t, PATH(t, "a%d@example.org", i)), 201);
 	r = sign_up(t, "a4@example.org");
@@ -217,8 +226,8 @@ masked(struct test *t, const struct test_reply *r)
 static void
 failed_logins_are_equal_bytes(void **state)
 {
-	static const char *const emails[] = {"nobody@example.org", "active@example.org", "disabled@example.org", "oauth@example.org",
-		"pending@example.org", "no address"};
+	static const char *const emails[] = {"nobody@example.org", "active@example.org", "disabled@example.org",
+		"oauth@example.org", "pending@example.org", "no address"};
 	struct test *t = *state;
 	const char *first = NULL;
 
@@ -279,18 +288,24 @@ login_takes_forms(void **state)
 	} rows[] = {
 		{"application/x-www-form-urlencoded", "username=ada%40example.org&password=Correct-Horse-7", 200},
 		{"application/x-www-form-urlencoded",
-			"grant_type=password&username=ada%40example.org&password=Correct-Horse-7&scope=&client_id=string&client_secret=string", 200},
+			"grant_type=password&username=ada%40example.org&password=Correct-Horse-7&scope=&client_id=string&client_"
+			"secret=string",
+			200},
 		{"application/x-www-form-urlencoded", "username=ada%40example.org&password=Correct-Horse-7&role=admin", 422},
 		{"application/x-www-form-urlencoded", "username=ada%40example.org", 422},
-		{"application/json", "{\"username\":\"ada@example.org\",\"password\":\"Correct-Horse-7\",\"grant_type\":\"password\"}", 200},
-		{"application/json", "{\"username\":\"ada@example.org\",\"password\":\"Correct-Horse-7\",\"is_active\":true}", 422},
+		{"application/json",
+			"{\"username\":\"ada@example.org\",\"password\":\"Correct-Horse-7\",\"grant_type\":\"password\"}", 200},
+		{"application/json", "{\"username\":\"ada@example.org\",\"password\":\"Correct-Horse-7\",\"is_active\":true}",
+			422},
 		{"text/plain", "{\"username\":\"ada@example.org\",\"password\":\"Correct-Horse-7\"}", 415},
 	};
 
 	test_user_named(t, ROLE_STUDENT, "ada@example.org", "Ada");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		expect_status(call_with(t, &(struct test_request){
-					    .method = POST, .path = "/api/auth/login", .body = rows[i].body, .content_type = rows[i].type}),
+		expect_status(call_with(t, &(struct test_request){.method = POST,
+						   .path = "/api/auth/login",
+						   .body = rows[i].body,
+						   .content_type = rows[i].type}),
 			rows[i].status);
 }
 
@@ -326,11 +341,12 @@ known_device_over_the_wire(void **state)
 	expect_error(sign_in(t, "ada@example.org", TEST_PASSWORD), 429, "account_locked");
 	const struct header headers[] = {{"X-Device-Token", token}, {"Cookie", PATH(t, "a=b; muster_dt=%s", token)}};
 	for (int i = 0; i < 2; i++)
-		expect_status(call_with(t, &(struct test_request){.method = POST,
-						   .path = "/api/auth/login",
-						   .body = "{\"username\":\"ada@example.org\",\"password\":\"" TEST_PASSWORD "\"}",
-						   .headers = &headers[i],
-						   .n_headers = 1}),
+		expect_status(
+			call_with(t, &(struct test_request){.method = POST,
+					     .path = "/api/auth/login",
+					     .body = "{\"username\":\"ada@example.org\",\"password\":\"" TEST_PASSWORD "\"}",
+					     .headers = &headers[i],
+					     .n_headers = 1}),
 			200);
 }
 
@@ -374,7 +390,8 @@ web_cookie(void **state)
 		bool tls;
 		const char *name, *attributes, *origin;
 	} rows[] = {
-		{"PUBLIC_BASE_URL=", false, "muster_rt", "; Path=/; Max-Age=1209600; HttpOnly; SameSite=Strict", "http://attend.example.org"},
+		{"PUBLIC_BASE_URL=", false, "muster_rt", "; Path=/; Max-Age=1209600; HttpOnly; SameSite=Strict",
+			"http://attend.example.org"},
 		{"PUBLIC_BASE_URL=", true, "__Host-muster_rt", "; Path=/; Max-Age=1209600; HttpOnly; SameSite=Strict; Secure",
 			"https://attend.example.org"},
 		{"PUBLIC_BASE_URL=https://attend.example.org", false, "__Host-muster_rt",
@@ -405,15 +422,18 @@ web_cookie(void **state)
 		expect_error(web(t, "/api/auth/logout", rows[i].origin, NULL, NULL, rows[i].tls), 401, "not_authenticated");
 		/* without the header the cookie counts for nothing: a form of another site cannot send it */
 		const struct header only_cookie = {"Cookie", cookie};
-		expect_error(call_with(t, &(struct test_request){
-					     .method = POST, .path = "/api/auth/refresh", .headers = &only_cookie, .n_headers = 1}),
+		expect_error(
+			call_with(t,
+				&(struct test_request){
+					.method = POST, .path = "/api/auth/refresh", .headers = &only_cookie, .n_headers = 1}),
 			422, "validation_error");
 		r = web(t, "/api/auth/refresh", rows[i].origin, cookie, NULL, rows[i].tls);
 		expect_status(r, 200);
 		const char *next = cookie_of(t, r, rows[i].name, &rest);
 		assert_string_not_equal(next, cookie);
 		/* two tabs: the loser gets the same successor, and its refusal later clears nobody's cookie */
-		assert_string_equal(cookie_of(t, web(t, "/api/auth/refresh", rows[i].origin, cookie, NULL, rows[i].tls), rows[i].name, &rest),
+		assert_string_equal(
+			cookie_of(t, web(t, "/api/auth/refresh", rows[i].origin, cookie, NULL, rows[i].tls), rows[i].name, &rest),
 			next);
 		r = web(t, "/api/auth/refresh", rows[i].origin, PATH(t, "%s=unknown", rows[i].name), NULL, rows[i].tls);
 		expect_error(r, 401, "not_authenticated");
@@ -498,15 +518,20 @@ decision_is_idempotent(void **state)
 {
 	struct test *t = *state;
 	struct test_user admin = test_user(t, ROLE_ADMIN);
-	const char *path = PATH(t, "/api/admin/approval-requests/%s/decide", text_at(sign_up(t, "ada@example.org"), "approval_request_id"));
-	const struct test_request rq = {
-		.method = POST, .path = path, .bearer = admin.bearer, .body = "{\"decision\":\"approved\"}", .idempotency_key = "k1"};
+	const char *path =
+		PATH(t, "/api/admin/approval-requests/%s/decide", text_at(sign_up(t, "ada@example.org"), "approval_request_id"));
+	const struct test_request rq = {.method = POST,
+		.path = path,
+		.bearer = admin.bearer,
+		.body = "{\"decision\":\"approved\"}",
+		.idempotency_key = "k1"};
 
 	struct test_reply *first = call_with(t, &rq), *again = call_with(t, &rq);
 	expect_status(first, 200);
 	expect_status(again, 200);
 	assert_string_equal(first->body, again->body);
-	assert_int_equal(count(t, "SELECT count(*) FROM audit_logs WHERE action = 'approval_approved' AND result = 'success'"), 1);
+	assert_int_equal(
+		count(t, "SELECT count(*) FROM audit_logs WHERE action = 'approval_approved' AND result = 'success'"), 1);
 }
 
 static void
@@ -558,7 +583,8 @@ changes_are_in_force_at_once(void **state)
 	struct test_reply *r = call(t, GET, "/api/admin/audit-logs", admin.bearer, NULL);
 	assert_true(r->status == 401 || r->status == 403);
 	expect_error(refresh(t, admin.refresh_token), 401, "token_revoked");
-	expect_error(call(t, GET, "/api/auth/me", admin.bearer, NULL), 401, "token_revoked"); /* that write made the table forget */
+	expect_error(
+		call(t, GET, "/api/auth/me", admin.bearer, NULL), 401, "token_revoked"); /* that write made the table forget */
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_test, close_test)

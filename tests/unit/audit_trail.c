@@ -36,7 +36,8 @@ static void
 row_holds_it_all(void **state)
 {
 	struct test *t = *state;
-	const struct audit_note notes[] = {AUDIT_TEXT("title", "a\"b\\c\n\x1b[31m"), AUDIT_INT("count", -3), AUDIT_TEXT("nothing", NULL)};
+	const struct audit_note notes[] = {
+		AUDIT_TEXT("title", "a\"b\\c\n\x1b[31m"), AUDIT_INT("count", -3), AUDIT_TEXT("nothing", NULL)};
 	const struct client client = {.request_id = "req-1", .ip = "192.0.2.7", .user_agent = "evil\r\nagent\x01 \xff\xfe"};
 	const struct actor actor = {.user_id = {"01900000-0000-7000-8000-000000000001"}};
 
@@ -48,15 +49,18 @@ row_holds_it_all(void **state)
 					      .n_notes = 3},
 			     .client = &client,
 			     .actor = &actor});
-	assert_string_equal(sql_text(t, "SELECT created_at || '|' || action || '|' || result || '|' || actor_id || '|' || entity_type || '|'"
-					" || entity_id || '|' || ip_address || '|' || user_agent || '|' || request_id FROM audit_logs"),
+	assert_string_equal(
+		sql_text(t, "SELECT created_at || '|' || action || '|' || result || '|' || actor_id || '|' || entity_type || '|'"
+			    " || entity_id || '|' || ip_address || '|' || user_agent || '|' || request_id FROM audit_logs"),
 		"2026-08-01 12:00:00.000000|event_created|success|01900000-0000-7000-8000-000000000001|event|"
 		"01900000-0000-7000-8000-000000000002|192.0.2.7|evil??agent? ??|req-1");
 	assert_string_equal(sql_text(t, "SELECT json_extract(details, '$.title') FROM audit_logs"), "a\"b\\c\n\x1b[31m");
 	assert_string_equal(sql_text(t, "SELECT details FROM audit_logs"),
 		"{\"title\":\"a\\\"b\\\\c\\n\\u001b[31m\",\"count\":-3,\"nothing\":\"\"}");
 	write_row(t, (struct writing){.failed = AUDIT_ATTENDANCE_FAILED});
-	assert_string_equal(sql_text(t, "SELECT result || details || coalesce(actor_id, '-') FROM audit_logs WHERE action = 'attendance_failed'"),
+	assert_string_equal(
+		sql_text(t,
+			"SELECT result || details || coalesce(actor_id, '-') FROM audit_logs WHERE action = 'attendance_failed'"),
 		"failure{\"reason\":\"invalid_qr\"}-");
 }
 
@@ -115,11 +119,13 @@ list_filters(void **state)
 	const struct actor ada = {.user_id = {"01900000-0000-7000-8000-00000000000a"}};
 	struct listing l;
 
-	sql_run(t, "INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders, created_at,"
+	sql_run(t, "INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders, "
+		   "created_at,"
 		   " updated_at) VALUES ('01900000-0000-7000-8000-00000000000a', 'ada@example.org', 'Ada', 'student', 1, 1, 1, 1,"
 		   " '2026-08-01 12:00:00.000000', '2026-08-01 12:00:00.000000')");
 	for (int i = 0; i < 90; i++) { /* one a minute */
-		write_row(t, (struct writing){.entry = {.action = actions[i % 3], .result = "success"}, .actor = i % 2 ? &ada : NULL});
+		write_row(t,
+			(struct writing){.entry = {.action = actions[i % 3], .result = "success"}, .actor = i % 2 ? &ada : NULL});
 		test_advance(t, MINUTES_US);
 	}
 	l = list(t, (struct audit_filter){0});
@@ -151,7 +157,8 @@ list_filters(void **state)
 	assert_int_equal(l.total, 11);
 	assert_int_equal(row(&l, 0)->created_at, TEST_START_US + 40 * MINUTES_US);
 	assert_int_equal(row(&l, 10)->created_at, TEST_START_US + 30 * MINUTES_US);
-	l = list(t, (struct audit_filter){.from_us = TEST_START_US + 30 * MINUTES_US + 1, .action = AUDIT_LOGIN, .user_id = ada.user_id});
+	l = list(t, (struct audit_filter){
+			    .from_us = TEST_START_US + 30 * MINUTES_US + 1, .action = AUDIT_LOGIN, .user_id = ada.user_id});
 	assert_int_equal(l.total, 10);
 	l = list(t, (struct audit_filter){.from_us = TEST_START_US + DAYS_US});
 	assert_int_equal(l.total, 0);
@@ -169,7 +176,8 @@ static void
 marks_of_one_student(void **state)
 {
 	struct test *t = *state;
-	const struct actor ada = {.user_id = {"01900000-0000-7000-8000-00000000000a"}}, bob = {.user_id = {"01900000-0000-7000-8000-00000000000b"}};
+	const struct actor ada = {.user_id = {"01900000-0000-7000-8000-00000000000a"}},
+			   bob = {.user_id = {"01900000-0000-7000-8000-00000000000b"}};
 
 	sql_run(t, "PRAGMA foreign_keys = OFF");
 	for (int i = 0; i < 6; i++) {
@@ -178,7 +186,8 @@ marks_of_one_student(void **state)
 		char at[TIME_SQL_BYTES + 1];
 		time_to_sql(t->wall_us, at);
 		sql_run(t, arena_printf(&t->arena,
-				   "INSERT INTO attendance_records (id, event_id, user_id, status, original_status, method, marked_at,"
+				   "INSERT INTO attendance_records (id, event_id, user_id, status, original_status, method, "
+				   "marked_at,"
 				   " recorded_at) VALUES ('r%d', 'e%d', '%s', 'present', 'present', 'qr', '%s', '%s')",
 				   i, i, who->user_id.text, at, at));
 		test_advance(t, i == 3 ? 0 : SECONDS_US); /* two students at the same moment */
@@ -202,7 +211,8 @@ total_is_bounded(void **state)
 
 	sql_run(t, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)"
 		   " INSERT INTO audit_logs (id, created_at, action, result, ip_address, user_agent, request_id, details)"
-		   " SELECT '01900000-0000-7000-8000-000000000000', '2026-08-01 12:00:00.000000', 'login', 'success', '', '', '', '{}' FROM n");
+		   " SELECT '01900000-0000-7000-8000-000000000000', '2026-08-01 12:00:00.000000', 'login', 'success', '', '', "
+		   "'', '{}' FROM n");
 	assert_int_equal(list(t, (struct audit_filter){.action = AUDIT_LOGIN}).total, 10001);
 	assert_int_equal(list(t, (struct audit_filter){0}).total, 12000);
 }

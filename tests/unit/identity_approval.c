@@ -130,8 +130,9 @@ new_address(void **state)
 	assert_int_equal(s.expires_at, TEST_START_US + 3 * MINUTES_US);
 	assert_int_equal(r.expires_at, s.expires_at);
 	assert_string_equal(sql_text(t, "SELECT role || is_active FROM users WHERE email = 'ada@example.org'"), "student0");
-	assert_int_equal(count(t, arena_printf(&t->arena, "SELECT count(*) FROM notifications WHERE type = 'signup' AND user_id = '%s'",
-					  admin.id.text)),
+	assert_int_equal(
+		count(t, arena_printf(&t->arena, "SELECT count(*) FROM notifications WHERE type = 'signup' AND user_id = '%s'",
+				 admin.id.text)),
 		1);
 	assert_int_equal(count(t, "SELECT count(*) FROM audit_logs WHERE action = 'signup' AND result = 'success'"), 1);
 	assert_int_equal(count(t, "SELECT count(*) FROM outbox"), 0);
@@ -152,17 +153,21 @@ taken_address(void **state)
 	for (size_t i = 0; i < 3; i++) {
 		struct signup_result fresh = sign_up(t, arena_printf(&t->arena, "new%zu@example.org", i), "New");
 		struct signup_result decoy = sign_up(t, emails[i], "Thief");
-		struct approval_status a = status_of(t, fresh.approval_request_id.text), b = status_of(t, decoy.approval_request_id.text);
+		struct approval_status a = status_of(t, fresh.approval_request_id.text),
+				       b = status_of(t, decoy.approval_request_id.text);
 		assert_int_equal(fresh.expires_at, decoy.expires_at);
 		assert_string_equal(a.status, b.status);
 		assert_int_equal(a.expires_at, b.expires_at);
 		assert_int_equal(a.time_remaining_seconds, b.time_remaining_seconds);
 		assert_string_equal(b.id.text, decoy.approval_request_id.text);
-		assert_int_equal(uuid_v7_time_us(fresh.approval_request_id.text), uuid_v7_time_us(decoy.approval_request_id.text));
+		assert_int_equal(
+			uuid_v7_time_us(fresh.approval_request_id.text), uuid_v7_time_us(decoy.approval_request_id.text));
 		assert_int_equal(decoy.approval_request_id.text[14], '7');
 		assert_non_null(strchr("89ab", decoy.approval_request_id.text[19]));
-		assert_int_equal(count(t, arena_printf(&t->arena,
-						  "SELECT count(*) FROM outbox WHERE recipient = '%s' AND template = 'signup_taken'", emails[i])),
+		assert_int_equal(
+			count(t, arena_printf(&t->arena,
+					 "SELECT count(*) FROM outbox WHERE recipient = '%s' AND template = 'signup_taken'",
+					 emails[i])),
 			1);
 		assert_int_equal(count(t, arena_printf(&t->arena, "SELECT count(*) FROM approval_requests WHERE id = '%s'",
 						  decoy.approval_request_id.text)),
@@ -184,7 +189,8 @@ decoy_ages_like_a_request(void **state)
 	const int64_t steps[] = {0, SECONDS_US, 90 * SECONDS_US, 88 * SECONDS_US, 998 * 1000, 432, 1, SECONDS_US, DAYS_US};
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		test_advance(t, steps[i]);
-		struct approval_status a = status_of(t, fresh.approval_request_id.text), b = status_of(t, decoy.approval_request_id.text);
+		struct approval_status a = status_of(t, fresh.approval_request_id.text),
+				       b = status_of(t, decoy.approval_request_id.text);
 		assert_string_equal(a.status, b.status);
 		assert_int_equal(a.expires_at, b.expires_at);
 		assert_int_equal(a.time_remaining_seconds, b.time_remaining_seconds);
@@ -208,7 +214,8 @@ mails_to_one_address_are_bounded(void **state)
 
 	test_user_named(t, ROLE_STUDENT, "taken@example.org", "Owner");
 	for (int i = 0; i < 20; i++)
-		assert_string_equal(status_of(t, sign_up(t, "taken@example.org", "X").approval_request_id.text).status, "pending");
+		assert_string_equal(
+			status_of(t, sign_up(t, "taken@example.org", "X").approval_request_id.text).status, "pending");
 	assert_int_equal(count(t, "SELECT count(*) FROM outbox"), 3);
 }
 
@@ -216,7 +223,8 @@ static void
 approved_and_rejected(void **state)
 {
 	struct test *t = *state;
-	struct signup_result a = sign_up(t, "a@example.org", "A"), b = sign_up(t, "b@example.org", "B"), c = sign_up(t, "c@example.org", "C");
+	struct signup_result a = sign_up(t, "a@example.org", "A"), b = sign_up(t, "b@example.org", "B"),
+			     c = sign_up(t, "c@example.org", "C");
 
 	assert_int_equal(decide(t, a.approval_request_id, true, ROLE_UNSET), OK);
 	assert_int_equal(decide(t, b.approval_request_id, true, ROLE_REVIEWER), OK);
@@ -246,7 +254,8 @@ one_decider_wins(void **state)
 		int won = 0, approved = 0;
 		struct signup_result r = sign_up(t, arena_printf(&t->arena, "r%d@example.org", round), "R");
 		for (int i = 0; i < DECIDERS; i++) {
-			d[i] = (struct deciding){.t = t, .in = {.id = r.approval_request_id, .approve = i % 2, .rejection_reason = "no"}};
+			d[i] = (struct deciding){
+				.t = t, .in = {.id = r.approval_request_id, .approve = i % 2, .rejection_reason = "no"}};
 			pthread_create(&threads[i], NULL, decide_thread, &d[i]);
 		}
 		for (int i = 0; i < DECIDERS; i++) {
@@ -256,7 +265,8 @@ one_decider_wins(void **state)
 			assert_true(d[i].result == OK || d[i].result == ERR_ALREADY_DECIDED);
 		}
 		assert_int_equal(won, 1);
-		assert_int_equal(count(t, arena_printf(&t->arena, "SELECT is_active FROM users WHERE email = 'r%d@example.org'", round)),
+		assert_int_equal(
+			count(t, arena_printf(&t->arena, "SELECT is_active FROM users WHERE email = 'r%d@example.org'", round)),
 			approved);
 	}
 	assert_int_equal(count(t, "SELECT count(*) FROM audit_logs WHERE action LIKE 'approval_%'"), 5);

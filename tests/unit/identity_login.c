@@ -1,6 +1,6 @@
 /*
- * Login by password: equal answers, states told after a right password only, what changes between hash and write, lockout, limits by
- * IP, known devices, the second factor.
+ * Login by password: equal answers, states told after a right password only, what changes between hash and write, lockout, limits
+ * by IP, known devices, the second factor.
  */
 #include "support.h"
 
@@ -88,7 +88,8 @@ right_password(void **state)
 	assert_int_equal(a.r.tokens.access_expires_s, 900);
 	assert_string_not_equal(a.r.tokens.session_id.text, u.session_id.text); /* never a session from before */
 	assert_int_equal(access(t, u.bearer), ERR_TOKEN_REVOKED);
-	assert_string_equal(sql_text(t, "SELECT result || ' ' || actor_id || ' ' || ip_address FROM audit_logs WHERE action = 'login'"),
+	assert_string_equal(
+		sql_text(t, "SELECT result || ' ' || actor_id || ' ' || ip_address FROM audit_logs WHERE action = 'login'"),
 		arena_printf(&t->arena, "success %s 192.0.2.1", u.id.text));
 }
 
@@ -124,8 +125,8 @@ sign_up(struct test *t, const char *email)
 static void
 failures_look_alike(void **state)
 {
-	static const char *const emails[] = {"nobody@example.org", "active@example.org", "pending@example.org", "rejected@example.org",
-		"late@example.org", "disabled@example.org", "oauth@example.org", "no address at all"};
+	static const char *const emails[] = {"nobody@example.org", "active@example.org", "pending@example.org",
+		"rejected@example.org", "late@example.org", "disabled@example.org", "oauth@example.org", "no address at all"};
 	struct test *t = *state;
 
 	test_user_named(t, ROLE_STUDENT, "active@example.org", "A");
@@ -290,7 +291,8 @@ email_lock(void **state)
 		assert_int_equal(a.retry_s, 900);
 		assert_null(a.cx.error.notes);
 	}
-	assert_int_equal(count(t, "SELECT count(*) FROM login_failures WHERE subject LIKE '%ada%'"), 0); /* no address is stored */
+	assert_int_equal(
+		count(t, "SELECT count(*) FROM login_failures WHERE subject LIKE '%ada%'"), 0); /* no address is stored */
 	test_advance(t, 900 * SECONDS_US - 1);
 	struct answer a = login(t, "ada@example.org", NULL);
 	assert_int_equal(a.e, ERR_ACCOUNT_LOCKED);
@@ -445,7 +447,8 @@ known_device(void **state)
 	test_user_named(t, ROLE_STUDENT, "bob@example.org", "Bob");
 	a = login(t, "ada@example.org", NULL);
 	assert_non_null(a.r.device_token);
-	assert_int_equal(count(t, arena_printf(&t->arena, "SELECT count(*) FROM known_devices WHERE token_hash = '%s'", a.r.device_token)),
+	assert_int_equal(
+		count(t, arena_printf(&t->arena, "SELECT count(*) FROM known_devices WHERE token_hash = '%s'", a.r.device_token)),
 		0);
 	for (int i = 0; i < 8; i++)
 		login_as(t, &(struct attempt){"ada@example.org", "Wrong-Horse-7", "198.51.100.9"});
@@ -468,7 +471,8 @@ known_device(void **state)
 	assert_string_not_equal(b.r.device_token, a.r.device_token); /* too old: a new one */
 	for (int i = 0; i < 30; i++)
 		login(t, "ada@example.org", NULL);
-	assert_int_equal(count(t, "SELECT count(*) FROM known_devices d JOIN users u ON u.id = d.user_id WHERE email = 'ada@example.org'"),
+	assert_int_equal(
+		count(t, "SELECT count(*) FROM known_devices d JOIN users u ON u.id = d.user_id WHERE email = 'ada@example.org'"),
 		20);
 }
 
@@ -489,15 +493,17 @@ ip_limits_count_failures(void **state)
 	a = login(t, "ada@example.org", NULL);
 	assert_int_equal(a.e, ERR_RATE_LIMITED);
 	assert_in_range(a.retry_s, 1, 300);
-	assert_int_equal(login_as(t, &(struct attempt){"ada@example.org", NULL, NULL, device}).e, OK); /* outside the rows by IP */
+	assert_int_equal(
+		login_as(t, &(struct attempt){"ada@example.org", NULL, NULL, device}).e, OK); /* outside the rows by IP */
 	assert_int_equal(login_as(t, &(struct attempt){"ada@example.org", NULL, "192.0.2.2"}).e, OK);
 	/* ten of the portal count for accounts as well, whose row is 20 in 10 minutes */
 	for (int i = 0; i < 10; i++)
-		assert_int_equal(login_as(t, &(struct attempt){arena_printf(&t->arena, "x%d@example.org", i), "Wrong-Horse-7", NULL, NULL,
-					  LOGIN_ACCOUNTS})
-					  .e,
+		assert_int_equal(login_as(t, &(struct attempt){arena_printf(&t->arena, "x%d@example.org", i), "Wrong-Horse-7",
+						     NULL, NULL, LOGIN_ACCOUNTS})
+					 .e,
 			ERR_INVALID_CREDENTIALS);
-	assert_int_equal(login_as(t, &(struct attempt){"y@example.org", "Wrong-Horse-7", NULL, NULL, LOGIN_ACCOUNTS}).e, ERR_RATE_LIMITED);
+	assert_int_equal(
+		login_as(t, &(struct attempt){"y@example.org", "Wrong-Horse-7", NULL, NULL, LOGIN_ACCOUNTS}).e, ERR_RATE_LIMITED);
 	test_advance(t, 900 * SECONDS_US); /* the IP's lockout forgets as well */
 	/* one's own slips come back with the success */
 	for (int i = 0; i < 7; i++)

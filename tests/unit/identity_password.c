@@ -44,7 +44,8 @@ static const struct {
 	{"\303\274n\303\257", 30, "$argon2id$v=19$m=64,t=1,p=1$gRCitBYCoLT23jtnDMG41w$xvguiQFheXhU6Tq4nwXb/w"},
 	{"\303\274n\303\257", 30, "$argon2id$v=19$m=1024,t=2,p=2$R6h1bg2B0HpvjZFSypkzxg$v1SJZgRD8Y489TJeiIGicw"},
 	{"\303\274n\303\257", 30, "$argon2id$v=19$m=19456,t=2,p=1$ndMaA2DsvReiNAZgLKXUeg$qiBAoXe/GaRz0CbkvLUJiQ"},
-	{"\303\274n\303\257", 30, "$argon2id$v=19$m=64,t=1,p=1$DaF0jlHqXetdy5nz3ruXEg$aT6H+Mc7MCsm9VvOU4/5fHEgiSdB/ckZ4l3QGAF+Txg"},
+	{"\303\274n\303\257", 30,
+		"$argon2id$v=19$m=64,t=1,p=1$DaF0jlHqXetdy5nz3ruXEg$aT6H+Mc7MCsm9VvOU4/5fHEgiSdB/ckZ4l3QGAF+Txg"},
 	{"\303\274n\303\257", 30, "$pbkdf2-sha256$1$RGgtxbj3Xqs1RmjtvffeWw$AyVEHzllqo/wo.blBF3VkoRY4DQevfT.ERW7jHaOFbA"},
 	{"\303\274n\303\257", 30, "$pbkdf2-sha256$1000$WYvxnpMyRuhdq/W.F6KUkg$Do0ElBUSt7yRm5IYvT3K6PSmBynPUvHD.q4bJ2Y3WG4"},
 	{"\303\274n\303\257", 30, "$pbkdf2-sha256$29000$IiREKGWMUco5h5CSEmLMWQ$wnIVjtMnYtTXeWhxvjIlxdNKdDu284DHQthxDttzpVg"},
@@ -132,7 +133,8 @@ writes_what_is_configured(void **state)
 	for (size_t i = 0; i < 3; i++) {
 		struct test *t = test_open(TEST_CONF(cases[i].setting));
 		char *password = repeated(&t->arena, "ab", 36), *longer = repeated(&t->arena, "ab", 100);
-		const char *hash = password_hash(&t->arena, t->srv.conf, password), *again = password_hash(&t->arena, t->srv.conf, password);
+		const char *hash = password_hash(&t->arena, t->srv.conf, password),
+			   *again = password_hash(&t->arena, t->srv.conf, password);
 		const char *long_hash = password_hash(&t->arena, t->srv.conf, longer);
 		assert_true(str_starts(hash, cases[i].prefix));
 		assert_true(str_starts(long_hash, cases[i].long_prefix));
@@ -224,7 +226,8 @@ common_list(void **state)
 	}
 	assert_int_equal(lines, 10000);
 	assert_true(looked > 100);
-	assert_false(password_common("") || password_common("Correct-Horse-7") || password_common("~~~~~~~~~~~~") || password_common(" "));
+	assert_false(password_common("") || password_common("Correct-Horse-7") || password_common("~~~~~~~~~~~~") ||
+		     password_common(" "));
 	assert_true(password_common("LetMeIn"));
 }
 
@@ -241,7 +244,8 @@ decoys(void **state)
 	for (int i = 0; i < 400; i++) {
 		uint8_t draw[32];
 		crypto_sha256(span_str(arena_printf(&t->arena, "%d", i)), draw);
-		const char *a = password_decoy(&t->arena, t->srv.conf, &mix, draw), *b = password_decoy(&t->arena, t->srv.conf, &mix, draw);
+		const char *a = password_decoy(&t->arena, t->srv.conf, &mix, draw),
+			   *b = password_decoy(&t->arena, t->srv.conf, &mix, draw);
 		assert_string_equal(a, b); /* the same address, the same work */
 		assert_true(password_hash_acceptable(a, true));
 		for (int k = 0; k < 4; k++)
@@ -253,7 +257,8 @@ decoys(void **state)
 	assert_in_range(seen[2], 55, 105);
 	assert_in_range(seen[3], 35, 85);
 	mix.n = 0;
-	assert_true(str_starts(password_decoy(&t->arena, t->srv.conf, &mix, (const uint8_t *)"0123456789abcdef0123456789abcdef"), "$2b$04$"));
+	assert_true(str_starts(
+		password_decoy(&t->arena, t->srv.conf, &mix, (const uint8_t *)"0123456789abcdef0123456789abcdef"), "$2b$04$"));
 }
 
 /* The mix is what the table holds, whoever wrote it, and is counted at most once a minute. */
@@ -267,7 +272,8 @@ mix_of_the_table(void **state)
 	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
 		const char *email = arena_printf(&t->arena, "mix%zu@example.org", i);
 		test_user_named(t, ROLE_STUDENT, email, "Mix");
-		sql_run(t, arena_printf(&t->arena, "UPDATE users SET password_hash = '%s' WHERE email = '%s'", vectors[i].hash, email));
+		sql_run(t, arena_printf(&t->arena, "UPDATE users SET password_hash = '%s' WHERE email = '%s'", vectors[i].hash,
+				   email));
 	}
 	test_ctx(t, &cx);
 	assert_int_equal(hasher_mix(&cx, &mix), OK);

@@ -86,9 +86,9 @@ restart(struct test *t, const char *pepper, const char *secret)
 {
 	static struct test again;
 	const char *env[] = {"ENV=dev", "QR_SIGNING_SECRET=0123456789abcdef0123456789abcdef-codes",
-		"MFA_ENCRYPTION_KEY=0123456789abcdef0123456789abcdef-mfa", "ADMIN_PASSWORD=x-not-used-1A", "RATE_LIMIT_ENABLED=false",
-		arena_printf(&t->arena, "TOKEN_PEPPER=%s", pepper), arena_printf(&t->arena, "SECRET_KEY=%s", secret),
-		arena_printf(&t->arena, "DATA_DIR=%s", t->dir), NULL};
+		"MFA_ENCRYPTION_KEY=0123456789abcdef0123456789abcdef-mfa", "ADMIN_PASSWORD=x-not-used-1A",
+		"RATE_LIMIT_ENABLED=false", arena_printf(&t->arena, "TOKEN_PEPPER=%s", pepper),
+		arena_printf(&t->arena, "SECRET_KEY=%s", secret), arena_printf(&t->arena, "DATA_DIR=%s", t->dir), NULL};
 	const char *message = "";
 
 	again.srv = t->srv;
@@ -122,10 +122,15 @@ claims_with(struct test *t, const struct test_user *u, const char *change, const
 	struct {
 		const char *name, *value;
 	} c[] = {
-		{"iss", "\"muster\""}, {"aud", "\"muster\""}, {"sub", arena_printf(&t->arena, "\"%s\"", u->id.text)},
-		{"role", "\"admin\""}, {"sid", arena_printf(&t->arena, "\"%s\"", u->session_id.text)},
-		{"iat", arena_printf(&t->arena, "%lld", (long long)now)}, {"exp", arena_printf(&t->arena, "%lld", (long long)now + 60)},
-		{"jti", "\"x\""}, {"typ", "\"access\""},
+		{"iss", "\"muster\""},
+		{"aud", "\"muster\""},
+		{"sub", arena_printf(&t->arena, "\"%s\"", u->id.text)},
+		{"role", "\"admin\""},
+		{"sid", arena_printf(&t->arena, "\"%s\"", u->session_id.text)},
+		{"iat", arena_printf(&t->arena, "%lld", (long long)now)},
+		{"exp", arena_printf(&t->arena, "%lld", (long long)now + 60)},
+		{"jti", "\"x\""},
+		{"typ", "\"access\""},
 	};
 	struct buf b;
 
@@ -181,7 +186,8 @@ access_token_claims(void **state)
 	}
 	/* another use's key, another typ, a changed byte anywhere */
 	const char *good = claims_with(t, &u, NULL, NULL);
-	assert_int_equal(access(t, jws_sign(&t->arena, key_current(t->srv.keys, KEY_MFA_PENDING), "at+jwt", good)), ERR_NOT_AUTHENTICATED);
+	assert_int_equal(
+		access(t, jws_sign(&t->arena, key_current(t->srv.keys, KEY_MFA_PENDING), "at+jwt", good)), ERR_NOT_AUTHENTICATED);
 	assert_int_equal(access(t, jws_sign(&t->arena, key, "mfa_pending", good)), ERR_NOT_AUTHENTICATED);
 	for (size_t i = 0; u.bearer[i]; i += 7) {
 		char *bent = arena_strdup(&t->arena, u.bearer);
@@ -202,9 +208,10 @@ nothing_usable_is_stored(void **state)
 	struct test_user u = test_user(t, ROLE_STUDENT);
 
 	assert_int_equal(strlen(u.refresh_token), 43); /* 256 bits */
-	assert_int_equal(count(t, arena_printf(&t->arena,
-					  "SELECT count(*) FROM refresh_tokens WHERE token_hash || successor_salt || id LIKE '%%%s%%'",
-					  u.refresh_token)),
+	assert_int_equal(
+		count(t, arena_printf(&t->arena,
+				 "SELECT count(*) FROM refresh_tokens WHERE token_hash || successor_salt || id LIKE '%%%s%%'",
+				 u.refresh_token)),
 		0);
 	assert_int_equal(count(t, "SELECT count(*) FROM refresh_tokens WHERE length(token_hash) = 43"), 1);
 }
@@ -245,8 +252,9 @@ assert_family_dead(struct test *t, const struct test_user *u, const char *last)
 					  " AND actor_id = '%s' AND entity_id = '%s'",
 					  u->id.text, u->session_id.text)),
 		1);
-	assert_int_equal(count(t, arena_printf(&t->arena, "SELECT count(*) FROM notifications WHERE type = 'security' AND user_id = '%s'",
-					  u->id.text)),
+	assert_int_equal(
+		count(t, arena_printf(&t->arena, "SELECT count(*) FROM notifications WHERE type = 'security' AND user_id = '%s'",
+				 u->id.text)),
 		1);
 }
 
@@ -420,8 +428,9 @@ single_device(void **state)
 		assert_int_equal(access(t, first), cases[i].live == 1 ? ERR_TOKEN_REVOKED : OK);
 		assert_int_equal(access(t, u.bearer), OK);
 		assert_int_equal(access(t, other.bearer), OK); /* somebody else's is untouched */
-		assert_int_equal(count(t, arena_printf(&t->arena,
-						  "SELECT count(*) FROM sessions WHERE user_id = '%s' AND revoked_at IS NULL", u.id.text)),
+		assert_int_equal(
+			count(t, arena_printf(&t->arena,
+					 "SELECT count(*) FROM sessions WHERE user_id = '%s' AND revoked_at IS NULL", u.id.text)),
 			cases[i].live);
 		test_close(t);
 	}
@@ -759,7 +768,8 @@ secret_is_taken_once(void **state)
 {
 	struct test *t = *state;
 	struct test_user u = test_user(t, ROLE_STUDENT), v = test_user(t, ROLE_STUDENT);
-	const struct secret_new reset = {.purpose = "password_reset", .user_id = u.id.text, .life_us = HOURS_US, .data = "{\"a\":1}"};
+	const struct secret_new reset = {
+		.purpose = "password_reset", .user_id = u.id.text, .life_us = HOURS_US, .data = "{\"a\":1}"};
 	static struct taking k[32];
 	pthread_t threads[32];
 	int won = 0;
