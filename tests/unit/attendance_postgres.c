@@ -1,0 +1,326 @@
+/*
+ * Marks on PostgreSQL, where two of them really run at the same time: the races that a single writer hides.  And every statement
+ * of the domain, prepared in all its variants on both engines.
+ */
+#include "store_env.h"
+
+#include "attendance/count.h"
+#include "attendance/event.h"
+#include "attendance/mark.h"
+#include "attendance/record.h"
+#include "core/conf.h"
+#include "core/keys.h"
+#include "notify/notify.h"
+
+enum { STUDENTS = 48 };
+
+static const char *const variables[] = {"ENV=dev", "SECRET_KEY=0123456789abcdef0123456789abcdef-access",
+	"QR_SIGNING_SECRET=0123456789abcdef0123456789abcdef-codes", "TOKEN_PEPPER=0123456789abcdef0123456789abcdef-pepper",
+	"MFA_ENCRYPTION_KEY=0123456789abcdef0123456789abcdef-mfa", "ADMIN_PASSWORD=Correct-Horse-7", NULL};
+
+static void
+every_statement_is_prepared(void **state)
+{
+	const char *message = "";
+
+	(void)state;
+	for (int pg = 0; pg < 2; pg++) {
+		struct env *env = env_make(pg, "SELECT 1");
+		if (!db_prepare_all(env->srv.store, &message))
+			fail_msg("%s", message);
+		env_free(env);
+	}
+}
+
+/* --- a hall on PostgreSQL -------------------------------------------------------------------------------------------------- */
+
+struct hall {
+	struct env *env;
+	struct actor admin, students[STUDENTS];
+};
+
+static struct actor
+person(struct env *env, int number, enum role role)
+{
+	struct actor a = {.role = role};
+
+	snprintf(a.user_id.text, sizeof(a.user_id.text), "01890000-0000-7000-8000-%012d", number);
+	(void)env_sql(env, arena_printf(&env->arena,
+				   "INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, "
+				   "mail_reminders, created_at,"
+				   " updated_at) VALUES ('%s', 'p%d@example.org', 'P', '%s', TRUE, FALSE, FALSE, FALSE, "
+				   "'2026-01-01 00:00:00',"
+				   " '2026-01-01 00:00:00')",
+				   a.user_id.text, number, role_names[role]));
+	return a;
+}
+
+static struct hall
+hall_open(void)
+{
+	struct hall h = {.env = env_make(true, "SELECT 1")};
+	const char *message = "";
+
+	h.env->srv.conf = conf_load(variables, NULL, &message);
+	if (!h.env->srv.conf)
+		fail_msg("%s", message);
+	h.env->srv.keys = keys_open(h.env->srv.conf);
+	h.admin = person(h.env, 1, ROLE_ADMIN);
+	for (int i = 0; i < STUDENTS; i++)
+		h.students[i] = person(h.env, 100 + i, ROLE_STUDENT);
+	return h;
+}
+
+static void
+hall_close(struct hall *h)
+{
+	keys_close((struct keys *)(uintptr_t)h->env->srv.keys);
+	conf_free((struct config *)(uintptr_t)h->env->srv.conf);
+	env_free(h->env);
+}
+
+struct making {
+	int64_t capacity;
+	struct event event;
+	struct qr_session code;
+};
+
+static enum err
+make_run(struct ctx *cx, void *arg)
+{
+	struct making *m = arg;
+	struct event_new in;
+
+	field_clear(&event_new_schema, &in);
+	in.title = "Hall";
+	in.scheduled_at = cx->now_us - HOURS_US;
+	in.capacity = m->capacity;
+	TRY(event_create(cx, &in, &m->event));
+	return qr_generate(cx, m->event.id.text, &m->code);
+}
+
+static void
+do_as(struct hall *h, const struct actor *who, enum err (*fn)(struct ctx *, void *), void *arg)
+{
+	struct ctx cx;
+
+	env_cx(h->env, &cx);
+	cx.actor = who;
+	enum err e = db_write(&cx, fn, arg);
+	if (e != OK)
+		fail_msg("%s at %s:%d %s", err_row(e)->name, cx.error.file, cx.error.line,
+			cx.error.internal ? cx.error.internal : "");
+}
+
+static struct making
+make(struct hall *h, int64_t capacity)
+{
+	struct making m = {.capacity = capacity};
+
+	do_as(h, &h->admin, make_run, &m);
+	return m;
+}
+
+/* --- races ----------------------------------------------------------------------------------------------------------------- */
+
+struct racer {
+	struct hall *hall;
+	const struct actor *who;
+	const char *payload;
+	pthread_barrier_t *start;
+	enum err got;
+	char why[200];
+};
+
+struct marking {
+	struct db_job job;
+	struct ctx cx;
+	struct mark_in in;
+	struct mark_out out;
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	bool finished;
+	enum err result;
+};
+
+static enum err
+mark_run(struct ctx *cx, void *arg)
+{
+	struct marking *m = arg;
+
+	return attendance_mark(cx, &m->in, &m->out);
+}
+
+static void
+mark_done(void *arg, enum err result)
+{
+	struct marking *m = arg;
+
+	pthread_mutex_lock(&m->lock);
+	m->finished = true;
+	m->result = result;
+	pthread_cond_signal(&m->done);
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* Each on a shard of its own, so that marks of one event meet on several connections, as from several nodes. */
+static void *
+race(void *arg)
+{
+	static _Atomic uint64_t shards;
+	struct racer *r = arg;
+	struct marking m = {.in = {.qr_payload = r->payload}};
+	struct arena a;
+
+	arena_init(&a);
+	ctx_init(&m.cx, &a, &r->hall->env->srv);
+	m.cx.actor = r->who;
+	m.job = (struct db_job){
+		.cx = &m.cx, .run = mark_run, .done = mark_done, .arg = &m, .shard = shards++ * 0x9e3779b97f4a7c15u};
+	pthread_mutex_init(&m.lock, NULL);
+	pthread_cond_init(&m.done, NULL);
+	pthread_barrier_wait(r->start);
+	assert_true(db_submit(r->hall->env->srv.store, &m.job));
+	pthread_mutex_lock(&m.lock);
+	while (!m.finished)
+		pthread_cond_wait(&m.done, &m.lock);
+	pthread_mutex_unlock(&m.lock);
+	r->got = m.result;
+	str_copy(r->why, sizeof(r->why), m.cx.error.internal ? m.cx.error.internal : "");
+	arena_release(&a);
+	return NULL;
+}
+
+static void
+race_all(struct hall *h, bool same, const char *payload, int ret[ERR__MAX])
+{
+	struct racer racers[STUDENTS];
+	pthread_t threads[STUDENTS];
+	pthread_barrier_t start;
+
+	pthread_barrier_init(&start, NULL, STUDENTS);
+	for (int i = 0; i < STUDENTS; i++) {
+		racers[i] = (struct racer){h, &h->students[same ? 0 : i], payload, &start, OK, ""};
+		assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+	}
+	memset(ret, 0, sizeof(int) * ERR__MAX);
+	for (int i = 0; i < STUDENTS; i++) {
+		pthread_join(threads[i], NULL);
+		ret[racers[i].got]++;
+		if (racers[i].why[0])
+			print_message("%s: %s\n", err_row(racers[i].got)->name, racers[i].why);
+	}
+	pthread_barrier_destroy(&start);
+}
+
+static void
+one_student_marks_once(void **state)
+{
+	struct hall h = hall_open();
+	int got[ERR__MAX];
+
+	(void)state;
+	for (int round = 1; round <= 5; round++) {
+		struct making m = make(&h, FIELD_NONE);
+		race_all(&h, true, m.code.qr_payload, got);
+		assert_int_equal(got[OK], 1);
+		assert_int_equal(got[ERR_DUPLICATE_ATTENDANCE], STUDENTS - 1);
+		assert_int_equal(env_count(h.env, "SELECT COUNT(*) FROM attendance_records"), round);
+		assert_int_equal(env_count(h.env, "SELECT COUNT(*) FROM used_nonces"), round);
+		assert_int_equal(env_count(h.env, "SELECT COUNT(*) FROM verification_logs"), round);
+		assert_int_equal(env_count(h.env, "SELECT COUNT(*) FROM audit_logs WHERE action = 'attendance_marked'"), round);
+	}
+	hall_close(&h);
+}
+
+static void
+places_are_never_given_twice(void **state)
+{
+	struct hall h = hall_open();
+	int got[ERR__MAX];
+
+	(void)state;
+	for (int round = 1; round <= 3; round++) {
+		struct making m = make(&h, 5);
+		race_all(&h, false, m.code.qr_payload, got);
+		assert_int_equal(got[OK], 5);
+		assert_int_equal(got[ERR_EVENT_FULL], STUDENTS - 5);
+		assert_int_equal(env_count(h.env, "SELECT MAX(taken) FROM events"), 5);
+		assert_int_equal(env_count(h.env, "SELECT COUNT(*) FROM attendance_records"), 5 * round);
+	}
+	hall_close(&h);
+}
+
+/* --- everything that reads ------------------------------------------------------------------------------------------------- */
+
+struct looking {
+	struct list events, notifications;
+	struct stats stats;
+	struct own_records own;
+	struct roll roll;
+	int64_t rows, unread;
+	const char *event_id;
+};
+
+static enum err
+look_run(struct ctx *cx, void *arg)
+{
+	struct looking *l = arg;
+
+	TRY(event_list(cx, 0, cx->now_us + DAYS_US, false, LIST_MAX, &l->events));
+	TRY(stats_get(cx, &l->stats));
+	TRY(record_list_own(cx, LIST_MAX, &l->own));
+	TRY(record_list_event(cx, l->event_id, LIST_MAX, &l->roll));
+	return notification_list(cx, true, 1, 20, &l->notifications, &l->rows, &l->unread);
+}
+
+static enum err
+jobs_run(struct ctx *cx, void *arg)
+{
+	int64_t *rows = arg;
+
+	TRY(event_counts_write(cx, rows));
+	TRY(event_expected_write(cx, rows));
+	return nonce_expire(cx, rows);
+}
+
+static void
+what_is_read_afterwards(void **state)
+{
+	struct hall h = hall_open();
+	struct making m = make(&h, FIELD_NONE);
+	struct looking l = {.event_id = m.event.id.text};
+	int got[ERR__MAX];
+	int64_t rows;
+
+	(void)state;
+	race_all(&h, false, m.code.qr_payload, got);
+	assert_int_equal(got[OK], STUDENTS);
+	for (int counted = 0; counted < 2; counted++) {
+		do_as(&h, &h.students[3], look_run, &l);
+		const struct event *e = l.events.items;
+		assert_int_equal(l.events.count, 1);
+		assert_int_equal(e->attendance_count, STUDENTS);
+		assert_true(e->user_attended);
+		assert_int_equal(l.stats.attendance.total_records, STUDENTS);
+		assert_true(l.stats.attendance.average_attendance_rate == 100.0);
+		assert_int_equal(l.own.attended, 1);
+		assert_int_equal(l.own.total, 1);
+		assert_int_equal(l.roll.total, STUDENTS);
+		do_as(&h, NULL, jobs_run, &rows);
+	}
+	hall_close(&h);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_statement_is_prepared),
+		cmocka_unit_test(one_student_marks_once),
+		cmocka_unit_test(places_are_never_given_twice),
+		cmocka_unit_test(what_is_read_afterwards),
+	};
+
+	return cmocka_run_group_tests_name("attendance on PostgreSQL", tests, env_open, env_close);
+}
