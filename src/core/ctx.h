@@ -20,6 +20,7 @@ struct db_store;
 struct hasher;
 struct keys;
 struct limiter;
+struct live;
 struct metrics;
 struct session_table;
 struct stats_cache;
@@ -44,6 +45,7 @@ struct server {
 	struct hasher *hasher;          /* identity/hasher.h */
 	struct metrics *metrics;        /* core/metrics.h */
 	struct stats_cache *stats;      /* attendance/record.h */
+	struct live *live;              /* notify/live.h */
 };
 
 enum role {
