@@ -47,6 +47,7 @@ exchange_take(struct loop *loop, struct conn *c)
 void
 exchange_free(struct server_side *side)
 {
+	stream_abandon(side->x.reply.stream);
 	arena_release(&side->x.arena);
 	free(side);
 }
@@ -89,6 +90,7 @@ exchange_give(struct server_side *side)
 		exchange_free(side);
 		return;
 	}
+	stream_abandon(side->x.reply.stream);
 	arena_reset(&side->x.arena);
 	side->x.app = NULL;
 	memset(&side->x.reply, 0, sizeof(side->x.reply));
@@ -175,6 +177,32 @@ response_make(struct server_side *side)
 	return MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
 }
 
+/*
+ * The connection becomes a stream's.  MHD_NO makes the library drop it without a byte, and stream.c goes on with its own
+ * descriptor; the exchange then ends as every other.
+ */
+static enum MHD_Result
+stream_queue(struct server_side *side)
+{
+	struct http_server *s = side->loop->server;
+	struct reply *rs = &side->x.reply;
+	struct MHD_Response *r;
+	enum MHD_Result ok;
+
+	atomic_store_explicit(&side->state, SIDE_SENT, memory_order_relaxed);
+	conn_phase(side->conn, PHASE_APP, 0); /* a listener is not late */
+	if (!s->o.tls_cert_file) {
+		stream_take_over(s->streams, rs, side->fd);
+		return MHD_NO;
+	}
+	r = stream_response(s->streams, rs, side);
+	if (!r)
+		return MHD_NO;
+	ok = response_fill(r, side) ? MHD_queue_response(side->mhd, MHD_HTTP_OK, r) : MHD_NO;
+	MHD_destroy_response(r);
+	return ok;
+}
+
 static enum MHD_Result
 reply_queue(struct server_side *side)
 {
@@ -196,16 +224,6 @@ reply_queue(struct server_side *side)
 }
 
 static enum MHD_Result
-reply_finish(struct server_side *side)
-{
-	const struct http_options *o = &side->loop->server->o;
-
-	if (o->finish)
-		o->finish(o->arg, &side->x);
-	return reply_queue(side);
-}
-
-static enum MHD_Result
 refuse_now(struct server_side *side, enum err code)
 {
 	const struct http_options *o = &side->loop->server->o;
@@ -215,6 +233,26 @@ refuse_now(struct server_side *side, enum err code)
 	if (o->refuse)
 		(o->refuse)(o->arg, &side->x, code); /* in brackets: core/ctx.h has a macro of that name */
 	return reply_queue(side);
+}
+
+static enum MHD_Result
+reply_finish(struct server_side *side)
+{
+	struct http_server *s = side->loop->server;
+	struct reply *rs = &side->x.reply;
+	bool head = side->x.request.method == HEAD, full = rs->stream && streams_full(s->streams);
+
+	if (rs->stream && (head || full)) {
+		stream_abandon(rs->stream);
+		rs->stream = NULL;
+		if (full) {
+			*rs = (struct reply){.arena = rs->arena};
+			return refuse_now(side, ERR_OVERLOADED);
+		}
+	}
+	if (s->o.finish)
+		s->o.finish(s->o.arg, &side->x);
+	return rs->stream ? stream_queue(side) : reply_queue(side);
 }
 
 /* --- request -------------------------------------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 
 #include "core/metrics.h"
 #include "http/server.h"
+#include "http/stream.h"
 
 enum {
 	DRAIN_MAX = 512 << 10,        /* read and thrown away of a body that is refused half-way */
@@ -112,6 +113,7 @@ struct http_server {
 	pthread_cond_t resume_wake;
 	struct server_side *resumes;
 	bool helpers_end;
+	struct streams *streams;
 	int watch_wake;                 /* eventfd: a lingerer came, or the end */
 	struct lingerer {
 		int fd;
@@ -147,5 +149,15 @@ void conn_closed(struct conn *c); /* before its descriptor is closed */
 void resume_later(struct server_side *side);
 void watchdog_start(struct http_server *s);
 void watchdog_stop(struct http_server *s);
+
+/* stream.c: the streams of a server.  streams_end() ends them all, streams_close() comes after the library has stopped. */
+struct streams *streams_open(const struct source *source, struct metrics *metrics);
+void streams_end(struct streams *home);
+void streams_close(struct streams *home);
+bool streams_full(struct streams *home);
+/* Takes rs->stream with a duplicate of the descriptor; the library must then drop its own.  False: nothing was taken. */
+bool stream_take_over(struct streams *home, struct reply *rs, int fd);
+/* With TLS: the response that the library sends.  NULL: nothing was taken. */
+struct MHD_Response *stream_response(struct streams *home, struct reply *rs, struct server_side *side);
 
 #endif

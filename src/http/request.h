@@ -13,6 +13,7 @@ const char *method_name(enum method m);
 struct header {
 	const char *name, *value;
 };
+struct stream;
 
 struct request {
 	enum method method;
@@ -42,6 +43,7 @@ struct reply {
 	struct arena *arena;
 	int status;              /* the row's, unless the handler sets another */
 	const char *content_type; /* NULL: application/json */
+	struct stream *stream;   /* reply_stream(): the reply goes on, and has no body */
 	struct span body;
 	bool body_static;        /* body outlives the process's replies: embedded asset */
 	struct header headers[24];

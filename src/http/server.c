@@ -111,7 +111,7 @@ static void
 files_raise(void)
 {
 	struct rlimit l;
-	rlim_t want = CONNECTIONS_MAX + 512;
+	rlim_t want = CONNECTIONS_MAX + STREAMS_MAX + 512;
 
 	if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur >= want)
 		return;
@@ -301,8 +301,10 @@ http_server_open(struct arena *a, const struct http_options *o, struct http_serv
 	const char *wrong;
 
 	watchdog_start(s);
+	s->streams = streams_open(o->source, o->metrics);
 	wrong = server_start(s, a);
 	if (wrong) {
+		streams_close(s->streams);
 		watchdog_stop(s);
 		server_clear(s);
 		*ret_message = wrong;
@@ -378,6 +380,7 @@ http_server_close(struct http_server *s, int grace_ms)
 		if (fd != MHD_INVALID_SOCKET)
 			close(fd);
 	}
+	streams_end(s->streams);
 	drain(s, grace_ms);
 	atomic_store(&s->stopping, true);
 	for (int waited_ms = 0; !drain(s, 10) && waited_ms < FORCED_MS; waited_ms += 10)
@@ -385,6 +388,7 @@ http_server_close(struct http_server *s, int grace_ms)
 			abandon(&s->loops[i]);
 	for (int i = 0; i < s->n_loops; i++)
 		MHD_stop_daemon(s->loops[i].daemon);
+	streams_close(s->streams);
 	watchdog_stop(s);
 	server_clear(s);
 }
