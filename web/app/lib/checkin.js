@@ -53,10 +53,11 @@ async function prove(rec) {
 	return base64url(await crypto.subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, rec.key.privateKey, text));
 }
 
-/* A new scan.  `input` is {qr_payload} or {code, event_id}. */
-export async function take(input) {
+/* A new scan.  `input` is {qr_payload} or {code, event_id}; `onKept` is called when a reload can no longer lose it. */
+export async function take(input, onKept = () => undefined) {
 	scan.value = { phase: 'claiming' };
 	await save(ID, { input, key: await makeKey(), mark: randomKey(), until: Date.now() + PAYLOAD_LIFE_MS });
+	onKept();
 	return work();
 }
 

@@ -1,5 +1,5 @@
 /* /c: opened by a phone's camera with the code behind the #, or by the scanner of the app. */
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect } from 'preact/hooks';
 
 import { dismiss, payloadOf, scan, take } from '../lib/checkin.js';
 import { t } from '../lib/i18n.js';
@@ -64,7 +64,7 @@ function Wait({ event, retryAt }) {
 }
 
 function Idle() {
-	const [bad] = useState(() => scan.peek().badLink);
+	const bad = scan.value.badLink;
 	const signedIn = session.value.state === 'in';
 	return (
 		<Panel kind="idle" icon="scan" title={bad ? t('checkin.badLink') : t('checkin.idle')} actions={
@@ -130,15 +130,17 @@ function Show() {
 export default function CheckIn() {
 	useEffect(() => {
 		const read = () => {
-			const text = decodeURIComponent(location.hash.slice(1));
+			const text = location.hash.slice(1);
 			if (!text)
 				return;
-			history.replaceState(null, '', '/c'); /* a reload goes on with the claim; the code need not stay in the history */
+			const clean = () => history.replaceState(null, '', '/c'); /* the code need not stay in the history */
 			const payload = payloadOf(text);
-			if (payload)
-				take({ qr_payload: payload });
-			else
-				scan.value = { phase: 'none', badLink: true };
+			if (payload) {
+				take({ qr_payload: payload }, clean);
+				return;
+			}
+			clean();
+			scan.value = { phase: 'none', badLink: true };
 		};
 		read();
 		addEventListener('hashchange', read);

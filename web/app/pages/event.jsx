@@ -6,7 +6,6 @@ import { t } from '../lib/i18n.js';
 import { go } from '../lib/router.js';
 import { api } from '../lib/session.js';
 import { clock, fullDay, moment } from '../lib/time.js';
-import { Icon } from '../ui/icons.jsx';
 import { Button, Confirm, Empty, Failure, Field, PageHead, Say, Skeleton } from '../ui/parts.jsx';
 import { StatusChip } from '../ui/status.jsx';
 import { EventDialog } from './events.jsx';
@@ -41,7 +40,7 @@ function Roll({ source }) {
 		<>
 			<Failure error={source.error} retry={source.reload} />
 			<Say>{t('events.count', { n: records.length })}</Say>
-			{records.length > 0 && <Field label={t('event.search')} type="search" value={search} onInput={(e) => setSearch(e.currentTarget.value)} />}
+			{records.length > 0 && <Field class="short" label={t('event.search')} type="search" value={search} onInput={(e) => setSearch(e.currentTarget.value)} />}
 			{source.data && records.length === 0 && <Empty icon="people" title={t('event.noOne')}>{t('event.noOneText')}</Empty>}
 			{records.length > 0 && shown.length === 0 && <p class="hint">{t('event.noMatch')}</p>}
 			{shown.length > 0 && (
@@ -52,10 +51,10 @@ function Roll({ source }) {
 							{shown.map((r) => (
 								<tr key={r.attendance_id}>
 									<th scope="row">{r.user.full_name}</th>
-									<td data-label={t('email')}>{r.user.email}</td>
-									<td data-label={t('event.status')}><StatusChip status={r.status} /></td>
-									<td data-label={t('event.how')}>{t(`method.${r.method}`)}</td>
-									<td data-label={t('event.when')}>{moment(r.marked_at)}</td>
+									<td>{r.user.email}</td>
+									<td><StatusChip status={r.status} /></td>
+									<td>{t(`method.${r.method}`)}</td>
+									<td>{moment(r.marked_at)}</td>
 								</tr>
 							))}
 						</tbody>
@@ -83,15 +82,10 @@ export default function EventPage({ params }) {
 		return <><PageHead title={t('event.title')} back={back} /><Failure error={source.error} retry={source.reload} /></>;
 	return (
 		<>
-			<PageHead title={event.title} back={back} lead={`${fullDay(event.scheduled_at)}, ${clock(event.scheduled_at)}${event.ends_at ? ` – ${clock(event.ends_at)}` : ''}`}>
+			<PageHead title={event.title} back={back} lead={`${fullDay(event.scheduled_at)}, ${clock(event.scheduled_at)}${event.ends_at ? ` – ${clock(event.ends_at)}` : ''}${event.notes ? ` · ${event.notes}` : ''}`}>
 				<Button kind="primary" icon="screen" href={`/app/project/${event.id}`}>{t('event.project')}</Button>
 			</PageHead>
-			{(event.description || event.notes) && (
-				<section class="panel text">
-					{event.description && <p>{event.description}</p>}
-					{event.notes && <p class="hint"><Icon name="info" size={16} /> {event.notes}</p>}
-				</section>
-			)}
+			{event.description && <p class="panel text">{event.description}</p>}
 			<div class="section-head">
 				<h2 class="section">{t('event.roll')} <span class="count">{roll.data?.records.length ?? event.attendance_count}{event.capacity ? ` / ${event.capacity}` : ''}</span></h2>
 				<div class="actions">

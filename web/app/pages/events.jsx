@@ -6,6 +6,7 @@ import { randomKey } from '../lib/http.js';
 import { t } from '../lib/i18n.js';
 import { api, session } from '../lib/session.js';
 import { clock, day, fromLocalInput, fullDay, toLocalInput } from '../lib/time.js';
+import { Icon } from '../ui/icons.jsx';
 import { Button, Chip, Dialog, Empty, errorText, Field, Listing, Notice, PageHead } from '../ui/parts.jsx';
 
 const nextHour = () => {
@@ -22,8 +23,8 @@ export function EventDialog({ event, onClose, onSaved }) {
 	});
 	const action = useAction(async () => {
 		const body = {
-			title: form.title.trim(), description: form.description.trim() || null, notes: form.notes.trim() || null, scheduled_at: fromLocalInput(form.scheduled_at),
-			ends_at: form.ends_at ? fromLocalInput(form.ends_at) : null, capacity: form.capacity === '' ? null : Number(form.capacity),
+			title: form.title.trim(), description: form.description.trim(), notes: form.notes.trim(), scheduled_at: fromLocalInput(form.scheduled_at),
+			ends_at: form.ends_at ? fromLocalInput(form.ends_at) : undefined, capacity: form.capacity === '' ? undefined : Number(form.capacity),
 		};
 		const saved = event
 			? await api(`/api/admin/events/${event.id}`, { method: 'PATCH', body })
@@ -33,7 +34,7 @@ export function EventDialog({ event, onClose, onSaved }) {
 	const { error } = action;
 	const input = (name) => ({ name, value: form[name], onInput: (e) => set({ ...form, [name]: e.currentTarget.value }), error: error?.fields?.[name] });
 	return (
-		<Dialog title={t(event ? 'event.edit' : 'event.new')} onClose={onClose}>
+		<Dialog wide title={t(event ? 'event.edit' : 'event.new')} onClose={onClose}>
 			<form class="form" onSubmit={(e) => {
 				e.preventDefault();
 				action.run();
@@ -42,12 +43,12 @@ export function EventDialog({ event, onClose, onSaved }) {
 				<Field label={t('event.name')} required maxLength={200} {...input('title')} />
 				<div class="pair">
 					<Field label={t('event.starts')} type="datetime-local" required {...input('scheduled_at')} />
-					<Field label={t('event.ends')} type="datetime-local" min={form.scheduled_at} hint={t('event.endsHint')} {...input('ends_at')} />
+					<Field label={t('event.ends')} type="datetime-local" min={form.scheduled_at} required={!!event?.ends_at} hint={t('event.endsHint')} {...input('ends_at')} />
 				</div>
 				<Field label={t('event.description')} as="textarea" rows={2} maxLength={2000} {...input('description')} />
 				<div class="pair">
 					<Field label={t('event.notes')} hint={t('event.notesHint')} maxLength={2000} {...input('notes')} />
-					<Field label={t('event.capacity')} type="number" min={1} max={100000} hint={t('event.capacityHint')} {...input('capacity')} />
+					<Field label={t('event.capacity')} type="number" min={1} max={100000} required={event?.capacity != null} hint={t('event.capacityHint')} {...input('capacity')} />
 				</div>
 				<footer>
 					<Button onClick={onClose}>{t('cancel')}</Button>
@@ -68,7 +69,7 @@ function Row({ event, admin }) {
 			</div>
 			<div class="row-side">
 				{event.user_attended && <Chip kind="good">{t('events.attended')}</Chip>}
-				{admin && <span>{t('events.count', { n: event.attendance_count })}</span>}
+				{admin && <span class="heads"><Icon name="people" size={18} /><span aria-hidden="true">{event.attendance_count}</span><span class="unseen">{t('events.count', { n: event.attendance_count })}</span></span>}
 			</div>
 		</>
 	);

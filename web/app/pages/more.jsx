@@ -22,7 +22,8 @@ export default function More() {
 				<span class="initials" aria-hidden="true">{user.full_name.split(/\s+/).map((w) => w[0]).slice(0, 2).join('')}</span>
 				<div>
 					<h2>{user.full_name}</h2>
-					<p>{user.email} · {t(`role.${user.role}`)}</p>
+					<p>{user.email}</p>
+					<p>{t(`role.${user.role}`)}</p>
 				</div>
 			</section>
 			{rest.length > 0 && (

@@ -150,7 +150,7 @@ export default function Project({ params }) {
 					<p>{day(e.scheduled_at)}, {clock(e.scheduled_at)}{e.notes && ` · ${e.notes}`}</p>
 				</div>
 				<div class="project-tools">
-					{document.fullscreenEnabled && !full && <Button icon="screen" onClick={() => stage.current.requestFullscreen().catch(() => undefined)}>{t('project.full')}</Button>}
+					{document.fullscreenEnabled && !full && <IconButton icon="screen" label={t('project.full')} onClick={() => stage.current.requestFullscreen().catch(() => undefined)} />}
 					{!full && <a class="icon-button" href={`/app/events/${e.id}`} aria-label={t('close')} title={t('close')}><Icon name="cross" /></a>}
 					{full && <IconButton icon="cross" label={t('project.leave')} onClick={() => document.exitFullscreen()} />}
 				</div>

@@ -25,7 +25,7 @@ function Rules({ password }) {
 		<ul class="rules" aria-label={t('signup.rules')}>
 			{rules.map((r) => (
 				<li key={r.key} class={r.ok(password) ? 'met' : ''}>
-					<Icon name={r.ok(password) ? 'check' : 'more'} size={16} /> {t(r.key)}
+					<Icon name={r.ok(password) ? 'check' : 'dot'} size={16} /> {t(r.key)}
 					<span class="unseen">{r.ok(password) ? ` ${t('signup.rule.met')}` : ''}</span>
 				</li>
 			))}

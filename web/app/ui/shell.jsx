@@ -71,7 +71,7 @@ function Menu({ role }) {
 				<a class="brand" href="/app/"><Logo /> Muster</a>
 				{rows.map((p) => <MenuLink key={p.path} page={p} unread={unread} />)}
 				<span class="side-gap" />
-				<MenuLink page={{ ...more, title: 'more.account' }} />
+				<MenuLink page={{ ...more, title: 'more.account', icon: 'person' }} />
 			</nav>
 			<nav class="bottom" aria-label={t('menu')}>
 				{rows.slice(0, 4).map((p) => <MenuLink key={p.path} page={p} unread={unread} short />)}
