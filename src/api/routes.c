@@ -5,6 +5,7 @@
 
 extern const struct route_table ops_routes;
 extern const struct route_table portal_auth_routes, portal_admin_routes;
+extern const struct route_table portal_user_routes, portal_manual_routes;
 extern const struct route_table portal_event_routes, portal_qr_routes, portal_attendance_routes, portal_notification_routes,
 	portal_stats_routes;
 extern const struct route_table web_routes;
@@ -13,9 +14,11 @@ const struct route_table *const route_tables[] = {
 	&ops_routes,
 	&portal_auth_routes,
 	&portal_admin_routes,
+	&portal_user_routes,
 	&portal_event_routes,
 	&portal_qr_routes,
 	&portal_attendance_routes,
+	&portal_manual_routes,
 	&portal_notification_routes,
 	&portal_stats_routes,
 	&web_routes,
