@@ -97,16 +97,29 @@ preflight(struct call *c)
 	return PARKED;
 }
 
+/* API_PREFIX is another name of /v1, where the accounts surface answers in any case. */
+static const char *
+accounts_path(const struct dispatcher *d, struct arena *a, const char *path)
+{
+	const char *prefix = d->conf->api_prefix;
+	size_t n = strlen(prefix);
+
+	if (strncmp(path, prefix, n) != 0 || path[n] != '/' || strcmp(prefix, "/v1") == 0)
+		return path;
+	return arena_printf(a, "/v1%s", path + n);
+}
+
 static enum next
 phase_route(struct call *c)
 {
 	struct request *rq = &c->x->request;
+	const char *path = accounts_path(c->d, c->cx.arena, rq->path);
 	struct route_match m;
-	enum err e = router_find(c->d->router, c->cx.arena, rq->method, rq->path, &m);
+	enum err e = router_find(c->d->router, c->cx.arena, rq->method, path, &m);
 
 	c->allow = m.allow;
 	c->row = m.row;
-	c->surface = m.row ? m.row->surface : surface_of_path(rq->path);
+	c->surface = m.row ? m.row->surface : surface_of_path(path);
 	if (e != OK) {
 		c->row = NULL;
 		return refuse_stranger(c, fail(&c->cx, e, NULL));
@@ -586,7 +599,7 @@ dispatch_route(const struct dispatcher *d, struct arena *a, enum method m, const
 {
 	struct route_match match;
 
-	if (router_find(d->router, a, m, path, &match) != OK || !match.row)
+	if (router_find(d->router, a, m, accounts_path(d, a, path), &match) != OK || !match.row)
 		return NULL;
 	*ret_surface = match.row->surface;
 	return match.row->route;

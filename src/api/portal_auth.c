@@ -159,14 +159,6 @@ login(struct ctx *cx, const struct request *rq, struct reply *rs)
 
 /* --- with a refresh token ---- */
 
-struct refresh_in {
-	const char *refresh_token;
-};
-static const struct field refresh_in_fields[] = {
-	F(struct refresh_in, refresh_token, F_SECRET, 1, 200, "Required, unless it comes in a web client's cookie"),
-};
-static const struct schema refresh_in_schema = SCHEMA("RefreshIn", struct refresh_in, refresh_in_fields);
-
 static enum err
 refresh(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
@@ -178,19 +170,6 @@ refresh(struct ctx *cx, const struct request *rq, struct reply *rs)
 	TRY(refresh_token_read(cx, rq, in->refresh_token, &token));
 	TRY(session_refresh(cx, token, &who, &t));
 	return reply_tokens(cx, rq, rs, &who, &t);
-}
-
-static enum err
-logout(struct ctx *cx, const struct request *rq, struct reply *rs)
-{
-	const struct refresh_in *in = rq->body;
-	const char *token;
-
-	TRY(refresh_token_read(cx, rq, in->refresh_token, &token));
-	TRY(session_logout(cx, token));
-	if (rq->web)
-		refresh_cookie_clear(cx, rq, rs);
-	return reply_empty(rs, 204);
 }
 
 struct me_out {
@@ -280,7 +259,7 @@ static const struct route rows[] = {
 			"session."},
 	{.method = POST,
 		.path = "/api/auth/logout",
-		.handler = logout,
+		.handler = logout_handler,
 		.access = ANYONE,
 		.lane = LANE_WRITE,
 		.body = &refresh_in_schema,

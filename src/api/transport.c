@@ -93,6 +93,24 @@ refresh_cookie_clear(struct ctx *cx, const struct request *rq, struct reply *rs)
 	cookie_set(cx, rq, rs, "muster_rt", "", 0);
 }
 
+static const struct field refresh_in_fields[] = {
+	F(struct refresh_in, refresh_token, F_SECRET, 1, 200, "Required, unless it comes in a web client's cookie"),
+};
+const struct schema refresh_in_schema = SCHEMA("RefreshIn", struct refresh_in, refresh_in_fields);
+
+enum err
+logout_handler(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct refresh_in *in = rq->body;
+	const char *token;
+
+	TRY(refresh_token_read(cx, rq, in->refresh_token, &token));
+	TRY(session_logout(cx, token));
+	if (rq->web)
+		refresh_cookie_clear(cx, rq, rs);
+	return reply_empty(rs, 204);
+}
+
 const char *
 device_token_read(struct ctx *cx, const struct request *rq)
 {

@@ -17,6 +17,13 @@ enum err refresh_token_read(struct ctx *cx, const struct request *rq, const char
 const char *refresh_token_give(struct ctx *cx, const struct request *rq, struct reply *rs, const struct tokens *t);
 void refresh_cookie_clear(struct ctx *cx, const struct request *rq, struct reply *rs);
 
+/* The body of refresh and logout, and the handler of logout, which is one on every surface. */
+struct refresh_in {
+	const char *refresh_token;
+};
+extern const struct schema refresh_in_schema;
+enum err logout_handler(struct ctx *cx, const struct request *rq, struct reply *rs) MUST_CHECK;
+
 /* X-Device-Token, or its cookie; NULL when there is neither. */
 const char *device_token_read(struct ctx *cx, const struct request *rq);
 void device_token_give(struct ctx *cx, const struct request *rq, struct reply *rs, const char *token);

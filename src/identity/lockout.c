@@ -149,3 +149,34 @@ lockout_success(struct ctx *cx, const struct lockout_attempt *a)
 		TRY(db_exec(cx, &FAILURES_GIVE_BACK, NULL, V(ip), V(cx->srv->conf->login_fail_ip_threshold)));
 	return db_exec(cx, &FAILURES_CLEAR, NULL, V(owner_subject(cx, a)));
 }
+
+/* --- counters of one account ------------------------------------------------------------------------------------------------------------ */
+
+enum err
+lockout_account_reserve(struct ctx *cx, const char *kind, const char *user_id, int64_t *ret_locked_until)
+{
+	const struct config *c = cx->srv->conf;
+	int64_t ttl = c->email_lock_ttl * SECONDS_US, max = c->ip_lock_max_ttl * SECONDS_US, locked_until = 0;
+	const struct rule rule = {c->login_fail_email_threshold, ttl, ttl, max < ttl ? ttl : max, true};
+
+	TRY(reserve(cx, arena_printf(cx->arena, "%s:%s", kind, user_id), &rule, &locked_until));
+	*ret_locked_until = locked_until;
+	return OK;
+}
+
+enum err
+lockout_account_success(struct ctx *cx, const char *kind, const char *user_id)
+{
+	return db_exec(cx, &FAILURES_CLEAR, NULL, V(arena_printf(cx->arena, "%s:%s", kind, user_id)));
+}
+
+enum err
+lockout_token_try(struct ctx *cx, const char *token_id, int64_t max, int64_t life_us, bool *ret_left)
+{
+	const struct rule rule = {max, life_us, life_us, life_us, false};
+	int64_t locked_until = 0;
+
+	TRY(reserve(cx, arena_printf(cx->arena, "token:%s", token_id), &rule, &locked_until));
+	*ret_left = locked_until == 0;
+	return OK;
+}

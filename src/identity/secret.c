@@ -77,3 +77,24 @@ secret_consume(struct ctx *cx, const char *purpose, const char *secret, const ch
 	}
 	return fail(cx, ERR_TOKEN_INVALID, NULL);
 }
+
+SQL(SECRET_LOOK, "ttm",
+	"SELECT id, user_id, data FROM one_time_secrets WHERE purpose = $1 AND secret_hash = $2 AND used_at IS NULL AND expires_at > $3");
+
+enum err
+secret_peek(struct ctx *cx, const char *purpose, const char *secret, struct secret_taken *ret)
+{
+	size_t keys = key_count(cx->srv->keys, KEY_TOKEN);
+	bool found = false;
+
+	for (size_t i = 0; i < keys && !found; i++)
+		TRY(db_find(cx, &SECRET_LOOK, &secret_taken_schema, ret, &found, V(purpose),
+			V(opaque_hash(cx->arena, key_nth(cx->srv->keys, KEY_TOKEN, i), purpose, secret)), V(cx->now_us)));
+	return found ? OK : fail(cx, ERR_TOKEN_INVALID, NULL);
+}
+
+enum err
+secret_kill(struct ctx *cx, const char *purpose, const char *user_id)
+{
+	return db_exec(cx, &SECRET_KILL, NULL, V(user_id), V(purpose), V(cx->now_us));
+}

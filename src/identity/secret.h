@@ -28,4 +28,9 @@ struct secret_taken {
 enum err secret_consume(struct ctx *cx, const char *purpose, const char *secret, const char *user_id, const char *binding,
 			struct secret_taken *ret) MUST_CHECK;
 
+/* Looks without taking, and without the binding: whose it is.  ERR_TOKEN_INVALID. */
+enum err secret_peek(struct ctx *cx, const char *purpose, const char *secret, struct secret_taken *ret) MUST_CHECK;
+/* Kills a user's live ones of this purpose. */
+enum err secret_kill(struct ctx *cx, const char *purpose, const char *user_id) MUST_CHECK;
+
 #endif

@@ -1,0 +1,198 @@
+/* Accounts: signing up, in and out.  The same functions of identity/ as on the portal; only shapes and limits differ. */
+#include "api/accounts.h"
+#include "core/conf.h"
+#include "identity/approval.h"
+#include "identity/login.h"
+#include "identity/password.h"
+#include "identity/signup.h"
+#include "identity/throttle.h"
+#include "store/db.h"
+
+/* --- signup ---- */
+
+struct signup_in {
+	const char *name, *email, *password;
+};
+static const struct field signup_in_fields[] = {
+	F(struct signup_in, name, F_REQUIRED | F_TRIM, 1, NAME_MAX_BYTES, "Name"),
+	F(struct signup_in, email, F_REQUIRED | F_TRIM, 3, EMAIL_MAX, "Address"),
+	F(struct signup_in, password, F_REQUIRED | F_SECRET, 1, PASSWORD_MAX,
+		"At least 8 characters with upper case, lower case, digit and special character; no common one"),
+};
+static const struct schema signup_in_schema = SCHEMA("AccountsSignupIn", struct signup_in, signup_in_fields);
+
+struct signup_job {
+	struct signup pending;
+	struct signup_result result;
+	struct signup_open open;
+	struct signup_opened opened;
+};
+
+static enum err
+write_pending(struct ctx *cx, void *arg)
+{
+	struct signup_job *job = arg;
+
+	return approval_signup(cx, &job->pending, &job->result);
+}
+
+static enum err
+write_open(struct ctx *cx, void *arg)
+{
+	struct signup_job *job = arg;
+
+	return signup_open(cx, &job->open, &job->opened);
+}
+
+static enum err
+signup(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct config *conf = cx->srv->conf;
+	const struct signup_in *in = rq->body;
+	const char *email = NULL;
+
+	if (!email_canonical(cx->arena, in->email, &email))
+		error_field(cx, "email", "is not an e-mail address");
+	TRY(password_check(cx, POLICY_CLASSES, "password", in->password, email, in->name));
+	TRY(throttle_ip(cx, (struct limit){"signup", conf->rl_signup_ip_limit, 3600}));
+	const char *hash = password_hash(cx->arena, conf, in->password);
+	struct signup_job job = {
+		.pending = {.email = email, .full_name = in->name, .password_hash = hash, .role = ROLE_STUDENT},
+		.open = {.email = email, .full_name = in->name, .password_hash = hash, .web = rq->web},
+	};
+	if (conf->signup_policy == SIGNUP_OPEN) {
+		TRY(db_write(cx, write_open, &job));
+		TRY(accounts_grant(cx, rq, rs,
+			&(const struct grant){
+				.who = &job.opened.who, .tokens = &job.opened.tokens, .device_token = job.opened.device_token}));
+		rs->status = 201;
+		return OK;
+	}
+	job.pending.life_us = conf->signup_request_hours * HOURS_US;
+	TRY(db_write(cx, write_pending, &job));
+	return accounts_pending(rs, &job.result.approval_request_id, job.result.expires_at);
+}
+
+/* --- login, refresh, logout ---- */
+
+struct login_in {
+	const char *email, *password;
+};
+static const struct field login_in_fields[] = {
+	F(struct login_in, email, F_REQUIRED, 1, EMAIL_MAX, "Address of the account"),
+	F(struct login_in, password, F_REQUIRED | F_SECRET, 1, PASSWORD_MAX, "Password"),
+};
+static const struct schema login_in_schema = SCHEMA("AccountsLoginIn", struct login_in, login_in_fields);
+
+static enum err
+login(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct login_in *body = rq->body;
+	const struct login in = {.email = body->email,
+		.password = body->password,
+		.device_token = device_token_read(cx, rq),
+		.surface = LOGIN_ACCOUNTS,
+		.web = rq->web};
+	struct login_result r;
+
+	TRY(login_password(cx, &in, &r));
+	if (r.mfa_token)
+		return accounts_mfa_due(rs, r.mfa_token, r.mfa_expires_s);
+	return accounts_grant(
+		cx, rq, rs, &(const struct grant){.who = &r.who, .tokens = &r.tokens, .device_token = r.device_token});
+}
+
+static enum err
+refresh(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct refresh_in *in = rq->body;
+	struct profile profile;
+	struct account who;
+	struct tokens tokens;
+	const char *token;
+
+	TRY(refresh_token_read(cx, rq, in->refresh_token, &token));
+	TRY(session_refresh(cx, token, &who, &tokens));
+	TRY(profile_get(cx, who.id.text, &profile));
+	return accounts_grant(cx, rq, rs, &(const struct grant){.who = &who, .tokens = &tokens, .mfa_enabled = profile.mfa_enabled});
+}
+
+static enum err
+logout_all(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const char *id = cx->actor->user_id.text;
+
+	TRY(session_end_all(cx, id, NULL, "logout_all"));
+	TRY(audit_ok(cx, AUDIT_LOGOUT_ALL, "user", id));
+	if (rq->web)
+		refresh_cookie_clear(cx, rq, rs);
+	return reply_empty(rs, 204);
+}
+
+static const struct route rows[] = {
+	{.method = POST,
+		.path = "/v1/auth/signup",
+		.handler = signup,
+		.access = ANYONE,
+		.lane = LANE_HASH,
+		.body = &signup_in_schema,
+		.reply = &accounts_tokens_schema,
+		.status = 201,
+		.errors = ERRORS(ERR_EMAIL_TAKEN),
+		.no_store = true,
+		.tag = "accounts",
+		.summary = "Open an account",
+		.text = "SIGNUP_POLICY=open makes an active student and answers tokens. With approval the answer is 202 and an "
+			"administrator decides; a taken address is then answered like a free one."},
+	{.method = POST,
+		.path = "/v1/auth/login",
+		.handler = login,
+		.access = ANYONE,
+		.lane = LANE_HASH,
+		.body = &login_in_schema,
+		.reply = &accounts_tokens_schema,
+		.status = 200,
+		.errors = ERRORS(ERR_INVALID_CREDENTIALS, ERR_ACCOUNT_PENDING, ERR_ACCOUNT_REJECTED, ERR_APPROVAL_TIMEOUT,
+			ERR_ACCOUNT_LOCKED),
+		.no_store = true,
+		.tag = "accounts",
+		.summary = "Sign in",
+		.text = "A known device sends X-Device-Token along. With X-Muster-Client: web the refresh token comes as a cookie."},
+	{.method = POST,
+		.path = "/v1/auth/refresh",
+		.handler = refresh,
+		.access = ANYONE,
+		.lane = LANE_WRITE,
+		.hall = true,
+		.body = &refresh_in_schema,
+		.reply = &accounts_tokens_schema,
+		.status = 200,
+		.errors = ERRORS(ERR_NOT_AUTHENTICATED, ERR_TOKEN_REVOKED, ERR_FORBIDDEN),
+		.no_store = true,
+		.tag = "accounts",
+		.summary = "A new pair of tokens",
+		.text = "The same refresh token gives the same successor for 15 seconds while that is unused; any later use ends the "
+			"session."},
+	{.method = POST,
+		.path = "/v1/auth/logout",
+		.handler = logout_handler,
+		.access = ANYONE,
+		.lane = LANE_WRITE,
+		.body = &refresh_in_schema,
+		.status = 204,
+		.errors = ERRORS(ERR_NOT_AUTHENTICATED, ERR_FORBIDDEN),
+		.no_store = true,
+		.tag = "accounts",
+		.summary = "Sign out",
+		.text = "Also with an unknown or expired token; a rotated one ends its session."},
+	{.method = POST,
+		.path = "/v1/auth/logout-all",
+		.handler = logout_all,
+		.access = SIGNED_IN,
+		.lane = LANE_WRITE,
+		.status = 204,
+		.no_store = true,
+		.tag = "accounts",
+		.summary = "Sign out everywhere"},
+};
+const struct route_table accounts_auth_routes = ROUTE_TABLE(SURFACE_ACCOUNTS, rows);
