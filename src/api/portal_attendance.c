@@ -3,7 +3,10 @@
 
 #include "attendance/mark.h"
 #include "attendance/record.h"
+#include "attendance/roll_xlsx.h"
 #include "store/db.h"
+
+#define XLSX_TYPE "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 struct limit_query {
 	int64_t limit;
@@ -62,7 +65,7 @@ roll(struct ctx *cx, const struct request *rq, struct reply *rs)
 
 struct export
 {
-	const char *event_id;
+	const char *event_id, *format;
 	struct roll roll;
 };
 
@@ -79,22 +82,35 @@ export_audit(struct ctx *cx, void *arg)
 {
 	const struct export *e = arg;
 
-	return audit_ok(cx, AUDIT_EXPORT, "event", e->event_id, AUDIT_TEXT("format", "csv"),
+	return audit_ok(cx, AUDIT_EXPORT, "event", e->event_id, AUDIT_TEXT("format", e->format),
 		AUDIT_INT("records", (int64_t)e->roll.records.count));
+}
+
+static enum err
+roll_file(struct ctx *cx, const struct request *rq, struct reply *rs, const char *format, const char *type,
+	enum err (*make)(struct ctx *cx, const struct roll *roll, struct span *ret))
+{
+	struct export e = {.event_id = rq->params[0], .format = format};
+	struct span file;
+
+	TRY(db_read(cx, export_read, &e));
+	TRY(make(cx, &e.roll, &file));
+	TRY(db_write(cx, export_audit, &e));
+	reply_header(rs, "Content-Disposition",
+		arena_printf(rs->arena, "attachment; filename=\"attendance-%s.%s\"", e.event_id, format));
+	return reply_bytes(rs, type, file);
 }
 
 static enum err
 roll_csv(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	struct export e = {.event_id = rq->params[0]};
-	struct span csv;
+	return roll_file(cx, rq, rs, "csv", "text/csv; charset=utf-8", record_csv);
+}
 
-	TRY(db_read(cx, export_read, &e));
-	TRY(record_csv(cx, &e.roll, &csv));
-	TRY(db_write(cx, export_audit, &e));
-	reply_header(
-		rs, "Content-Disposition", arena_printf(rs->arena, "attachment; filename=\"attendance-%s.csv\"", e.event_id));
-	return reply_bytes(rs, "text/csv; charset=utf-8", csv);
+static enum err
+roll_xlsx(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	return roll_file(cx, rq, rs, "xlsx", XLSX_TYPE, record_xlsx);
 }
 
 static const struct route rows[] = {
@@ -165,5 +181,16 @@ static const struct route rows[] = {
 		.tag = "attendance",
 		.summary = "The same as CSV",
 		.text = "Cells that a spreadsheet would run as a formula begin with an apostrophe.  The export is audited."},
+	{.method = GET,
+		.path = "/api/admin/events/{id}/attendance.xlsx",
+		.handler = roll_xlsx,
+		.access = ADMIN,
+		.lane = LANE_WORK,
+		.reply_type = XLSX_TYPE,
+		.status = 200,
+		.no_store = true,
+		.tag = "attendance",
+		.summary = "The same as a workbook",
+		.text = "Every cell is a text.  The export is audited."},
 };
 const struct route_table portal_attendance_routes = ROUTE_TABLE(SURFACE_PORTAL, rows);
