@@ -20,6 +20,7 @@
 #include "identity/hasher.h"
 #include "identity/session.h"
 #include "jobs/jobs.h"
+#include "notify/live.h"
 #include "store/db.h"
 
 enum { LOOPS = 2, READERS = 4, SESSIONS_KEPT = 200000, LIMIT_KEYS = 1 << 16, GRACE_MS = 30000, HASH_SLOW_MS = 250 };
@@ -181,8 +182,8 @@ announce(const struct serving *s)
 	log_flush();
 	if (!isatty(STDOUT_FILENO))
 		return;
-	printf("Muster %s is at %s://%s%s%s:%d/%s  (Ctrl-C stops it)\n", MUSTER_VERSION, conf->tls_cert_file[0] ? "https" : "http", bracket,
-		conf->host, *bracket ? "]" : "", port, conf->docs_enabled ? "docs" : "");
+	printf("Muster %s is at %s://%s%s%s:%d/  (Ctrl-C stops it)\n", MUSTER_VERSION, conf->tls_cert_file[0] ? "https" : "http", bracket,
+		conf->host, *bracket ? "]" : "", port);
 	fflush(stdout);
 }
 
@@ -194,6 +195,7 @@ start(struct serving *s)
 	app->srv.metrics = metrics_open(dispatch_route_count());
 	app->srv.sessions = session_table_open(&app->srv.source, SESSIONS_KEPT);
 	app->srv.limiter = limiter_open(&app->srv.source, LIMIT_KEYS);
+	app->srv.live = live_open();
 	if (!open_store(s) || !first_accounts(s))
 		return false;
 	app->srv.hasher = hasher_open(app->conf);
@@ -223,6 +225,8 @@ stop(struct serving *s)
 	srv->store = NULL;
 	if (srv->hasher)
 		hasher_close(srv->hasher);
+	if (srv->live)
+		live_close(srv->live);
 	if (srv->limiter)
 		limiter_close(srv->limiter);
 	if (srv->sessions)

@@ -51,19 +51,23 @@ test("SIGHUP is no reason to stop", async () => {
 	}
 });
 
-test("start to first answer on an existing database: the hash timing does not delay it", async () => {
+// The processor's time tells of work at the start whatever else the machine does; the clock only that nothing waits for long.
+test("start to first answer on an existing database is quick: the hash timing does not delay it", async () => {
 	const dir = newDirectory();
 	const env = { BCRYPT_ROUNDS: "12" };
 	try {
 		await (await Server.start({ dir, env })).discard();
-		let best = Infinity;
+		let wall = Infinity, cpu = Infinity;
 		for (let i = 0; i < 5; i++) {
 			const server = await Server.start({ dir, env });
 			await server.want(200, server.get("/v1/health"));
-			best = Math.min(best, performance.now() - server.startedAt);
+			wall = Math.min(wall, performance.now() - server.startedAt);
+			const fields = fs.readFileSync(`/proc/${server.child.pid}/stat`, "utf8").split(") ")[1].split(" ");
+			cpu = Math.min(cpu, 10 * (Number(fields[11]) + Number(fields[12]))); // ticks of 10 ms, user and system
 			await server.discard();
 		}
-		assert.ok(best < 150, `${Math.round(best)} ms at best, with Node's own time to start a process`);
+		assert.ok(cpu <= 100, `${cpu} ms of the processor at best`);
+		assert.ok(wall < 1000, `${Math.round(wall)} ms at best`);
 	} finally {
 		fs.rmSync(dir, { recursive: true, force: true });
 	}
