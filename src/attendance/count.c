@@ -56,7 +56,7 @@ event_recount(struct ctx *cx, const char *event_id)
 
 SQL(COUNTS_TURN_END, "uui", "SELECT id FROM attendance_records WHERE id > $1 AND id <= $2 ORDER BY id LIMIT 1 OFFSET $3");
 SQL(COUNTS_NEW, "uu",
-	"SELECT event_id AS id, " COUNT_COLUMNS " FROM attendance_records WHERE id > $1 AND id <= $2 GROUP BY event_id");
+	"SELECT event_id AS id, records, attended, present FROM " COUNTS_BETWEEN("id > $1 AND id <= $2") " counted");
 SQL(COUNTS_ADD, "uiii",
 	"UPDATE event_counts SET records = records + $2, attended = attended + $3, present = present + $4 WHERE event_id = $1");
 SQL(COUNTS_REACH, "u", "UPDATE positions SET reached = $1 WHERE name = 'event_counts'");

@@ -1,5 +1,5 @@
 /*
- * Events.  Lists read counts from count.h; whether the asker attended is one look into the unique index per event.
+ * Events.  Lists read counts from count.h; what the asker attended is read once, by account.
  *
  * A change that moves an event's time forgets how many were expected: the job writes it again when the new time has passed.
  */
@@ -53,15 +53,14 @@ const struct schema event_schema = SCHEMA("Event", struct event, event_fields);
 /* Without a counted row nothing up to the position was counted yet, so the old records are counted here, by index. */
 #define EVENT_COLUMNS                                                                                                           \
 	"e.id, e.title, e.description, e.scheduled_at, e.ends_at, e.notes, e.course_id, e.capacity, e.owner_id AS created_by,"  \
-	" e.created_at, EXISTS (SELECT 1 FROM attendance_records m WHERE m.event_id = e.id AND m.user_id = $1"                  \
+	" e.created_at, e.id IN (SELECT m.event_id FROM attendance_records m WHERE m.user_id = $1"                              \
 	" AND m.status IN ('present', 'late', 'flagged')) AS user_attended,"                                                    \
 	" COALESCE((SELECT k.attended FROM event_counts k WHERE k.event_id = e.id), (SELECT COUNT(*) FROM attendance_records o" \
 	" WHERE o.event_id = e.id AND o.status IN ('present', 'late', 'flagged') AND o.id <= " COUNTED_TO "))"
 
 SQL(EVENT_BY_ID, "uut",
-	"SELECT " EVENT_COLUMNS " + (SELECT COUNT(*) FROM attendance_records y WHERE y.event_id = e.id"
-	" AND y.status IN ('present', 'late', 'flagged') AND y.id > " COUNTED_TO ") AS attendance_count"
-	" FROM events e WHERE e.id = $2 AND NOT e.is_deleted{?3 AND e.kind = $3}");
+	"SELECT " EVENT_COLUMNS " + COALESCE(y.attended, 0) AS attendance_count FROM events e"
+	" LEFT JOIN " YOUNG_COUNTS " y ON y.event_id = e.id WHERE e.id = $2 AND NOT e.is_deleted{?3 AND e.kind = $3}");
 
 enum err
 event_get(struct ctx *cx, const char *id, struct event *ret)

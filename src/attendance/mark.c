@@ -12,6 +12,7 @@
 #include "attendance/count.h"
 #include "audit/audit.h"
 #include "core/metrics.h"
+#include "notify/live.h"
 #include "store/db.h"
 
 static const struct field mark_in_fields[] = {
@@ -172,6 +173,7 @@ attendance_mark(struct ctx *cx, const struct mark_in *in, struct mark_out *ret)
 		AUDIT_TEXT("status", status), AUDIT_TEXT("method", c.method)));
 
 	count_verdict(cx, flags ? "flag" : "pass");
+	live_mark(cx, c.row.event_id.text);
 	*ret = (struct mark_out){
 		.attendance_id = id,
 		.event = {c.row.event_id, c.row.title, c.row.scheduled_at},

@@ -40,26 +40,32 @@ SQL(RECORDS_OWN, "ui",
 SQL(RECORDS_ATTENDED, "u",
 	"SELECT COUNT(*) FROM attendance_records r JOIN events e ON e.id = r.event_id"
 	" WHERE r.user_id = $1 AND NOT e.is_deleted AND r.status IN ('present', 'late')");
-SQL(RECORDS_MISSED, "um",
-	"SELECT COUNT(*) FROM events e WHERE NOT e.is_deleted AND COALESCE(e.ends_at, e.scheduled_at) <= $2"
-	" AND (COALESCE(e.ends_at, e.scheduled_at) >= (SELECT created_at FROM users WHERE id = $1)"
-	" OR e.created_at >= (SELECT created_at FROM users WHERE id = $1))"
-	" AND CASE WHEN EXISTS (SELECT 1 FROM enrollments a WHERE a.course_id = e.course_id)"
-	" THEN EXISTS (SELECT 1 FROM enrollments n WHERE n.course_id = e.course_id AND n.user_id = $1) ELSE e.kind = 'event' END"
-	" AND NOT EXISTS (SELECT 1 FROM attendance_records r WHERE r.event_id = e.id AND r.user_id = $1"
-	" AND r.status IN ('present', 'late'))");
+
+/* $1 the account, $2 now. */
+#define COULD_BE_ATTENDED                                                                           \
+	"NOT e.is_deleted AND COALESCE(e.ends_at, e.scheduled_at) <= $2"                            \
+	" AND (COALESCE(e.ends_at, e.scheduled_at) >= (SELECT created_at FROM users WHERE id = $1)" \
+	" OR e.created_at >= (SELECT created_at FROM users WHERE id = $1))"                         \
+	" AND CASE WHEN EXISTS (SELECT 1 FROM enrollments a WHERE a.course_id = e.course_id)"       \
+	" THEN e.course_id IN (SELECT n.course_id FROM enrollments n WHERE n.user_id = $1) ELSE e.kind = 'event' END"
+
+SQL(RECORDS_POSSIBLE, "um", "SELECT COUNT(*) FROM events e WHERE " COULD_BE_ATTENDED);
+SQL(RECORDS_TAKEN, "um",
+	"SELECT COUNT(*) FROM attendance_records r JOIN events e ON e.id = r.event_id"
+	" WHERE r.user_id = $1 AND r.status IN ('present', 'late') AND " COULD_BE_ATTENDED);
 
 enum err
 record_list_own(struct ctx *cx, int64_t limit, struct own_records *ret)
 {
 	const char *who = cx->actor->user_id.text;
 	struct own_records out;
-	int64_t missed;
+	int64_t possible, taken;
 
 	TRY(db_all(cx, &RECORDS_OWN, &own_record_schema, &out.records, V(who), V(limit)));
 	TRY(db_int(cx, &RECORDS_ATTENDED, &out.attended, V(who)));
-	TRY(db_int(cx, &RECORDS_MISSED, &missed, V(who), V(cx->now_us)));
-	out.total = out.attended + missed;
+	TRY(db_int(cx, &RECORDS_POSSIBLE, &possible, V(who), V(cx->now_us)));
+	TRY(db_int(cx, &RECORDS_TAKEN, &taken, V(who), V(cx->now_us)));
+	out.total = out.attended + possible - taken; /* attended, and what was missed */
 	out.attendance_rate = percent(out.attended, out.total);
 	*ret = out;
 	return OK;
