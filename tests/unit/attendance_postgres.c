@@ -1,6 +1,6 @@
 /*
- * Marks on PostgreSQL, where two of them really run at the same time: the races that a single writer hides.  And every statement
- * of the domain, prepared in all its variants on both engines.
+ * Marks on PostgreSQL by three nodes, where they really run at the same time: the races that a single writer hides.  And every
+ * statement of the domain, prepared in all its variants on both engines.
  */
 #include "store_env.h"
 
@@ -12,7 +12,7 @@
 #include "core/keys.h"
 #include "notify/notify.h"
 
-enum { STUDENTS = 48 };
+enum { STUDENTS = 48, NODES = 3 };
 
 static const char *const variables[] = {"ENV=dev", "SECRET_KEY=0123456789abcdef0123456789abcdef-access",
 	"QR_SIGNING_SECRET=0123456789abcdef0123456789abcdef-codes", "TOKEN_PEPPER=0123456789abcdef0123456789abcdef-pepper",
@@ -36,6 +36,7 @@ every_statement_is_prepared(void **state)
 
 struct hall {
 	struct env *env;
+	struct server nodes[NODES]; /* the first one's store is env's */
 	struct actor admin, students[STUDENTS];
 };
 
@@ -65,6 +66,11 @@ hall_open(void)
 	if (!h.env->srv.conf)
 		fail_msg("%s", message);
 	h.env->srv.keys = keys_open(h.env->srv.conf);
+	for (int i = 0; i < NODES; i++) {
+		h.nodes[i] = h.env->srv;
+		if (i && db_open(&h.env->arena, &h.env->options, &h.nodes[i].store, &message) != OK)
+			fail_msg("%s", message);
+	}
 	h.admin = person(h.env, 1, ROLE_ADMIN);
 	for (int i = 0; i < STUDENTS; i++)
 		h.students[i] = person(h.env, 100 + i, ROLE_STUDENT);
@@ -74,6 +80,8 @@ hall_open(void)
 static void
 hall_close(struct hall *h)
 {
+	for (int i = 1; i < NODES; i++)
+		db_close(h->nodes[i].store);
 	keys_close((struct keys *)(uintptr_t)h->env->srv.keys);
 	conf_free((struct config *)(uintptr_t)h->env->srv.conf);
 	env_free(h->env);
@@ -124,69 +132,36 @@ make(struct hall *h, int64_t capacity)
 /* --- races ----------------------------------------------------------------------------------------------------------------- */
 
 struct racer {
-	struct hall *hall;
+	const struct server *node;
 	const struct actor *who;
-	const char *payload;
+	struct mark_in in;
+	struct mark_out out;
 	pthread_barrier_t *start;
 	enum err got;
 	char why[200];
 };
 
-struct marking {
-	struct db_job job;
-	struct ctx cx;
-	struct mark_in in;
-	struct mark_out out;
-	pthread_mutex_t lock;
-	pthread_cond_t done;
-	bool finished;
-	enum err result;
-};
-
 static enum err
 mark_run(struct ctx *cx, void *arg)
 {
-	struct marking *m = arg;
+	struct racer *r = arg;
 
-	return attendance_mark(cx, &m->in, &m->out);
+	return attendance_mark(cx, &r->in, &r->out);
 }
 
-static void
-mark_done(void *arg, enum err result)
-{
-	struct marking *m = arg;
-
-	pthread_mutex_lock(&m->lock);
-	m->finished = true;
-	m->result = result;
-	pthread_cond_signal(&m->done);
-	pthread_mutex_unlock(&m->lock);
-}
-
-/* Each on a shard of its own, so that marks of one event meet on several connections, as from several nodes. */
 static void *
 race(void *arg)
 {
-	static _Atomic uint64_t shards;
 	struct racer *r = arg;
-	struct marking m = {.in = {.qr_payload = r->payload}};
+	struct ctx cx;
 	struct arena a;
 
 	arena_init(&a);
-	ctx_init(&m.cx, &a, &r->hall->env->srv);
-	m.cx.actor = r->who;
-	m.job = (struct db_job){
-		.cx = &m.cx, .run = mark_run, .done = mark_done, .arg = &m, .shard = shards++ * 0x9e3779b97f4a7c15u};
-	pthread_mutex_init(&m.lock, NULL);
-	pthread_cond_init(&m.done, NULL);
+	ctx_init(&cx, &a, r->node);
+	cx.actor = r->who;
 	pthread_barrier_wait(r->start);
-	assert_true(db_submit(r->hall->env->srv.store, &m.job));
-	pthread_mutex_lock(&m.lock);
-	while (!m.finished)
-		pthread_cond_wait(&m.done, &m.lock);
-	pthread_mutex_unlock(&m.lock);
-	r->got = m.result;
-	str_copy(r->why, sizeof(r->why), m.cx.error.internal ? m.cx.error.internal : "");
+	r->got = db_write(&cx, mark_run, r);
+	str_copy(r->why, sizeof(r->why), cx.error.internal ? cx.error.internal : "");
 	arena_release(&a);
 	return NULL;
 }
@@ -200,7 +175,10 @@ race_all(struct hall *h, bool same, const char *payload, int ret[ERR__MAX])
 
 	pthread_barrier_init(&start, NULL, STUDENTS);
 	for (int i = 0; i < STUDENTS; i++) {
-		racers[i] = (struct racer){h, &h->students[same ? 0 : i], payload, &start, OK, ""};
+		racers[i] = (struct racer){.node = &h->nodes[i % NODES],
+			.who = &h->students[same ? 0 : i],
+			.in = {.qr_payload = payload},
+			.start = &start};
 		assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
 	}
 	memset(ret, 0, sizeof(int) * ERR__MAX);
