@@ -19,6 +19,7 @@
 #include "core/metrics.h"
 #include "identity/hasher.h"
 #include "identity/password.h"
+#include "notify/live.h"
 #include "store/migrate.h"
 
 #pragma weak limiter_open
@@ -26,6 +27,9 @@
 #pragma weak session_table_open
 #pragma weak session_table_close
 #pragma weak session_table_flush
+#pragma weak live_open
+#pragma weak live_close
+#pragma weak stream_abandon
 #pragma weak hasher_open
 #pragma weak hasher_close
 #pragma weak password_hash
@@ -185,6 +189,8 @@ test_open_with(const char *const *overrides, const struct route_table *const *ta
 		t->srv.limiter = limiter_open(&t->srv.source, LIMIT_KEYS);
 	if (session_table_open)
 		t->srv.sessions = session_table_open(&t->srv.source, SESSIONS);
+	if (live_open)
+		t->srv.live = live_open();
 	if (hasher_open)
 		t->srv.hasher = hasher_open(t->srv.conf);
 	open_store(t);
@@ -218,9 +224,13 @@ test_close(struct test *t)
 	for (struct test_reply *r = t->replies, *next; r; r = next) {
 		next = r->next;
 		json_decref(r->json);
+		if (stream_abandon)
+			stream_abandon(r->x.reply.stream);
 		arena_release(&r->x.arena);
 		free(r);
 	}
+	if (live_close)
+		live_close(t->srv.live);
 	metrics_close(t->srv.metrics);
 	keys_close((struct keys *)(uintptr_t)t->srv.keys);
 	conf_free((struct config *)(uintptr_t)t->srv.conf);

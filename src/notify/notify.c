@@ -6,6 +6,7 @@
  */
 #include "notify/notify.h"
 
+#include "notify/live.h"
 #include "store/db.h"
 
 static const struct field notification_fields[] = {
@@ -19,6 +20,20 @@ static const struct field notification_fields[] = {
 };
 const struct schema notification_schema = SCHEMA("Notification", struct notification, notification_fields);
 
+struct span
+notification_event(struct ctx *cx, const struct notification *n)
+{
+	struct buf data, event;
+	struct json j;
+
+	buf_init(&data, cx->arena, 512);
+	json_init(&j, &data);
+	field_write_json(&j, NULL, &notification_schema, n);
+	buf_init(&event, cx->arena, data.n + 100);
+	sse_event(&event, "notification", n->id.text, buf_cstr(&data));
+	return buf_span(&event);
+}
+
 SQL(NOTIFICATION_INSERT, "uuttttmt",
 	"INSERT INTO notifications (id, user_id, type, title, message, data, is_read, created_at, coalesce_key)"
 	" VALUES ($1, $2, $3, $4, $5, $6, FALSE, $7, $8)");
@@ -26,10 +41,18 @@ SQL(NOTIFICATION_INSERT, "uuttttmt",
 static enum err
 insert(struct ctx *cx, const char *user_id, const char *key, const struct notification_new *n)
 {
-	struct uuid id = new_id(cx);
+	const struct notification row = {.id = new_id(cx),
+		.type = n->type,
+		.title = n->title,
+		.message = n->message,
+		.data = n->data ? n->data : "{}",
+		.created_at = cx->now_us};
 
-	return db_exec(cx, &NOTIFICATION_INSERT, NULL, V_ID(id), V(user_id), V(n->type), V(n->title), V(n->message),
-		V(n->data ? n->data : "{}"), V(cx->now_us), V(key));
+	TRY(db_exec(cx, &NOTIFICATION_INSERT, NULL, V_ID(row.id), V(user_id), V(row.type), V(row.title), V(row.message),
+		V(row.data), V(row.created_at), V(key)));
+	if (cx->srv->live)
+		live_publish_later(cx, LIVE_ACCOUNT, user_id, notification_event(cx, &row));
+	return OK;
 }
 
 enum err
@@ -104,6 +127,22 @@ notification_list(
 	*ret_total = total;
 	*ret_unread = unread;
 	return OK;
+}
+
+SQL(NOTIFICATION_SINCE, "uui",
+	"SELECT id, type, title, message, data, is_read, created_at FROM (SELECT * FROM notifications WHERE user_id = $1 AND id >= $2"
+	" ORDER BY seq DESC LIMIT $3) AS latest ORDER BY seq");
+
+enum err
+notification_missed(struct ctx *cx, const char *last_id, struct list *ret)
+{
+	enum { OVERLAP_S = 10 };
+	const uint8_t lowest[10] = {0};
+	int64_t at_us = uuid_v7_time_us(last_id) - OVERLAP_S * SECONDS_US;
+	struct uuid from = uuid_v7(at_us > 0 ? at_us : 0, lowest);
+
+	return db_all(cx, &NOTIFICATION_SINCE, &notification_schema, ret, V_ID(cx->actor->user_id), V_ID(from),
+		V((int64_t)NOTIFICATION_MISSED_MAX));
 }
 
 SQL(NOTIFICATION_READ, "uu",
