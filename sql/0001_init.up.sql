@@ -300,6 +300,7 @@ CREATE TABLE audit_logs (
 CREATE INDEX idx_audit_logs_created ON audit_logs (created_at);
 CREATE INDEX idx_audit_logs_action ON audit_logs (action, seq);
 CREATE INDEX idx_audit_logs_actor ON audit_logs (actor_id, seq) WHERE action <> 'attendance_marked';
+CREATE INDEX idx_audit_logs_actor_action ON audit_logs (actor_id, action, seq) WHERE action <> 'attendance_marked';
 
 CREATE TABLE notifications (
 	seq SEQ,

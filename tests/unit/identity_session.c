@@ -189,7 +189,7 @@ access_token_claims(void **state)
 	assert_int_equal(
 		access(t, jws_sign(&t->arena, key_current(t->srv.keys, KEY_MFA_PENDING), "at+jwt", good)), ERR_NOT_AUTHENTICATED);
 	assert_int_equal(access(t, jws_sign(&t->arena, key, "mfa_pending", good)), ERR_NOT_AUTHENTICATED);
-	for (size_t i = 0; u.bearer[i]; i += 7) {
+	for (size_t i = 0, n = strlen(u.bearer); i < n; i += 7) {
 		char *bent = arena_strdup(&t->arena, u.bearer);
 		bent[i] = bent[i] == 'A' ? 'B' : 'A';
 		if (strcmp(bent, u.bearer) != 0)
