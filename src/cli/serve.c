@@ -20,6 +20,7 @@
 #include "identity/hasher.h"
 #include "identity/session.h"
 #include "jobs/jobs.h"
+#include "jobs/ticker.h"
 #include "notify/live.h"
 #include "store/db.h"
 
@@ -30,6 +31,7 @@ struct serving {
 	struct dispatcher *dispatcher;
 	struct http_server *http;
 	struct scheduler *jobs;
+	struct ticker *ticker;
 };
 
 static void
@@ -204,6 +206,7 @@ start(struct serving *s)
 	if (!open_http(s))
 		return false;
 	s->jobs = scheduler_open(&app->srv);
+	s->ticker = ticker_open(&app->srv);
 	announce(s);
 	return true;
 }
@@ -216,6 +219,7 @@ stop(struct serving *s)
 
 	if (s->http)
 		http_server_close(s->http, GRACE_MS);
+	ticker_close(s->ticker);
 	if (s->jobs)
 		scheduler_close(s->jobs);
 	if (s->dispatcher)

@@ -1,0 +1,58 @@
+/*
+ * Displays: screens in the room that show an event's present code and count.
+ *
+ * A display token (KEY_DISPLAY) opens the frames of one event and nothing else, is no login, and stands until the event's end, at
+ * most 12 hours; its row makes it revocable.  While a screen is connected, time is cut into slots and each slot has one code,
+ * unique in the database, so that every node shows the same; it is good for ROTATE_LEAD_S longer than it is shown.
+ */
+#ifndef MUSTER_ATTENDANCE_DISPLAY_H
+#define MUSTER_ATTENDANCE_DISPLAY_H
+
+#include "core/field.h"
+#include "notify/live.h"
+
+enum { DISPLAY_STREAMS_MAX = 3, DISPLAY_LIFE_H = 12, ROTATE_LEAD_S = 10, LATEST_NAMES = 5 };
+
+struct display {
+	const char *display_token;
+	int64_t expires_at;
+	int64_t streams; /* screens of this event on this node now */
+};
+extern const struct schema display_schema;
+/* In the write lane.  ERR_EVENT_NOT_FOUND, ERR_EVENT_NOT_OPEN (over).  Audited. */
+enum err display_open(struct ctx *cx, const char *event_id, struct display *ret) MUST_CHECK;
+/* Every display of the event ends, within a second; *ret_rows = how many tokens there were.  ERR_EVENT_NOT_FOUND. */
+enum err display_revoke(struct ctx *cx, const char *event_id, int64_t *ret_rows) MUST_CHECK;
+
+/* Form, MAC and time, without the database: fills topic and token_id.  ERR_NOT_AUTHENTICATED. */
+enum err display_verify(struct ctx *cx, const char *token, struct live_seat *ret) MUST_CHECK;
+/* The token's row and its maker still stand: fills user_id.  ERR_TOKEN_REVOKED.  Needs cx->db. */
+enum err display_stands(struct ctx *cx, struct live_seat *seat) MUST_CHECK;
+/* The event takes marks: ERR_EVENT_NOT_FOUND, ERR_EVENT_NOT_OPEN.  Needs cx->db. */
+enum err display_event_open(struct ctx *cx, const char *event_id) MUST_CHECK;
+
+struct frame_event {
+	struct uuid id;
+	const char *title;
+};
+struct frame {
+	struct uuid session_id; /* the code's id */
+	const char *qr_payload, *code;
+	int64_t issued_at, expires_at, rotates_at;
+	struct frame_event event;
+	int64_t count, server_time;
+};
+extern const struct schema frame_schema;
+
+/*
+ * One turn over every event that has a screen on this node: makes the code of the slot, sends frames and counts that are new, ends
+ * what is over.  Counts go out at most every COUNT_EVERY_MS.  On a thread of its own, which may wait for the database; what
+ * displays_open() gives belongs to that thread.
+ */
+enum { COUNT_EVERY_MS = 250, RECOUNT_EVERY_MS = 1000 };
+struct displays;
+struct displays *displays_open(void);
+void displays_close(struct displays *d);
+void displays_turn(struct ctx *cx, struct displays *d);
+
+#endif
