@@ -25,16 +25,17 @@ struct notification {
 extern const struct schema notification_schema;
 /* Newest first.  *ret_total counts those that match, *ret_unread all unread ones.  ERR_PAGE_TOO_DEEP. */
 enum err notification_list(struct ctx *cx, bool unread_only, int64_t page, int64_t limit, struct list *ret, int64_t *ret_total,
-			   int64_t *ret_unread) MUST_CHECK;
+	int64_t *ret_unread) MUST_CHECK;
 /* One event of the stream of notifications. */
 struct span notification_event(struct ctx *cx, const struct notification *n);
 /*
- * For a stream that comes back: from 10 s before that id on, in their order, the latest NOTIFICATION_MISSED_MAX.  Ids are taken before
- * their COMMIT, so an earlier one may have come later.
+ * For a stream that comes back: from 10 s before that id on, in their order, the latest NOTIFICATION_MISSED_MAX.  Ids are taken
+ * before their COMMIT, so an earlier one may have come later.
  */
 enum { NOTIFICATION_MISSED_MAX = 1000 };
 enum err notification_missed(struct ctx *cx, const char *last_id, struct list *ret) MUST_CHECK;
-enum err notification_read(struct ctx *cx, const char *id, struct notification *ret) MUST_CHECK; /* ERR_NOT_FOUND: not the actor's */
+enum err notification_read(
+	struct ctx *cx, const char *id, struct notification *ret) MUST_CHECK; /* ERR_NOT_FOUND: not the actor's */
 enum err notification_read_all(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
 
 /* Mail through the transactional outbox: template name and JSON data; sent by a job over SMTP_URL. */

@@ -158,6 +158,21 @@ another_network_is_flagged(void **state)
 			"SELECT status || ' ' || COALESCE(flags, '') FROM attendance_records WHERE event_id = '%s'", e.id.text);
 		assert_string_equal(sql_text(r.t, sql), arena_printf(&r.t->arena, "%s %s", rows[i].status, rows[i].flags));
 	}
+	/* Where codes rotate fast, every claim is reviewed unless the event says otherwise. */
+	for (int said = 0; said < 2; said++) {
+		struct event_new fast = event_plain(r.t, "Fast");
+		fast.policy = said ? "{\"claim\":\"on\"}" : NULL;
+		struct event f = make_event(r.t, &r.admin, fast);
+		sql_run(r.t, arena_printf(&r.t->arena, "UPDATE events SET rotate_seconds = 29 WHERE id = '%s'", f.id.text));
+		struct qr_session shown = make_code(r.t, &r.admin, &f);
+		struct claim_out kept;
+		expect_err(OK, claim_payload(r.t, shown.qr_payload, NULL, &kept));
+		expect_err(OK, mark_claim(r.t, &r.student, kept.claim, NULL));
+		const char *sql =
+			arena_printf(&r.t->arena, "SELECT status FROM attendance_records WHERE event_id = '%s'", f.id.text);
+		assert_string_equal(sql_text(r.t, sql), said ? "present" : "flagged");
+	}
+
 	struct event_new in = event_plain(r.t, "No claims");
 	in.policy = "{\"claim\":\"off\"}";
 	struct event e = make_event(r.t, &r.admin, in);
