@@ -28,6 +28,8 @@ const RETRY_MS = 5_000;
 
 export const scan = signal({ phase: 'none' });
 
+const over = ['done', 'already', 'refused'];
+const channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel('muster-checkin') : null;
 let timer = 0;
 
 /** The payload in what a camera read, or null: the bare form, or the address of a check-in page. */
@@ -99,6 +101,8 @@ async function finish(next, kind) {
 	await forget(ID);
 	scan.value = next;
 	feedback(kind);
+	const { error, ...rest } = next;
+	channel?.postMessage(error ? { ...rest, error: { code: error.code, message: error.message } } : rest);
 }
 
 function later(ms) {
@@ -133,8 +137,9 @@ function signInFirst(rec) {
 async function step() {
 	clearTimeout(timer);
 	let rec = await load(ID);
-	if (!rec) { /* another tab completed it */
-		scan.value = { phase: 'none' };
+	if (!rec) { /* completed already, here or in another tab, which says so itself */
+		if (!over.includes(scan.value.phase))
+			scan.value = { phase: 'none' };
 		return;
 	}
 	try {
@@ -162,6 +167,11 @@ function work() {
 }
 
 export function startCheckin() {
+	if (channel)
+		channel.onmessage = ({ data }) => {
+			if (scan.value.phase !== 'none' && !over.includes(scan.value.phase))
+				scan.value = data;
+		};
 	addEventListener('online', resume);
 	addEventListener('visibilitychange', () => document.visibilityState === 'visible' && resume());
 	effect(() => {

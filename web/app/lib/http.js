@@ -7,7 +7,7 @@
 const TIMEOUT_MS = 20_000;
 
 export class ApiError extends Error {
-	constructor(status, code, body, retryAfter) {
+	constructor(status, code, body, retryAfter = 0) {
 		super(body?.message ?? code);
 		this.status = status;
 		this.code = code;

@@ -93,7 +93,7 @@ function Guard({ page, children }) {
 	const { state, user } = session.value;
 	if (page.who === 'anyone')
 		return children;
-	if (state === 'starting')
+	if (state === 'starting' || state === 'out')
 		return <Skeleton />;
 	if (state === 'offline')
 		return (
