@@ -59,7 +59,6 @@ CREATE TABLE audit_logs (
 ) STRICT;
 CREATE INDEX idx_audit_logs_action ON audit_logs (action, seq);
 CREATE INDEX idx_audit_logs_actor ON audit_logs (actor_id, seq) WHERE action <> 'attendance_marked';
-CREATE INDEX idx_audit_logs_actor_action ON audit_logs (actor_id, action, seq) WHERE action <> 'attendance_marked';
 CREATE INDEX idx_audit_logs_created ON audit_logs (created_at);
 
 CREATE TABLE courses (
@@ -311,7 +310,7 @@ CREATE TABLE schema_migrations (
 	sha256 TEXT NOT NULL,
 	applied_at TEXT NOT NULL
 ) STRICT;
-INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (1, 'init', '8dfe51ef040c2989d81ea78a9e91574141880ce08c8c1deea65e14fed55ee0f0', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (1, 'init', '8326170c1defd3c2f3c1fa783783aa45d9f8a672af9e062ae84e8ece6784da64', '1970-01-01 00:00:00.000000');
 
 CREATE TABLE sessions (
 	id TEXT PRIMARY KEY,
