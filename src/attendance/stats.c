@@ -1,8 +1,9 @@
 /*
  * Statistics over everything, at most ten seconds old.
  *
- * One request computes them while the others of that moment read the old ones or wait for the new; a process without a cache
- * (a command, a small test) computes them each time.  Totals are sums over event_counts, so they cost events, not records.
+ * They are kept for as long as computing them is worth (a fiftieth of one core at most), so a small club sees every change at once.
+ * One request computes them while the others of that moment wait for the new; a process without a cache (a command, a small test)
+ * computes them each time.  Totals are sums over event_counts, so they cost events, not records.
  */
 #include "attendance/record.h"
 
@@ -13,12 +14,12 @@
 #include "attendance/rate.h"
 #include "store/db.h"
 
-enum { STATS_LIFE_S = 10 };
+enum { STATS_LIFE_S = 10, LIFE_PER_COST = 50 };
 
 struct stats_cache {
 	pthread_mutex_t lock;
 	bool filled;
-	int64_t filled_us; /* monotonic */
+	int64_t filled_us, life_us; /* monotonic */
 	struct stats stats;
 };
 
@@ -137,8 +138,11 @@ stats_get(struct ctx *cx, struct stats *ret)
 	pthread_mutex_lock(&c->lock);
 	CLEANUP(unlock) pthread_mutex_t *held = &c->lock;
 	(void)held;
-	if (!c->filled || now_us - c->filled_us >= STATS_LIFE_S * SECONDS_US) {
+	if (!c->filled || now_us - c->filled_us >= c->life_us) {
+		int64_t begun_us = time_monotonic_us();
 		TRY(compute(cx, &c->stats));
+		int64_t life_us = (time_monotonic_us() - begun_us) * LIFE_PER_COST;
+		c->life_us = life_us < STATS_LIFE_S * SECONDS_US ? life_us : STATS_LIFE_S * SECONDS_US;
 		c->filled = true;
 		c->filled_us = now_us;
 	}

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "api/dispatch.h"
+#include "attendance/record.h"
 #include "cli/cli.h"
 #include "core/keys.h"
 #include "core/log.h"
@@ -198,6 +199,7 @@ start(struct serving *s)
 	app->srv.sessions = session_table_open(&app->srv.source, SESSIONS_KEPT);
 	app->srv.limiter = limiter_open(&app->srv.source, LIMIT_KEYS);
 	app->srv.live = live_open();
+	app->srv.stats = stats_cache_open();
 	if (!open_store(s) || !first_accounts(s))
 		return false;
 	app->srv.hasher = hasher_open(app->conf);
@@ -231,6 +233,7 @@ stop(struct serving *s)
 		hasher_close(srv->hasher);
 	if (srv->live)
 		live_close(srv->live);
+	stats_cache_close(srv->stats);
 	if (srv->limiter)
 		limiter_close(srv->limiter);
 	if (srv->sessions)
