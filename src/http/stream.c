@@ -1,69 +1,22 @@
 /*
- * Streams and the one thread that writes to them.
+ * One stream: what is pending for it, and how it gets a connection.
  *
  * How a connection changes hands: the loop duplicates its descriptor and then tells the library that the request failed.  The
  * library drops the connection without a byte; with MHD_USE_TURBO it does not shut the socket down either, so our duplicate goes
  * on with the same connection (tests/unit/http_stream.c is what notices a version that does otherwise).  We then write the whole
  * reply, header included.  With TLS the library has the keys: there a content reader takes what is pending and suspends the
  * connection when nothing is.
- *
- * A stream's lock covers what it has pending and whether it is over; the thread's lock covers the list of streams that have work.
- * Order: stream, then thread.  Everything else of a stream belongs to the thread.
  */
-#include "http/stream.h"
-
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "http/inside.h"
+#include "http/stream_inside.h"
 
-enum { TICK_MS = 200, EVENTS_AT_ONCE = 128, SEND_BUFFER = 16 << 10, UNHEARD_MS = 30000, SCRAP = 4096 };
-
-static const char beat[] = ":\n\n";
-
-struct stream {
-	pthread_mutex_t lock;
-	atomic_int refs;
-	/* under lock */
-	struct streams *home; /* NULL: no connection yet, or none any more */
-	char *data;           /* pending */
-	size_t n, cap, allowed;
-	bool over;            /* takes nothing any more */
-	bool cut;             /* it lagged: what is pending is not worth sending */
-	bool queued;          /* in home->ready */
-	bool suspended;       /* TLS */
-	struct MHD_Connection *mhd; /* TLS: NULL once the library has let go */
-	struct loop *loop;
-	/* set before it is given away */
-	void (*on_end)(void *arg);
-	void *on_end_arg;
-	/* the thread's */
-	struct stream *next_ready; /* under home->lock */
-	struct stream *next, *prev; /* by the time of the last byte, longest silence first */
-	int fd;                /* the thread's own; with TLS the library's, good while mhd is set */
-	bool tls, listed, wants_out;
-	int64_t last_us;
-};
-
-struct streams {
-	const struct source *source;
-	struct metrics *metrics;
-	pthread_t thread;
-	int epoll, wake;
-	atomic_int count;
-	struct stream *first, *last; /* the thread's */
-	pthread_mutex_t lock;
-	struct stream *ready;        /* under lock */
-	bool ending, stop;           /* under lock */
-};
+enum { SEND_BUFFER = 16 << 10, UNHEARD_MS = 30000, TLS_BLOCK = 4096 };
 
 /* --- one stream ----------------------------------------------------------------------------------------------------------- */
 
@@ -102,8 +55,8 @@ enum err
 reply_stream(struct reply *rs, struct stream *st)
 {
 	rs->content_type = "text/event-stream";
-	rs->no_store = true;
 	rs->stream = st;
+	reply_header(rs, "Cache-Control", "no-store");
 	reply_header(rs, "X-Accel-Buffering", "no"); /* nginx would keep events back */
 	return OK;
 }
@@ -115,9 +68,8 @@ stream_on_end(struct stream *st, void (*fn)(void *arg), void *arg)
 	st->on_end_arg = arg;
 }
 
-/* Under the stream's lock: the thread shall look at it. */
-static void
-make_ready(struct stream *st)
+void
+stream_make_ready(struct stream *st)
 {
 	struct streams *home = st->home;
 	bool first;
@@ -151,9 +103,8 @@ append(struct stream *st, const void *p, size_t n)
 	st->n = need;
 }
 
-/* Under the stream's lock. */
-static void
-forget_data(struct stream *st)
+void
+stream_forget_data(struct stream *st)
 {
 	free(st->data);
 	st->data = NULL;
@@ -171,12 +122,12 @@ send_within(struct stream *st, struct span bytes, size_t more)
 	ok = !st->over;
 	if (ok && st->n + bytes.n > st->allowed) {
 		st->over = st->cut = true;
-		forget_data(st);
-		make_ready(st);
+		stream_forget_data(st);
+		stream_make_ready(st);
 		ok = false;
 	} else if (ok) {
 		append(st, bytes.p, bytes.n);
-		make_ready(st);
+		stream_make_ready(st);
 	}
 	pthread_mutex_unlock(&st->lock);
 	return ok;
@@ -199,7 +150,7 @@ stream_finish(struct stream *st)
 {
 	pthread_mutex_lock(&st->lock);
 	st->over = true;
-	make_ready(st);
+	stream_make_ready(st);
 	pthread_mutex_unlock(&st->lock);
 }
 
@@ -217,7 +168,7 @@ stream_take(struct stream *st, struct arena *a)
 {
 	pthread_mutex_lock(&st->lock);
 	const char *text = arena_strndup(a, st->n ? st->data : "", st->n);
-	forget_data(st);
+	stream_forget_data(st);
 	pthread_mutex_unlock(&st->lock);
 	return text;
 }
@@ -245,295 +196,7 @@ stream_abandon(struct stream *st)
 	stream_release(st);
 }
 
-/* --- the thread ----------------------------------------------------------------------------------------------------------- */
-
-static void
-list_remove(struct streams *home, struct stream *st)
-{
-	*(st->prev ? &st->prev->next : &home->first) = st->next;
-	*(st->next ? &st->next->prev : &home->last) = st->prev;
-}
-
-static void
-list_append(struct streams *home, struct stream *st)
-{
-	st->prev = home->last;
-	st->next = NULL;
-	*(home->last ? &home->last->next : &home->first) = st;
-	home->last = st;
-}
-
-static void
-heard(struct streams *home, struct stream *st)
-{
-	st->last_us = home->source->monotonic_us(home->source->arg);
-	list_remove(home, st);
-	list_append(home, st);
-}
-
-static void
-watch(struct streams *home, struct stream *st, int op)
-{
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | (st->wants_out ? EPOLLOUT : 0), .data.ptr = st};
-
-	if (epoll_ctl(home->epoll, op, st->fd, op == EPOLL_CTL_DEL ? NULL : &ev) != 0)
-		BUG("epoll_ctl: %s", strerror(errno));
-}
-
-/* Its end.  The list's reference goes; the caller has one of its own, or does not look at it again. */
-static void
-close_stream(struct streams *home, struct stream *st)
-{
-	const struct linger reset = {.l_onoff = 1};
-
-	if (!st->listed)
-		return;
-	st->listed = false;
-	list_remove(home, st);
-	pthread_mutex_lock(&st->lock);
-	st->over = true;
-	st->home = NULL;
-	forget_data(st);
-	pthread_mutex_unlock(&st->lock);
-	if (!st->tls) {
-		watch(home, st, EPOLL_CTL_DEL);
-		if (st->cut)
-			setsockopt(st->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-		else
-			shutdown(st->fd, SHUT_WR);
-		close(st->fd);
-	}
-	atomic_fetch_sub(&home->count, 1);
-	if (home->metrics)
-		metrics_add(home->metrics, M_SSE_CLIENTS, NULL, -1);
-	if (st->on_end)
-		st->on_end(st->on_end_arg);
-	stream_release(st);
-}
-
-/* Sends what the socket takes.  False: the stream is at its end. */
-static bool
-flush(struct streams *home, struct stream *st)
-{
-	size_t done = 0;
-	ssize_t sent = 0;
-	bool waits, go_on;
-
-	pthread_mutex_lock(&st->lock);
-	while (done < st->n && (sent = send(st->fd, st->data + done, st->n - done, MSG_NOSIGNAL | MSG_DONTWAIT)) > 0)
-		done += (size_t)sent;
-	if (done == st->n) {
-		forget_data(st);
-	} else if (done > 0) {
-		memmove(st->data, st->data + done, st->n - done);
-		st->n -= done;
-	}
-	waits = st->n > 0;
-	go_on = waits ? sent > 0 || errno == EAGAIN || errno == EINTR : !st->over;
-	pthread_mutex_unlock(&st->lock);
-	if (done > 0)
-		heard(home, st);
-	if (go_on && waits != st->wants_out) {
-		st->wants_out = waits;
-		watch(home, st, EPOLL_CTL_MOD);
-	}
-	return go_on;
-}
-
-/* The library comes for what is pending.  False: it has let go. */
-static bool
-flush_tls(struct streams *home, struct stream *st)
-{
-	bool there;
-
-	pthread_mutex_lock(&st->lock);
-	there = st->mhd != NULL;
-	if (there && st->cut)
-		shutdown(st->fd, SHUT_RDWR);
-	if (there && st->suspended && (st->n > 0 || st->over)) {
-		st->suspended = false;
-		atomic_fetch_sub_explicit(&st->loop->suspended, 1, memory_order_relaxed);
-		MHD_resume_connection(st->mhd);
-	}
-	pthread_mutex_unlock(&st->lock);
-	if (there)
-		heard(home, st);
-	return there;
-}
-
-static void
-list(struct streams *home, struct stream *st)
-{
-	st->listed = true;
-	list_append(home, st);
-	if (!st->tls)
-		watch(home, st, EPOLL_CTL_ADD);
-}
-
-/* Its reference is the ready list's. */
-static void
-serve(struct streams *home, struct stream *st)
-{
-	bool go_on;
-
-	pthread_mutex_lock(&st->lock);
-	st->queued = false;
-	go_on = st->home != NULL;
-	pthread_mutex_unlock(&st->lock);
-	if (go_on) {
-		if (!st->listed)
-			list(home, st);
-		if (!(st->tls ? flush_tls(home, st) : flush(home, st)))
-			close_stream(home, st);
-	}
-	stream_release(st);
-}
-
-static void
-serve_ready(struct streams *home)
-{
-	struct stream *st, *next;
-
-	pthread_mutex_lock(&home->lock);
-	st = home->ready;
-	home->ready = NULL;
-	pthread_mutex_unlock(&home->lock);
-	for (; st; st = next) {
-		next = st->next_ready; /* before `queued` is cleared: then somebody else may set it */
-		serve(home, st);
-	}
-}
-
-/* What a listener says is not looked at; that it has gone is. */
-static bool
-peer_there(const struct stream *st)
-{
-	char scrap[SCRAP];
-	ssize_t n = recv(st->fd, scrap, sizeof(scrap), MSG_DONTWAIT);
-
-	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
-}
-
-static void
-on_event(struct streams *home, const struct epoll_event *ev)
-{
-	struct stream *st = ev->data.ptr;
-	eventfd_t ignored;
-
-	if (!st) {
-		eventfd_read(home->wake, &ignored);
-		return;
-	}
-	bool there = !(ev->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) && (!(ev->events & EPOLLIN) || peer_there(st));
-	if (!there || !flush(home, st))
-		close_stream(home, st);
-}
-
-static void
-beat_silent(struct streams *home)
-{
-	int64_t now_us = home->source->monotonic_us(home->source->arg);
-
-	while (home->first && now_us - home->first->last_us >= STREAM_BEAT_S * SECONDS_US) {
-		struct stream *st = home->first;
-
-		heard(home, st); /* also when it is over: nobody is asked twice */
-		stream_send(st, SPAN_LIT(beat));
-	}
-}
-
-/* Everybody ends: what is pending goes out if the socket takes it, and that is all. */
-static void
-end_all(struct streams *home)
-{
-	for (struct stream *st = home->first, *next; st; st = next) {
-		next = st->next;
-		pthread_mutex_lock(&st->lock);
-		st->over = true;
-		pthread_mutex_unlock(&st->lock);
-		if (st->tls ? !flush_tls(home, st) : (flush(home, st), true))
-			close_stream(home, st);
-	}
-}
-
-static void *
-streams_thread(void *arg)
-{
-	struct streams *home = arg;
-	struct epoll_event events[EVENTS_AT_ONCE];
-	bool ending = false, stop = false;
-
-	pthread_setname_np(pthread_self(), "http-stream");
-	while (!stop) {
-		int n = epoll_wait(home->epoll, events, EVENTS_AT_ONCE, TICK_MS);
-
-		if (n < 0 && errno != EINTR)
-			BUG("epoll_wait: %s", strerror(errno));
-		pthread_mutex_lock(&home->lock);
-		ending = home->ending;
-		stop = home->stop;
-		pthread_mutex_unlock(&home->lock);
-		for (int i = 0; i < n; i++)
-			on_event(home, &events[i]);
-		serve_ready(home);
-		if (ending)
-			end_all(home);
-		else
-			beat_silent(home);
-	}
-	serve_ready(home);
-	if (home->first)
-		BUG("a stream outlived its server");
-	return NULL;
-}
-
-/* --- for the server ------------------------------------------------------------------------------------------------------- */
-
-struct streams *
-streams_open(const struct source *source, struct metrics *metrics)
-{
-	struct streams *home = calloc(1, sizeof(*home));
-	struct epoll_event ev = {.events = EPOLLIN};
-
-	if (!home)
-		BUG("out of memory");
-	home->source = source;
-	home->metrics = metrics;
-	pthread_mutex_init(&home->lock, NULL);
-	home->epoll = epoll_create1(EPOLL_CLOEXEC);
-	home->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (home->epoll < 0 || home->wake < 0 || epoll_ctl(home->epoll, EPOLL_CTL_ADD, home->wake, &ev) != 0 ||
-		pthread_create(&home->thread, NULL, streams_thread, home) != 0)
-		BUG("no thread for streams");
-	return home;
-}
-
-static void
-order(struct streams *home, bool stop)
-{
-	pthread_mutex_lock(&home->lock);
-	home->ending = true;
-	home->stop = stop;
-	pthread_mutex_unlock(&home->lock);
-	eventfd_write(home->wake, 1);
-}
-
-void
-streams_end(struct streams *home)
-{
-	order(home, false);
-}
-
-void
-streams_close(struct streams *home)
-{
-	order(home, true);
-	pthread_join(home->thread, NULL);
-	close(home->epoll);
-	close(home->wake);
-	pthread_mutex_destroy(&home->lock);
-	free(home);
-}
+/* --- a connection for it ------------------------------------------------------------------------------------------------- */
 
 bool
 streams_full(struct streams *home)
@@ -549,7 +212,7 @@ attach(struct streams *home, struct stream *st)
 	if (home->metrics)
 		metrics_add(home->metrics, M_SSE_CLIENTS, NULL, 1);
 	st->home = home;
-	make_ready(st);
+	stream_make_ready(st);
 }
 
 static const char *
@@ -569,7 +232,7 @@ static bool
 head_write(struct buf *out, struct arena *a, const struct reply *rs)
 {
 	buf_init(out, a, 2048);
-	buf_printf(out, "HTTP/1.1 200 OK\r\nDate: %s\r\nConnection: close\r\nContent-Type: %s\r\nCache-Control: no-store\r\n",
+	buf_printf(out, "HTTP/1.1 200 OK\r\nDate: %s\r\nConnection: close\r\nContent-Type: %s\r\n",
 		http_date(a), rs->content_type);
 	for (size_t i = 0; i < rs->n_headers; i++) {
 		if (str_has_control(rs->headers[i].name) || str_has_control(rs->headers[i].value))
@@ -636,7 +299,7 @@ tls_read(void *arg, uint64_t at, char *ret, size_t max)
 		memmove(st->data, st->data + n, st->n - (size_t)n);
 		st->n -= (size_t)n;
 		if (st->n == 0)
-			forget_data(st);
+			stream_forget_data(st);
 	} else if (st->over) {
 		n = MHD_CONTENT_READER_END_OF_STREAM;
 	} else {
@@ -656,7 +319,7 @@ tls_free(void *arg)
 	pthread_mutex_lock(&st->lock);
 	st->mhd = NULL;
 	st->over = true;
-	make_ready(st);
+	stream_make_ready(st);
 	pthread_mutex_unlock(&st->lock);
 	stream_release(st);
 }
@@ -667,7 +330,7 @@ stream_response(struct streams *home, struct reply *rs, struct server_side *side
 	struct stream *st = rs->stream;
 	struct MHD_Response *r;
 
-	r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, SCRAP, tls_read, stream_hold(st), tls_free);
+	r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, TLS_BLOCK, tls_read, stream_hold(st), tls_free);
 	if (!r) {
 		stream_release(st);
 		return NULL;
