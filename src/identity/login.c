@@ -16,8 +16,8 @@
 #include "identity/hasher.h"
 #include "identity/known_device.h"
 #include "identity/lockout.h"
+#include "identity/mfa.h"
 #include "identity/password.h"
-#include "identity/secret.h"
 #include "identity/throttle.h"
 #include "identity/token.h"
 #include "store/db.h"
@@ -197,15 +197,9 @@ SQL(LOGIN_NEEDS_MFA, "u", "SELECT count(*) FROM mfa_totp WHERE user_id = $1 AND 
 static enum err
 await_factor(struct ctx *cx, const struct attempt *t, const struct account *who, struct login_result *ret)
 {
-	int64_t life_us = cx->srv->conf->mfa_token_expire_minutes * MINUTES_US;
 	const struct audit_note notes[] = {
 		AUDIT_TEXT("surface", surface_names[t->in->surface]), AUDIT_TEXT("second_factor", "due")};
-	struct uuid jti = new_id(cx);
-
-	TRY(secret_store(
-		cx, &(const struct secret_new){.purpose = "mfa_pending", .user_id = who->id.text, .life_us = life_us}, jti.text));
-	ret->mfa_token = mfa_pending_token(cx, who->id.text, jti.text, cx->now_us + life_us);
-	ret->mfa_expires_s = life_us / SECONDS_US;
+	TRY(mfa_await(cx, who->id.text, "password", &ret->mfa_token, &ret->mfa_expires_s));
 	return audit_write(cx, &(const struct audit_entry){.action = AUDIT_LOGIN,
 				       .result = "pending",
 				       .actor_id = who->id.text,
