@@ -100,6 +100,7 @@ void db_on_commit(struct ctx *cx, void (*fn)(void *arg), void *arg);
 
 struct db_options {
 	const char *url;          /* DATABASE_URL */
+	int writers;              /* writing connections, where the engine can use more than one */
 	int readers;              /* read connections */
 	int cache_mb;             /* SQLITE_CACHE_MB, per connection */
 	struct metrics *metrics;  /* may be NULL */
@@ -112,8 +113,8 @@ enum err db_open(struct arena *a, const struct db_options *o, struct db_store **
 void db_close(struct db_store *s);
 
 /*
- * One piece of writing.  run() works inside its own savepoint of a batch and may be run again from the start (do no I/O but the
- * database).  When it fails the savepoint is undone, unless the failure was refuse()d.  settle() (may be NULL) comes next in the
+ * One piece of writing.  run() works inside a batch and may be run again from the start (do no I/O but the
+ * database).  When it fails what it wrote is undone, unless the failure was refuse()d.  settle() (may be NULL) comes next in the
  * same batch, also for failures: idempotency, counters, the audit row of a refusal; if it fails, all of the job is undone.
  * done() is called on the writer's thread after COMMIT, or after the job was given up: result is then ERR_UNAVAILABLE or
  * ERR_OVERLOADED and cx->error says so.  done() must be short and must not block.

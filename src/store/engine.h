@@ -98,6 +98,7 @@ enum txn_verb { TXN_BEGIN = 1, TXN_SAVEPOINT, TXN_UNDO, TXN_RELEASE, TXN_COMMIT,
 struct engine {
 	const char *name;
 	unsigned batch_max; /* jobs of one transaction */
+	unsigned writers;   /* at most */
 	unsigned attempts;  /* of a job that runs alone after its batch was void */
 	struct db *(*open)(struct db_store *s, enum db_use use, struct arena *a, const char **ret_message);
 	void (*close)(struct db *db);
@@ -122,8 +123,10 @@ struct db { /* one connection; an engine's own struct begins with it */
 	enum db_use use;
 	bool busy;     /* lent to db_read(), or inside a job */
 	bool in_batch; /* between TXN_BEGIN and its end */
+	bool eager;    /* the batch is run again when anything of it fails: results nobody waits for may come late */
 	bool spoiled;  /* a statement failed: this unit of work can only be undone */
-	bool wrote;    /* a statement that may write was run */
+	bool wrote;    /* rows were changed, or may have been */
+	bool unknown;  /* COMMIT was sent, and whether it was done is not known */
 	char message[MESSAGE_MAX];
 	struct hook *hooks; /* of the present batch */
 	size_t n_hooks, cap_hooks;
@@ -136,6 +139,7 @@ struct job_queue {
 	struct db_job *first, *last;
 	size_t count;
 };
+enum { WRITERS_MAX = 8 };
 struct writer { /* writer.c */
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -150,15 +154,21 @@ struct db_store {
 	struct db_options options; /* its texts live in `memory` */
 	struct arena memory;
 	struct statements statements;
-	struct writer writer;
+	struct writer writers[WRITERS_MAX];
+	unsigned n_writers;
+	_Atomic int64_t queued; /* jobs waiting, of all writers */
 	pthread_mutex_t pool_lock;
 	pthread_cond_t pool_free;
 	struct db *pool;
 	int pool_open; /* connections made for it, lent ones included */
 };
 
-bool writer_start(struct db_store *s);
-void writer_stop(struct db_store *s); /* runs what is queued first */
+bool writer_start(struct writer *w); /* its db is open */
+void writer_stop(struct writer *w);  /* runs what is queued first */
+
+/* One transaction for all of them, or as many as it takes (batch.c).  Every done() was called when it returns. */
+void batch_run(struct db_store *s, struct db *db, struct db_job *jobs);
+void batch_give_up(struct db *db, struct db_job *jobs, enum err e, const char *why);
 
 /* --- connections, also for migrate.c -------------------------------------------------------------------------------------- */
 

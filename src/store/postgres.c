@@ -265,6 +265,7 @@ take_result(struct ctx *cx, struct postgres *db, struct call *c, PGresult *r)
 	int64_t changed = 0;
 	if (!str_starts(verb, "SELECT") && str_int(PQcmdTuples(r), 0, INT64_MAX, &changed))
 		c->take.changed = changed;
+	db->db.wrote = db->db.wrote || changed > 0;
 	return OK;
 }
 
@@ -275,7 +276,6 @@ postgres_run(struct ctx *cx, struct db *base, struct call *c)
 	struct arguments g;
 
 	TRY(prepare_once(cx, db, c));
-	base->wrote = true;
 	make_arguments(&g, c);
 	PGresult *r = PQexecPrepared(db->conn, g.name, c->st->n_params, g.values, g.lengths, g.formats, 0);
 	enum err e = take_result(cx, db, c, r);
@@ -313,7 +313,6 @@ postgres_list(struct ctx *cx, struct db *base, struct call *calls, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		TRY(prepare_once(cx, db, &calls[i]));
-	base->wrote = true;
 	if (!PQenterPipelineMode(db->conn))
 		return failed(cx, db, calls[0].st->sql, NULL);
 	for (size_t i = 0; i < n && sent; i++) {
@@ -395,6 +394,7 @@ postgres_tend(struct db *base)
 const struct engine engine_postgres = {
 	.name = "postgresql",
 	.batch_max = BATCH_MAX_PG,
+	.writers = WRITERS_MAX,
 	.attempts = 3,
 	.open = postgres_open,
 	.close = postgres_close,

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BUSY_MS = 5000, RESTART_BUSY_MS = 100, RESTART_PAUSE_MS = 1000 };
+enum { BUSY_MS = 5000, RESTART_BUSY_MS = 100, RESTART_PAUSE_MS = 1000, LOOKASIDE_BYTES = 1200, LOOKASIDE_SLOTS = 512 };
 
 struct prepared {
 	sqlite3_stmt *stmt;
@@ -94,6 +94,8 @@ sqlite_connect(struct arena *a, const char *path, bool create, const char **ret_
 	}
 	int rc = sqlite3_open_v2(path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (rc == SQLITE_OK) {
+		/* Small allocations of a statement then need no heap. */
+		(void)sqlite3_db_config(handle, SQLITE_DBCONFIG_LOOKASIDE, NULL, LOOKASIDE_BYTES, LOOKASIDE_SLOTS);
 		(void)sqlite3_extended_result_codes(handle, 1);
 		(void)sqlite3_busy_timeout(handle, BUSY_MS);
 		rc = sqlite3_exec(handle, "PRAGMA schema_version", NULL, NULL, NULL); /* opening is lazy: is it a database? */
@@ -312,7 +314,7 @@ bind_one(sqlite3_stmt *stmt, int at, char kind, const struct val *v, char time[T
 	case VAL_NUM:
 		return sqlite3_bind_double(stmt, at, v->d);
 	case VAL_TEXT:
-		return sqlite3_bind_text(stmt, at, v->s, -1, SQLITE_STATIC);
+		return sqlite3_bind_text(stmt, at, v->s, (int)strlen(v->s), SQLITE_STATIC);
 	case VAL_BYTES:
 		return v->x.n ? sqlite3_bind_blob64(stmt, at, v->x.p, v->x.n, SQLITE_STATIC) : sqlite3_bind_zeroblob(stmt, at, 0);
 	}
@@ -406,9 +408,10 @@ sqlite_run(struct ctx *cx, struct db *base, struct call *c)
 	}
 	if (!*p && !(*p = prepare(db, c->st, c->variant)))
 		return failed(cx, db, c->st->sql);
-	if (!(*p)->read_only)
-		base->wrote = true;
+	int64_t before = (*p)->read_only ? 0 : sqlite3_total_changes64(db->handle);
 	enum err e = bind_and_step(cx, db, *p, c);
+	if (!(*p)->read_only && sqlite3_total_changes64(db->handle) != before)
+		base->wrote = true;
 	(void)sqlite3_reset((*p)->stmt);
 	(void)sqlite3_clear_bindings((*p)->stmt);
 	return e;
@@ -485,6 +488,7 @@ sqlite_tend(struct db *base)
 const struct engine engine_sqlite = {
 	.name = "sqlite",
 	.batch_max = BATCH_MAX,
+	.writers = 1,
 	.attempts = 1,
 	.open = sqlite_open,
 	.close = sqlite_close,

@@ -123,8 +123,7 @@ db_ping(struct ctx *cx)
 	return db_int(cx, &PING, &one);
 }
 
-/* --- writing and reading from a thread that may wait
- * ---------------------------------------------------------------------------- */
+/* --- writing and reading from a thread that may wait ----------------------------------------------------------------------- */
 
 struct waiting {
 	enum err (*fn)(struct ctx *cx, void *arg);
@@ -160,12 +159,23 @@ store_of(struct ctx *cx)
 	return cx->srv->store;
 }
 
+/* One account's writes, or one address's, meet one writer. */
+static uint64_t
+shard_of(const struct ctx *cx)
+{
+	uint64_t shard = 0;
+
+	for (const char *p = cx->actor ? cx->actor->user_id.text : cx->client->ip; *p; p++)
+		shard = (shard ^ (uint8_t)*p) * UINT64_C(0x100000001b3);
+	return shard;
+}
+
 static enum err
 write_and_wait(struct ctx *cx, enum err (*fn)(struct ctx *cx, void *arg), void *arg, bool bulk)
 {
 	struct db_store *s = store_of(cx);
 	struct waiting w = {.fn = fn, .arg = arg};
-	struct db_job job = {.cx = cx, .run = waiting_run, .done = waiting_done, .arg = &w, .bulk = bulk};
+	struct db_job job = {.cx = cx, .run = waiting_run, .done = waiting_done, .arg = &w, .bulk = bulk, .shard = shard_of(cx)};
 
 	(void)sem_init(&w.done, 0, 0);
 	if (db_submit(s, &job)) {
@@ -276,12 +286,25 @@ close_all(struct db_store *s)
 		next = db->next;
 		db->engine->close(db);
 	}
-	if (s->writer.db)
-		s->writer.db->engine->close(s->writer.db);
+	for (unsigned i = 0; i < s->n_writers; i++)
+		s->engine->close(s->writers[i].db);
 	(void)pthread_cond_destroy(&s->pool_free);
 	(void)pthread_mutex_destroy(&s->pool_lock);
 	arena_release(&s->memory);
 	free(s);
+}
+
+static bool
+open_writers(struct db_store *s, struct arena *a, const char **ret_message)
+{
+	unsigned wanted = s->options.writers < 1 ? 1 : (unsigned)s->options.writers;
+
+	if (wanted > s->engine->writers)
+		wanted = s->engine->writers;
+	for (; s->n_writers < wanted; s->n_writers++)
+		if (!(s->writers[s->n_writers].db = s->engine->open(s, USE_WRITE, a, ret_message)))
+			return false;
+	return true;
 }
 
 enum err
@@ -305,13 +328,13 @@ db_open(struct arena *a, const struct db_options *o, struct db_store **ret, cons
 	statements_open(&s->statements, &s->memory);
 	(void)pthread_mutex_init(&s->pool_lock, NULL);
 	(void)pthread_cond_init(&s->pool_free, NULL);
-	s->writer.db = engine->open(s, USE_WRITE, a, ret_message);
-	if (!s->writer.db) {
+	if (!open_writers(s, a, ret_message)) {
 		close_all(s);
 		return ERR_UNAVAILABLE;
 	}
-	if (!writer_start(s))
-		BUG("cannot start a thread");
+	for (unsigned i = 0; i < s->n_writers; i++)
+		if (!writer_start(&s->writers[i]))
+			BUG("cannot start a thread");
 	*ret = s;
 	return OK;
 }
@@ -321,7 +344,8 @@ db_close(struct db_store *s)
 {
 	if (!s)
 		return;
-	writer_stop(s);
+	for (unsigned i = 0; i < s->n_writers; i++)
+		writer_stop(&s->writers[i]);
 	close_all(s);
 }
 

@@ -1,18 +1,10 @@
 /*
- * The writer: one thread that puts what is queued into one transaction (group commit), each job inside its own savepoint.
+ * The writers: threads that take what is queued and hand it to batch.c.  SQLite has one.  PostgreSQL has several, each with a
+ * connection of its own; jobs of one shard always meet the same, so that two batches of one node seldom want one row.
  *
- * Invariants: nobody hears of a job before the COMMIT that holds it; hooks run after that COMMIT and before any done() of the
- * batch; a job is either committed whole (run and settle), or undone whole, or kept as its refusal. The engine may end the
- * transaction under us (full disk, I/O error), and COMMIT itself may fail: then the batch is void, nothing of it is there, and
- * its jobs run again, one per transaction, so that one that cannot be done takes no other with it.  On SQLite that is certain: a
- * COMMIT that failed never moved the end of the log.  Where it is not, ERR_UNAVAILABLE means "unknown, ask again".
+ * Two queues each: bulk work has its turn when nobody else waits, or after it has let the others go first for a while.
  */
 #include "store/engine.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-#include "core/log.h"
 
 enum { IDLE_TICK_MS = 500, BULK_WAIT_MS = 100 };
 
@@ -28,205 +20,6 @@ now_us(const struct ctx *cx)
 	const struct source *s = clock_of(cx);
 
 	return s->monotonic_us(s->arg);
-}
-
-static void
-note_failure(struct db *db, const char *what)
-{
-	log_warning(NULL, "store.batch_void", what, LOG_TEXT("engine", db->message));
-	db->n_hooks = 0;
-}
-
-/* --- one job --------------------------------------------------------------------------------------------------------------- */
-
-static void
-give_up(struct db_job *job, enum err e, const char *why)
-{
-	error_clear(job->cx);
-	job->result = fail_internal(job->cx, e, "%s", why);
-}
-
-static bool
-undo(struct db *db, size_t hooks)
-{
-	db->n_hooks = hooks;
-	db->wrote = db->spoiled = false;
-	return db->engine->txn(db, TXN_UNDO);
-}
-
-/* A handler may not pass over a failed statement: PostgreSQL would refuse all that follows it. */
-static enum err
-check_spoiled(struct ctx *cx, const struct db *db, enum err result)
-{
-	if (db->spoiled && (result == OK || cx->error.refused))
-		return fail_internal(cx, ERR_INTERNAL, "a failed statement was passed over");
-	return result;
-}
-
-static bool
-keeps_writes(const struct ctx *cx, enum err result)
-{
-	return result == OK || (cx->error.refused && cx->error.code == result);
-}
-
-/* run() and settle() inside the savepoint.  False: the transaction is gone. */
-static bool
-run_parts(struct db *db, struct db_job *job, size_t hooks)
-{
-	struct ctx *cx = job->cx;
-	enum err result = check_spoiled(cx, db, job->run(cx, job->arg));
-
-	if (!db->engine->in_txn(db) || (!keeps_writes(cx, result) && !undo(db, hooks)))
-		return false;
-	if (job->settle) {
-		struct error why = cx->error;
-		enum err settled = check_spoiled(cx, db, job->settle(cx, job->arg, result));
-		if (!db->engine->in_txn(db))
-			return false;
-		if (settled != OK) {
-			result = settled;
-			if (!undo(db, hooks))
-				return false;
-		} else {
-			cx->error = why; /* what the reply is made from */
-		}
-	}
-	job->result = result;
-	return true;
-}
-
-static bool
-run_job(struct db *db, struct db_job *job, bool *wrote)
-{
-	struct ctx *cx = job->cx;
-	struct db *lane_db = cx->db;
-
-	error_clear(cx);
-	db->spoiled = db->wrote = false;
-	if (!db->engine->txn(db, TXN_SAVEPOINT))
-		return false;
-	cx->db = db;
-	db->busy = true;
-	bool ok = run_parts(db, job, db->n_hooks);
-	db->busy = false;
-	cx->db = lane_db;
-	*wrote = *wrote || db->wrote;
-	ok = ok && db->engine->txn(db, TXN_RELEASE);
-	if (!ok && !db->message[0] && cx->error.internal) /* the statement that ended the transaction says why */
-		(void)str_copy(db->message, sizeof(db->message), cx->error.internal);
-	return ok;
-}
-
-/* --- transactions ---------------------------------------------------------------------------------------------------------- */
-
-static bool
-begin(struct db_store *s, struct db *db)
-{
-	db->n_hooks = 0;
-	db->in_batch = db->engine->txn(db, TXN_BEGIN);
-	/* Inside the transaction no other process can write between the look and our work. */
-	if (db->in_batch && db->engine->foreign_write(db) && s->options.foreign_write)
-		s->options.foreign_write(s->options.arg);
-	return db->in_batch;
-}
-
-/* Nothing written means nothing to flush: jobs that only looked, or were all undone, cost no fsync. */
-static bool
-commit(struct db_store *s, struct db *db, bool wrote)
-{
-	int64_t from = time_monotonic_us();
-	bool ok = db->engine->txn(db, wrote ? TXN_COMMIT : TXN_ROLLBACK);
-
-	if (wrote && ok && s->options.metrics)
-		metrics_observe(s->options.metrics, M_COMMIT_SECONDS, (double)(time_monotonic_us() - from) / 1e6);
-	db->in_batch = !ok;
-	return ok;
-}
-
-static void
-roll_back(struct db *db)
-{
-	char why[MESSAGE_MAX];
-
-	(void)str_copy(why, sizeof(why), db->message);
-	if (db->engine->in_txn(db) || db->in_batch)
-		(void)db->engine->txn(db, TXN_ROLLBACK); /* fails when the engine was first */
-	(void)str_copy(db->message, sizeof(db->message), why);
-	db->in_batch = false;
-	db->n_hooks = 0;
-}
-
-static void
-finish(struct db *db, struct db_job *jobs)
-{
-	for (size_t i = 0; i < db->n_hooks; i++)
-		db->hooks[i].fn(db->hooks[i].arg);
-	db->n_hooks = 0;
-	for (struct db_job *job = jobs, *next; job; job = next) {
-		next = job->next; /* the job may be gone once it is told */
-		job->done(job->arg, job->result);
-	}
-}
-
-static void
-run_alone(struct db_store *s, struct db *db, struct db_job *job)
-{
-	for (unsigned i = 0; i < db->engine->attempts; i++) {
-		bool wrote = false;
-		db->message[0] = 0;
-		if (!begin(s, db))
-			break;
-		if (run_job(db, job, &wrote) && commit(s, db, wrote)) {
-			finish(db, job);
-			return;
-		}
-		roll_back(db);
-	}
-	give_up(job, ERR_UNAVAILABLE, db->message);
-	finish(db, job);
-}
-
-static void
-run_each_alone(struct db_store *s, struct db *db, struct db_job *jobs)
-{
-	for (struct db_job *job = jobs, *next; job; job = next) {
-		next = job->next;
-		job->next = NULL;
-		run_alone(s, db, job);
-	}
-}
-
-static void
-give_up_all(struct db *db, struct db_job *jobs, enum err e, const char *why)
-{
-	for (struct db_job *job = jobs; job; job = job->next)
-		give_up(job, e, why);
-	db->n_hooks = 0;
-	finish(db, jobs);
-}
-
-static void
-run_batch(struct db_store *s, struct db *db, struct db_job *jobs)
-{
-	bool wrote = false, whole = true;
-	unsigned n = 0;
-
-	db->message[0] = 0;
-	if (!begin(s, db)) {
-		give_up_all(db, jobs, ERR_UNAVAILABLE, db->message);
-		return;
-	}
-	for (struct db_job *job = jobs; job && whole; job = job->next, n++)
-		whole = run_job(db, job, &wrote);
-	if (whole && commit(s, db, wrote)) {
-		if (s->options.metrics)
-			metrics_observe(s->options.metrics, M_BATCH_SIZE, n);
-		finish(db, jobs);
-		return;
-	}
-	roll_back(db);
-	note_failure(db, "the engine ended a batch; its jobs run again one by one");
-	run_each_alone(s, db, jobs);
 }
 
 /* --- queues ---------------------------------------------------------------------------------------------------------------- */
@@ -260,14 +53,16 @@ pop(struct job_queue *q, size_t n)
 	return first;
 }
 
+/* Of all writers. */
 static void
-gauge_queue(const struct db_store *s)
+gauge_queue(struct db_store *s, int64_t change)
 {
+	int64_t now = atomic_fetch_add(&s->queued, change) + change;
+
 	if (s->options.metrics)
-		metrics_set(s->options.metrics, M_WRITE_QUEUE, (int64_t)(s->writer.normal.count + s->writer.bulk.count));
+		metrics_set(s->options.metrics, M_WRITE_QUEUE, now);
 }
 
-/* Bulk work has its turn when nobody else waits, or after it has let the others go first for a while. */
 static bool
 bulk_is_due(const struct writer *w)
 {
@@ -314,7 +109,7 @@ drop_aged(struct db *db, struct db_job *jobs)
 	}
 	*kept_end = *aged_end = NULL;
 	if (aged)
-		give_up_all(db, aged, ERR_OVERLOADED, "waited too long for the writer");
+		batch_give_up(db, aged, ERR_OVERLOADED, "waited too long for the writer");
 	return kept;
 }
 
@@ -328,14 +123,15 @@ idle(struct db_store *s, struct db *db)
 static void *
 writer_main(void *arg)
 {
-	struct db_store *s = arg;
-	struct writer *w = &s->writer;
+	struct writer *w = arg;
+	struct db_store *s = w->db->store;
 
 	(void)pthread_mutex_lock(&w->lock);
 	while (wait_for_jobs(w)) {
 		bool bulk = bulk_is_due(w);
+		size_t before = w->normal.count + w->bulk.count;
 		struct db_job *jobs = bulk ? pop(&w->bulk, 1) : pop(&w->normal, w->db->engine->batch_max);
-		gauge_queue(s);
+		gauge_queue(s, (int64_t)(w->normal.count + w->bulk.count) - (int64_t)before);
 		(void)pthread_mutex_unlock(&w->lock);
 
 		int64_t bulk_ended_us = w->bulk_ended_us;
@@ -344,10 +140,10 @@ writer_main(void *arg)
 		else if (bulk) {
 			struct source clock = *clock_of(jobs->cx);
 			if ((jobs = drop_aged(w->db, jobs)))
-				run_batch(s, w->db, jobs);
+				batch_run(s, w->db, jobs);
 			bulk_ended_us = clock.monotonic_us(clock.arg);
 		} else if ((jobs = drop_aged(w->db, jobs)))
-			run_batch(s, w->db, jobs);
+			batch_run(s, w->db, jobs);
 		w->db->engine->tend(w->db);
 
 		(void)pthread_mutex_lock(&w->lock);
@@ -358,9 +154,8 @@ writer_main(void *arg)
 }
 
 bool
-writer_start(struct db_store *s)
+writer_start(struct writer *w)
 {
-	struct writer *w = &s->writer;
 	pthread_condattr_t attr;
 
 	(void)pthread_mutex_init(&w->lock, NULL);
@@ -368,15 +163,13 @@ writer_start(struct db_store *s)
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&w->wake, &attr);
 	(void)pthread_condattr_destroy(&attr);
-	w->running = pthread_create(&w->thread, NULL, writer_main, s) == 0;
+	w->running = pthread_create(&w->thread, NULL, writer_main, w) == 0;
 	return w->running;
 }
 
 void
-writer_stop(struct db_store *s)
+writer_stop(struct writer *w)
 {
-	struct writer *w = &s->writer;
-
 	(void)pthread_mutex_lock(&w->lock);
 	w->stopping = true;
 	(void)pthread_cond_signal(&w->wake);
@@ -390,7 +183,7 @@ writer_stop(struct db_store *s)
 bool
 db_submit(struct db_store *s, struct db_job *job)
 {
-	struct writer *w = &s->writer;
+	struct writer *w = &s->writers[job->shard % s->n_writers];
 	struct job_queue *q = job->bulk ? &w->bulk : &w->normal;
 	bool taken;
 
@@ -400,25 +193,9 @@ db_submit(struct db_store *s, struct db_job *job)
 	taken = !w->stopping && q->count < WRITE_QUEUE_MAX;
 	if (taken) {
 		push(q, job);
-		gauge_queue(s);
+		gauge_queue(s, 1);
 		(void)pthread_cond_signal(&w->wake);
 	}
 	(void)pthread_mutex_unlock(&w->lock);
 	return taken;
-}
-
-void
-db_on_commit(struct ctx *cx, void (*fn)(void *arg), void *arg)
-{
-	struct db *db = cx->db;
-
-	if (!db || db->use != USE_WRITE || !db->busy)
-		BUG("a hook outside of a unit of writing");
-	if (db->n_hooks == db->cap_hooks) {
-		db->cap_hooks = db->cap_hooks ? db->cap_hooks * 2 : 64;
-		db->hooks = reallocarray(db->hooks, db->cap_hooks, sizeof(*db->hooks));
-		if (!db->hooks)
-			BUG("out of memory");
-	}
-	db->hooks[db->n_hooks++] = (struct hook){fn, arg};
 }

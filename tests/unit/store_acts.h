@@ -31,7 +31,7 @@ struct act {
 	size_t bytes;	      /* of the note; 0: a few */
 	enum err fail_with;   /* after writing */
 	bool refuse, swallow; /* swallow: pass over a violated key */
-	bool settle, settle_fails, settle_bumps, goes_on, hook, read_only, bump;
+	bool settle, settle_fails, settle_bumps, goes_on, hook, read_only, idle, bump;
 	enum err expect; /* of a full disk: what it must be */
 	struct gate *gate;
 	int runs;
@@ -90,8 +90,13 @@ act_run(struct ctx *cx, void *arg)
 			;
 		return OK;
 	}
-	if (a->read_only)
-		return db_int(cx, &W_COUNT, &n);
+	if (a->hook && (a->idle || a->read_only))
+		db_on_commit(cx, on_hook, a);
+	if (a->idle || a->read_only) {
+		if (a->read_only)
+			TRY(db_int(cx, &W_COUNT, &n));
+		return a->fail_with != OK ? fail(cx, a->fail_with, "as asked") : OK;
+	}
 	if (a->bump)
 		return db_exec(cx, &W_BUMP, NULL, V("one"));
 	enum err e = add_note(cx, a->id, a->bytes ? a->bytes : 8);
