@@ -294,7 +294,7 @@ export default {
 	'notes.unread': { one: '({n} ungelesen)', other: '({n} ungelesen)' },
 	'notes.new': 'Neu:',
 	'notes.read': 'Gelesen',
-	'notes.readOne': 'Als gelesen markieren: {title}',
+	'notes.readOne': 'Gelesen: {title}',
 	'notes.readAll': 'Alle als gelesen markieren',
 	'notes.empty': 'Keine Mitteilungen',
 	'notes.emptyText': 'Hier stehen Entscheidungen und Ereignisse, die Sie betreffen.',

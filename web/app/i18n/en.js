@@ -294,7 +294,7 @@ export default {
 	'notes.unread': { one: '({n} unread)', other: '({n} unread)' },
 	'notes.new': 'New:',
 	'notes.read': 'Mark read',
-	'notes.readOne': 'Mark as read: {title}',
+	'notes.readOne': 'Mark read: {title}',
 	'notes.readAll': 'Mark all as read',
 	'notes.empty': 'No notifications',
 	'notes.emptyText': 'Decisions and check-ins that concern you will be listed here.',

@@ -26,7 +26,7 @@ export default function Home() {
 	}, [state]);
 
 	if (state === 'offline')
-		return <Empty icon="cloud" title={t('offline.title')} action={<Button kind="primary" onClick={startSession}>{t('again')}</Button>}>{t('offline.text')}</Empty>;
+		return <Empty page icon="cloud" title={t('offline.title')} action={<Button kind="primary" onClick={startSession}>{t('again')}</Button>}>{t('offline.text')}</Empty>;
 	if (state !== 'out')
 		return null;
 	return (

@@ -68,11 +68,12 @@ export function Failure({ error, retry }) {
 	);
 }
 
-export function Empty({ icon, title, children, action }) {
+/* `page`: it stands for the whole page, not for a list in it. */
+export function Empty({ icon, title, children, action, page }) {
 	return (
 		<div class="empty">
 			<span class="empty-icon"><Icon name={icon} size={30} /></span>
-			<h2>{title}</h2>
+			{page ? <h1 tabIndex={-1}>{title}</h1> : <h2>{title}</h2>}
 			<p>{children}</p>
 			{action}
 		</div>

@@ -97,12 +97,12 @@ function Guard({ page, children }) {
 		return <Skeleton />;
 	if (state === 'offline')
 		return (
-			<Empty icon="cloud" title={t('offline.title')} action={<Button kind="primary" onClick={startSession}>{t('again')}</Button>}>
+			<Empty page icon="cloud" title={t('offline.title')} action={<Button kind="primary" onClick={startSession}>{t('again')}</Button>}>
 				{t('offline.text')}
 			</Empty>
 		);
 	if (page.who === 'admin' && user?.role !== 'admin')
-		return <Empty icon="info" title={t('notForYou.title')} action={<Button href="/app/">{t('home')}</Button>}>{t('notForYou.text')}</Empty>;
+		return <Empty page icon="info" title={t('notForYou.title')} action={<Button href="/app/">{t('home')}</Button>}>{t('notForYou.text')}</Empty>;
 	return children;
 }
 
@@ -141,9 +141,9 @@ export function Shell() {
 
 	let content;
 	if (!shown.page)
-		content = <Empty icon="info" title={t('notFound.title')} action={<Button href="/app/">{t('home')}</Button>}>{t('notFound.text')}</Empty>;
+		content = <Empty page icon="info" title={t('notFound.title')} action={<Button href="/app/">{t('home')}</Button>}>{t('notFound.text')}</Empty>;
 	else if (shown.failed)
-		content = <Empty icon="cloud" title={t('offline.title')} action={<Button kind="primary" onClick={() => location.reload()}>{t('again')}</Button>}>{t('offline.text')}</Empty>;
+		content = <Empty page icon="cloud" title={t('offline.title')} action={<Button kind="primary" onClick={() => location.reload()}>{t('again')}</Button>}>{t('offline.text')}</Empty>;
 	else
 		content = <Guard page={shown.page}><shown.Page key={shown.path} params={shown.params} /></Guard>;
 

@@ -1,0 +1,275 @@
+// Every page of the app: for axe, at 320 pixels, by keyboard, in both languages and both themes; the scanner; how files are served.
+"use strict";
+
+const assert = require("node:assert/strict");
+const { execFileSync } = require("node:child_process");
+const fs = require("node:fs");
+const { createRequire } = require("node:module");
+const os = require("node:os");
+const path = require("node:path");
+const { pathToFileURL } = require("node:url");
+const { after, before, test } = require("node:test");
+
+const { root } = require("./lib");
+const { PASSWORD, Server, fits, heading, openBrowser, person, signIn, signInAdmin, violations } = require("./web-lib");
+
+const fromWeb = createRequire(path.join(root, "web", "package.json"));
+
+let server, browser, token, event, student;
+before(async () => {
+	server = await Server.start({ env: { SINGLE_DEVICE: "false" } });
+	browser = await openBrowser();
+	token = await server.admin();
+	student = await server.student("lena", token);
+	event = await server.event(token, { title: "Orientation week, with a title that is long enough to need a second line", notes: "Room 2.14" });
+	await server.event(token, { title: "Next lecture", scheduled_at: new Date(Date.now() + 86400000).toISOString() });
+	await server.want(201, server.mark((await server.qr(token, event.id)).qr_payload, student.token));
+	await server.want(201, server.post("/api/auth/signup", { email: "waits@students.example.org", password: PASSWORD, full_name: "Waits Patiently" }));
+});
+after(async () => {
+	await browser?.close();
+	await server?.discard();
+});
+
+// Each page, with what shows that it is complete.
+const anyone = [
+	["/app/", (p) => p.getByRole("button", { name: "Sign in" })],
+	["/app/signup", (p) => p.getByRole("button", { name: "Create account" })],
+	["/app/scan", (p) => p.getByText("Hold the code inside the frame.")],
+	["/c", (p) => p.getByRole("link", { name: "Open the scanner" })],
+	["/c#nonsense", (p) => p.getByText("This is not an attendance code")],
+	["/app/no-such-page", (p) => p.getByText("There is no such page")],
+];
+const students = [
+	["/app/attendance", (p) => p.getByText(/1 of \d events attended/)],
+	["/app/events", (p) => p.getByText("Next lecture")],
+	["/app/notifications", (p) => p.locator(".notes li").first()],
+	["/app/more", (p) => p.getByRole("button", { name: "Sign out" })],
+	["/app/audit", (p) => p.getByText("This page is for administrators")],
+];
+const admins = () => [
+	["/app/events", (p) => p.getByText("Next lecture")],
+	[`/app/events/${event.id}`, (p) => p.locator("tbody").getByText("Student lena")],
+	[`/app/project/${event.id}`, (p) => p.getByRole("img", { name: "QR code for checking in" })],
+	["/app/codes", (p) => p.getByRole("button", { name: "Revoke", exact: false }).first()],
+	["/app/approvals", (p) => p.getByRole("button", { name: "Approve Waits Patiently" })],
+	["/app/statistics", (p) => p.getByText("Check-ins per event")],
+	["/app/audit", (p) => p.locator(".logs li").first()],
+	["/app/notifications", (p) => p.locator(".notes li").first()],
+	["/app/more", (p) => p.getByRole("button", { name: "Sign out" })],
+];
+
+// Sees every page as each kind of visitor and calls `look`.
+async function tour(options, look) {
+	const visit = async (page, pages, who) => {
+		for (const [target, sign] of pages) {
+			await page.goto("about:blank");
+			await page.goto(target);
+			await sign(page).waitFor();
+			await look(page, `${who} ${target}`);
+		}
+	};
+	const stranger = await person(browser, server, options);
+	await visit(stranger.page, anyone, "stranger");
+	const pupil = await person(browser, server, options);
+	await signIn(pupil.page, student.email, PASSWORD);
+	await heading(pupil.page, "My attendance");
+	await visit(pupil.page, students, "student");
+	const boss = await person(browser, server, options);
+	await signInAdmin(boss.page);
+	await visit(boss.page, admins(), "admin");
+	for (const p of [stranger, pupil, boss]) {
+		assert.deepEqual(p.complaints, []);
+		await p.context.close();
+	}
+}
+
+for (const colorScheme of ["light", "dark"])
+	test(`axe finds nothing on any page, ${colorScheme}`, async () => {
+		const found = [];
+		await tour({ colorScheme, reducedMotion: "reduce" }, async (page, what) => {
+			found.push(...(await violations(page)).map((v) => `${what}: ${v}`));
+		});
+		assert.deepEqual(found, []);
+	});
+
+test("nothing is lost at 320 pixels, which is also 400 % zoom of a laptop", async () => {
+	await tour({ viewport: { width: 320, height: 640 } }, fits);
+});
+
+test("dialogs, a waiting sign-up and a result are clean for axe as well", async () => {
+	const found = [];
+	const { page, context } = await person(browser, server, { reducedMotion: "reduce", viewport: { width: 320, height: 640 } });
+	const look = async (what) => {
+		found.push(...(await violations(page)).map((v) => `${what}: ${v}`));
+		await fits(page, what);
+	};
+	await page.goto("/app/signup");
+	await page.getByLabel("Name", { exact: true }).fill("Second Waiting");
+	await page.getByLabel("E-mail").fill("second@students.example.org");
+	await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+	await page.getByRole("button", { name: "Create account" }).click();
+	await page.getByRole("heading", { name: "Waiting for an administrator" }).waitFor();
+	await look("waiting");
+	await page.goto(`/c#${(await server.qr(token, event.id)).qr_payload}`);
+	await heading(page, "Sign in to finish");
+	await look("sign in to finish");
+	await signIn(page, student.email, PASSWORD, { at: null });
+	await heading(page, "You were checked in already");
+	await look("already");
+	await context.clearCookies();
+	await page.evaluate(() => localStorage.clear());
+	await signInAdmin(page);
+	await page.getByRole("button", { name: "New event" }).click();
+	await page.getByRole("dialog").waitFor();
+	await look("new event");
+	await page.goto(`/app/events/${event.id}`);
+	await page.getByRole("button", { name: "Delete" }).click();
+	await page.getByRole("dialog").waitFor();
+	await look("delete");
+	assert.deepEqual(found, []);
+	await context.close();
+});
+
+test("an administrator does the whole work by keyboard", async () => {
+	const { page, context } = await person(browser, server);
+	await page.goto("/app/");
+	await page.getByLabel("E-mail").focus();
+	await page.keyboard.type("admin@dsclub.com");
+	await page.keyboard.press("Tab");
+	await page.keyboard.type("Rooms-and-Rows-42");
+	await page.keyboard.press("Enter");
+	await heading(page, "Events");
+	assert.equal(await page.evaluate(() => document.activeElement.tagName), "H1", "the new page has the focus");
+
+	const tabTo = async (name) => {
+		for (let i = 0; i < 60; i++) {
+			await page.keyboard.press("Tab");
+			const label = await page.evaluate(() => document.activeElement.ariaLabel || document.activeElement.textContent.trim());
+			if (label === name) {
+				const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+				assert.notEqual(outline, "none", `the focus on ${name} is to be seen`);
+				return;
+			}
+		}
+		assert.fail(`the Tab key does not reach ${name}`);
+	};
+	await tabTo("New event");
+	await page.keyboard.press("Enter");
+	await page.getByRole("dialog").waitFor();
+	await page.getByLabel("Title").focus();
+	await page.keyboard.type("Made by keyboard");
+	await page.keyboard.press("Enter");
+	await page.getByRole("link", { name: /Made by keyboard/ }).waitFor();
+	await tabTo("New event");
+	await page.keyboard.press("Enter");
+	await page.getByRole("dialog").waitFor();
+	await page.keyboard.press("Escape");
+	await page.getByRole("dialog").waitFor({ state: "detached" });
+	assert.equal(await page.evaluate(() => document.activeElement.textContent), "New event", "the focus goes back to where it was");
+	await context.close();
+});
+
+test("German, by the browser's wish and by choice", async () => {
+	const { page, context } = await person(browser, server, { locale: "de-DE" });
+	await page.goto("/app/");
+	await page.getByRole("button", { name: "Anmelden" }).waitFor();
+	assert.equal(await page.evaluate(() => document.documentElement.lang), "de");
+	await page.getByRole("button", { name: "English" }).click();
+	await page.getByRole("button", { name: "Sign in" }).waitFor();
+	await page.reload();
+	await page.getByRole("button", { name: "Sign in" }).waitFor();
+	await context.close();
+});
+
+// Frames with a code in the middle, as a file that Chromium takes for a camera.
+async function video(text) {
+	const { encode } = await import(pathToFileURL(fromWeb.resolve("uqr").replace(/\.cjs$/, ".mjs")));
+	const { data, size } = encode(text, { ecc: "M", border: 4 });
+	const [width, height] = [640, 480];
+	const scale = Math.floor(400 / size);
+	const [left, top] = [Math.floor((width - size * scale) / 2), Math.floor((height - size * scale) / 2)];
+	const luma = Buffer.alloc(width * height, 200);
+	data.forEach((row, y) => row.forEach((dark, x) => {
+		for (let i = 0; i < scale; i++)
+			luma.fill(dark ? 25 : 225, (top + y * scale + i) * width + left + x * scale, (top + y * scale + i) * width + left + (x + 1) * scale);
+	}));
+	const frame = Buffer.concat([Buffer.from("FRAME\n"), luma, Buffer.alloc((width * height) / 2, 128)]);
+	const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "muster-camera-")), "code.y4m");
+	fs.writeFileSync(file, Buffer.concat([Buffer.from(`YUV4MPEG2 W${width} H${height} F10:1 Ip A1:1 C420jpeg\n`), ...Array(10).fill(frame)]));
+	return file;
+}
+
+test("the scanner reads the projected code through the camera, and from a picture; the decoder comes only then", async () => {
+	const camera = await server.student("camera", token);
+	const picture = await server.student("picture", token);
+	const { qr_payload: payload } = await server.qr(token, event.id);
+	const file = await video(`${server.base}/c#${payload}`);
+	const withCamera = await openBrowser([`--use-file-for-fake-video-capture=${file}`]);
+	try {
+		const { page, complaints } = await person(withCamera, server, { viewport: { width: 390, height: 844 } });
+		const scripts = [];
+		page.on("request", (r) => scripts.push(r.url()));
+		await signIn(page, camera.email, PASSWORD);
+		await heading(page, "My attendance");
+		assert.ok(!scripts.some((s) => s.includes("/decoder-")), "the decoder was loaded before it was needed");
+		await page.getByRole("link", { name: "Check in" }).first().click();
+		await heading(page, "You are checked in");
+		assert.ok(scripts.some((s) => s.includes("/decoder-")));
+		assert.deepEqual(complaints, []);
+	} finally {
+		await withCamera.close();
+		fs.rmSync(path.dirname(file), { recursive: true });
+	}
+	const { page, context } = await person(browser, server);
+	await signIn(page, picture.email, PASSWORD);
+	await heading(page, "My attendance");
+	await page.goto("/app/scan");
+	const session = await server.qr(token, event.id);
+	const png = await server.get(`/api/admin/qr-sessions/${session.session_id}/image.png`, token);
+	await page.locator("input[type=file]").setInputFiles({ name: "code.png", mimeType: "image/png", buffer: png.bytes });
+	await heading(page, "You are checked in");
+	await context.close();
+});
+
+test("files are served with their types, caching and a strict policy", async () => {
+	for (const target of ["/c", "/app/", "/app", "/app/events", "/app/events/", `/app/project/${event.id}`, "/app/no-such-page"]) {
+		const reply = await server.get(target);
+		assert.equal(reply.status, target.includes("no-such") ? 404 : 200, target);
+		assert.match(reply.headers["content-type"], /^text\/html; charset=utf-8/);
+		const policy = reply.headers["content-security-policy"];
+		assert.match(policy, /default-src 'none'/);
+		assert.doesNotMatch(policy, /unsafe|https?:|\*/);
+		assert.match(reply.headers["permissions-policy"], /camera=\(self\).*geolocation=\(self\)/);
+		assert.equal(reply.headers["cache-control"], "no-cache");
+		assert.doesNotMatch(reply.text, /<script(?![^>]* src=)|<style|\son\w+=|\sstyle=/, `${target}: something inline`);
+	}
+	const shell = await server.get("/c");
+	assert.equal((await server.get("/c", null, { headers: { "if-none-match": shell.headers.etag } })).status, 304);
+	for (const [, file] of shell.text.matchAll(/(?:href|src)="(\/app\/[^"]+)"/g)) {
+		const reply = await fetch(server.base + file, { headers: { "accept-encoding": "gzip" } });
+		await reply.arrayBuffer();
+		assert.equal(reply.status, 200, file);
+		const hashed = file.startsWith("/app/assets/");
+		assert.equal(reply.headers.get("cache-control"), hashed ? "public, max-age=31536000, immutable" : "no-cache");
+		assert.equal(reply.headers.get("content-encoding"), file.endsWith(".png") ? null : "gzip", file);
+	}
+	const worker = await server.get("/app/sw.js");
+	assert.match(worker.headers["content-type"], /^text\/javascript/);
+	assert.equal(worker.headers["service-worker-allowed"], "/");
+	assert.equal((await server.get("/app/assets/none.js")).status, 404);
+	assert.match((await server.get("/", null, { headers: { accept: "text/html" } })).headers.location, /^\/app\/$/);
+	assert.match((await server.get("/api/auth/me")).headers["permissions-policy"], /camera=\(\)/);
+});
+
+test("the scripts stay under their budget", (t) => {
+	const out = fs.mkdtempSync(path.join(os.tmpdir(), "muster-web-"));
+	try {
+		const line = execFileSync(process.execPath, [path.join(root, "web", "build.mjs"), out], { encoding: "utf8" }).trim();
+		t.diagnostic(line);
+		assert.match(line, /^web app: [\d.]+ kB of scripts gzipped/);
+		assert.match(fs.readFileSync(path.join(out, "pages.txt"), "utf8"), /^\/app\/project\/:id$/m);
+	} finally {
+		fs.rmSync(out, { recursive: true });
+	}
+});
