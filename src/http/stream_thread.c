@@ -33,10 +33,17 @@ list_append(struct streams *home, struct stream *st)
 	home->last = st;
 }
 
-static void
-heard(struct streams *home, struct stream *st)
+static int64_t
+now(const struct streams *home)
 {
-	st->last_us = home->source->monotonic_us(home->source->arg);
+	return home->source->monotonic_us(home->source->arg);
+}
+
+/* `at_us` is from before the bytes went out: who has them may count on the next ones from there. */
+static void
+heard(struct streams *home, struct stream *st, int64_t at_us)
+{
+	st->last_us = at_us;
 	list_remove(home, st);
 	list_append(home, st);
 }
@@ -85,6 +92,7 @@ close_stream(struct streams *home, struct stream *st)
 static bool
 flush(struct streams *home, struct stream *st)
 {
+	int64_t at_us = now(home);
 	size_t done = 0;
 	ssize_t sent = 0;
 	bool waits, go_on;
@@ -102,7 +110,7 @@ flush(struct streams *home, struct stream *st)
 	go_on = waits ? sent > 0 || errno == EAGAIN || errno == EINTR : !st->over;
 	pthread_mutex_unlock(&st->lock);
 	if (done > 0)
-		heard(home, st);
+		heard(home, st, at_us);
 	if (go_on && waits != st->wants_out) {
 		st->wants_out = waits;
 		watch(home, st, EPOLL_CTL_MOD);
@@ -114,6 +122,7 @@ flush(struct streams *home, struct stream *st)
 static bool
 flush_tls(struct streams *home, struct stream *st)
 {
+	int64_t at_us = now(home);
 	bool there;
 
 	pthread_mutex_lock(&st->lock);
@@ -127,7 +136,7 @@ flush_tls(struct streams *home, struct stream *st)
 	}
 	pthread_mutex_unlock(&st->lock);
 	if (there)
-		heard(home, st);
+		heard(home, st, at_us);
 	return there;
 }
 
@@ -135,6 +144,7 @@ static void
 list(struct streams *home, struct stream *st)
 {
 	st->listed = true;
+	st->last_us = now(home);
 	list_append(home, st);
 	if (!st->tls)
 		watch(home, st, EPOLL_CTL_ADD);
@@ -202,12 +212,12 @@ on_event(struct streams *home, const struct epoll_event *ev)
 static void
 beat_silent(struct streams *home)
 {
-	int64_t now_us = home->source->monotonic_us(home->source->arg);
+	int64_t now_us = now(home);
 
 	while (home->first && now_us - home->first->last_us >= STREAM_BEAT_S * SECONDS_US) {
 		struct stream *st = home->first;
 
-		heard(home, st); /* also when it is over: nobody is asked twice */
+		heard(home, st, now_us); /* also when it is over: nobody is asked twice */
 		stream_send(st, SPAN_LIT(beat));
 	}
 }
