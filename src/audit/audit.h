@@ -27,7 +27,7 @@ struct audit_note {
 
 struct audit_entry {
 	enum audit_action action;
-	const char *result;      /* "success", "failure" */
+	const char *result;      /* "success", "failure"; "pending": a login that owes its second factor */
 	const char *actor_id;    /* NULL: cx->actor, or nobody */
 	const char *entity_type; /* "user", "event", "qr_session", "attendance_record" …; NULL: none */
 	const char *entity_id;   /* NULL: none */
@@ -48,7 +48,7 @@ enum err audit_write(struct ctx *cx, const struct audit_entry *e) MUST_CHECK;
 /* The row of a refusal: reason is the error's stable code. */
 enum err audit_failure(struct ctx *cx, enum audit_action action, enum err why) MUST_CHECK;
 
-/* The list for admins, newest first. */
+/* The list for admins, newest first.  With a filter *ret_total counts no further than PAGE_DEPTH_MAX + 1. */
 struct audit_filter {
 	int action;          /* 0: all */
 	struct uuid user_id; /* empty: all */

@@ -51,7 +51,10 @@ enum err account_insert(struct ctx *cx, const struct account_new *in, struct uui
  */
 enum err account_change(struct ctx *cx, const char *id, enum role role, enum tri is_active) MUST_CHECK;
 
-/* The first admin, from ADMIN_EMAIL and ADMIN_PASSWORD or the command line: made active, or left alone when the address exists. */
+/*
+ * The first admin, from ADMIN_EMAIL and ADMIN_PASSWORD or the command line: made active, or left alone when the address exists.  Hashes,
+ * and so runs its own transactions: not from inside one.
+ */
 enum err admin_ensure(struct ctx *cx, const char *email, const char *password, bool *ret_created) MUST_CHECK;
 
 #endif

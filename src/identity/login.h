@@ -2,7 +2,8 @@
  * Login by password, the same for all surfaces.  Runs on the hash lane; its own transactions:
  *
  *	1  db_write: reserve the attempt in every counter (limits by IP, lockout by e-mail and IP) and read the account
- *	2  hash      the same work for everybody: a miss, a disabled account, a locked e-mail is checked against a decoy
+ *	2  hash      the same work for everybody: who has no password is checked against a decoy, whoever is closed or locked against
+ *	             their own hash, and the result does not count
  *	3  db_write: check again what was read (WHERE is_active AND password_hash = $old), mint, audit, give reservations back
  *
  * Wrong password, unknown account, disabled account: ERR_INVALID_CREDENTIALS, same bytes.  After a right password only:
