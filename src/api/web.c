@@ -1,9 +1,9 @@
 /*
  * The web app: its pages, its service worker and manifest, and its files under /app/assets/.
  *
- * The app does its own routing, so every path of its page table answers with one document; the table comes along as an embedded file
- * made by web/build.mjs, so that it is kept in one place only.  A path that is not in it gets the same document with status 404 and
- * says so itself.  A server built with WEB=0 has none of these files and answers 404.
+ * The app does its own routing, so every path of its page table answers with one document; the table comes along as an embedded
+ * file made by web/build.mjs, so that it is kept in one place only.  A path that is not in it gets the same document with status
+ * 404 and says so itself.  A server built with WEB=0 has none of these files and answers 404.
  *
  * Names under assets/ carry a hash of their content and never change; everything else is asked for again each time.
  */
@@ -14,8 +14,9 @@
 #include "core/asset.h"
 
 static const char app_csp[] =
-	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; worker-src 'self'; "
-	"manifest-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+	"worker-src 'self'; manifest-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'self'; "
+	"frame-ancestors 'none'";
 static const char app_permissions[] = "camera=(self), microphone=(), geolocation=(self), interest-cohort=()";
 
 /* "/app/events/:id" fits "/app/events/018f…"; a trailing slash does not count. */
@@ -109,9 +110,11 @@ hashed_file(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return reply_asset(rs, rq, file, "public, max-age=31536000, immutable");
 }
 
-#define WEB_ROW(row_path, fn, type, text)                                                                                                  \
-	{.method = GET, .path = row_path, .handler = fn, .access = ANYONE, .lane = LANE_LOOP, .hall = true, .reply_type = type,        \
-		.status = 200, .errors = ERRORS(ERR_NOT_FOUND), .hidden = true, .summary = text}
+#define WEB_ROW(row_path, fn, type, text)                                                                           \
+	{                                                                                                           \
+		.method = GET, .path = row_path, .handler = fn, .access = ANYONE, .lane = LANE_LOOP, .hall = true,  \
+		.reply_type = type, .status = 200, .errors = ERRORS(ERR_NOT_FOUND), .hidden = true, .summary = text \
+	}
 
 static const struct route rows[] = {
 	WEB_ROW("/c", check_in, "text/html", "Check-in page"),
