@@ -18,11 +18,13 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "identity/approval.h"
+#include "identity/reset.h"
 #include "identity/session.h"
 #include "store/db.h"
 
 const struct job job_rows[] = {
 	{"approval_expire", 30, approval_expire},
+	{"password_reset", 5, reset_deliver},
 	{"event_counts", 10, event_counts_write},
 	{"notify_marks", 10, notify_marks},
 	{"event_expected", 60, event_expected_write},
