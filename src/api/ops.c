@@ -181,15 +181,46 @@ check_storage(struct ctx *cx)
 	return c;
 }
 
+/* The jobs that send mail and call the server left word how it went. */
+struct mail_jobs {
+	int64_t runs, failures;
+};
+static const struct field mail_jobs_fields[] = {
+	F(struct mail_jobs, runs, 0, 0, 0, NULL),
+	F(struct mail_jobs, failures, 0, 0, 0, NULL),
+};
+static const struct schema mail_jobs_schema = SCHEMA("MailJobs", struct mail_jobs, mail_jobs_fields);
+
+SQL(READY_MAIL, "",
+	"SELECT COUNT(*) AS runs, COUNT(last_error) AS failures FROM jobs WHERE name = 'mail_probe' OR name = 'outbox'");
+
+static struct check
+check_mail(struct ctx *cx)
+{
+	struct check c = {.status = "skipped", .latency_ms = NAN};
+	struct mail_jobs jobs;
+
+	if (!cx->srv->conf->smtp_url[0])
+		return c;
+	if (db_one(cx, &READY_MAIL, &mail_jobs_schema, &jobs) != OK) {
+		error_clear(cx);
+		return c;
+	}
+	if (jobs.failures)
+		return (struct check){.status = "failed", .latency_ms = NAN, .message = "the mail server does not take mail"};
+	c.status = jobs.runs ? "ok" : "skipped";
+	return c;
+}
+
 static enum err
 ready(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
 	const struct check skipped = {.status = "skipped", .latency_ms = NAN};
 	struct ready out = {.status = "ok",
-		.checks = {.database = check_database(cx), .redis = skipped, .storage = check_storage(cx), .mail = skipped}};
+		.checks = {.database = check_database(cx), .redis = skipped, .storage = check_storage(cx), .mail = check_mail(cx)}};
 
 	(void)rq;
-	if (strcmp(out.checks.storage.status, "failed") == 0)
+	if (strcmp(out.checks.storage.status, "failed") == 0 || strcmp(out.checks.mail.status, "failed") == 0)
 		out.status = "degraded";
 	if (strcmp(out.checks.database.status, "failed") == 0) {
 		out.status = "down";

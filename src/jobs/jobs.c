@@ -3,7 +3,7 @@
  *
  * A turn of a job and the note that it ran are one transaction, so `jobs` never claims a run whose work was undone.  A failure is
  * noted in one of its own, logged and counted, and the job comes again after its period: nothing here ends the thread.  The
- * thread waits by the monotonic clock, on a condition, so stopping is prompt.
+ * threads (one for the database, one for what is outside) wait by the monotonic clock, on a condition, so stopping is prompt.
  */
 #include "jobs/rows.h"
 
@@ -31,6 +31,8 @@ const struct job job_rows[] = {
 	{"nonce_expire", 3600, nonce_expire},
 	{"session_expire", 3600, session_expire},
 	{"idempotency_expire", 3600, idempotency_expire},
+	{"outbox", 5, outbox_send, .outside = true},
+	{"mail_probe", 300, mail_probe, .outside = true},
 };
 const size_t job_row_count = sizeof(job_rows) / sizeof(job_rows[0]);
 
@@ -88,6 +90,21 @@ turn_run(struct ctx *cx, void *arg)
 }
 
 static enum err
+turn_done(struct ctx *cx, void *arg)
+{
+	const struct turn *t = arg;
+
+	return db_exec(cx, &JOB_DONE, NULL, V(t->job->name), V(t->started_us), V(cx->now_us), V(t->node));
+}
+
+static enum err
+turn_outside(struct ctx *cx, struct turn *t)
+{
+	TRY(t->job->run(cx, &t->rows));
+	return db_write_bulk(cx, turn_done, t);
+}
+
+static enum err
 turn_failed(struct ctx *cx, void *arg)
 {
 	const struct turn *t = arg;
@@ -124,13 +141,13 @@ run_job(struct ctx *cx, const struct job *job, const atomic_bool *stop, int64_t 
 	int64_t rows = 0;
 
 	for (int i = 0; i < TURNS_MAX; i++) {
-		enum err e = db_write_bulk(cx, turn_run, &t);
+		enum err e = job->outside ? turn_outside(cx, &t) : db_write_bulk(cx, turn_run, &t);
 		if (e != OK) {
 			note_failure(cx, &t, e);
 			return e;
 		}
 		rows += t.rows;
-		if (t.rows < BULK_TURN_ROWS || (stop && *stop))
+		if (t.rows < BULK_TURN_ROWS || job->outside || (stop && *stop))
 			break;
 	}
 	count_job(cx, M_JOB_RUNS, job->name);
@@ -149,11 +166,17 @@ job_run(struct ctx *cx, const char *name, int64_t *ret_rows)
 	return fail(cx, ERR_NOT_FOUND, "There is no job %s.", name);
 }
 
-/* --- the thread ------------------------------------------------------------------------------------------------------------ */
+/* --- the threads ----------------------------------------------------------------------------------------------------------- */
+
+struct hand { /* a thread, and which jobs are its */
+	struct scheduler *s;
+	bool outside;
+	pthread_t thread;
+};
 
 struct scheduler {
 	const struct server *srv;
-	pthread_t thread;
+	struct hand hands[2];
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	atomic_bool stop;
@@ -182,12 +205,12 @@ run_due(struct scheduler *s, size_t i)
 }
 
 static size_t
-first_due(const struct scheduler *s)
+first_due(const struct hand *h)
 {
-	size_t first = 0;
+	size_t first = job_row_count;
 
-	for (size_t i = 1; i < job_row_count; i++)
-		if (s->due_us[i] < s->due_us[first])
+	for (size_t i = 0; i < job_row_count; i++)
+		if (job_rows[i].outside == h->outside && (first == job_row_count || h->s->due_us[i] < h->s->due_us[first]))
 			first = i;
 	return first;
 }
@@ -220,10 +243,11 @@ wait_until(struct scheduler *s, int64_t due_us)
 static void *
 scheduler_main(void *arg)
 {
-	struct scheduler *s = arg;
+	const struct hand *h = arg;
+	struct scheduler *s = h->s;
 
 	for (;;) {
-		size_t i = first_due(s);
+		size_t i = first_due(h);
 		if (!wait_until(s, s->due_us[i]))
 			return NULL;
 		run_due(s, i);
@@ -244,11 +268,15 @@ scheduler_open(const struct server *srv)
 	for (size_t i = 0; i < job_row_count; i++) /* one second apart, so that a start is not a burst */
 		s->due_us[i] = monotonic_us(s) + (int64_t)(i + 1) * SECONDS_US;
 	if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-		pthread_cond_init(&s->wake, &attr) != 0 || pthread_mutex_init(&s->lock, NULL) != 0 ||
-		pthread_create(&s->thread, NULL, scheduler_main, s) != 0)
+		pthread_cond_init(&s->wake, &attr) != 0 || pthread_mutex_init(&s->lock, NULL) != 0)
 		BUG("the scheduler does not start");
 	pthread_condattr_destroy(&attr);
-	pthread_setname_np(s->thread, "jobs");
+	for (int i = 0; i < 2; i++) {
+		s->hands[i] = (struct hand){.s = s, .outside = i == 1};
+		if (pthread_create(&s->hands[i].thread, NULL, scheduler_main, &s->hands[i]) != 0)
+			BUG("the scheduler does not start");
+		pthread_setname_np(s->hands[i].thread, i ? "jobs-outside" : "jobs");
+	}
 	return s;
 }
 
@@ -259,9 +287,10 @@ scheduler_close(struct scheduler *s)
 		return;
 	pthread_mutex_lock(&s->lock);
 	s->stop = true;
-	pthread_cond_signal(&s->wake);
+	pthread_cond_broadcast(&s->wake);
 	pthread_mutex_unlock(&s->lock);
-	pthread_join(s->thread, NULL);
+	for (int i = 0; i < 2; i++)
+		pthread_join(s->hands[i].thread, NULL);
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->lock);
 	free(s->due_us);

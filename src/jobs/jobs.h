@@ -1,6 +1,7 @@
 /*
- * Jobs in the server: one row each, run by one thread; with several nodes by one leader.  Each job is a function over ctx that
- * works in turns of at most BULK_TURN_ROWS rows, through db_write_bulk().
+ * Jobs in the server: one row each; with several nodes by one leader.  Most are a function over ctx that works in turns of at most
+ * BULK_TURN_ROWS rows, through db_write_bulk(), and share one thread.  Those that wait for something outside (mail, files) are
+ * called without a transaction, and have a thread of their own so that they keep nobody waiting.
  */
 #ifndef MUSTER_JOBS_JOBS_H
 #define MUSTER_JOBS_JOBS_H
@@ -12,6 +13,7 @@ struct job {
 	int64_t period_s;
 	/* One turn inside the transaction; *ret_rows = rows it did; called again at once while it did BULK_TURN_ROWS. */
 	enum err (*run)(struct ctx *cx, int64_t *ret_rows);
+	bool outside; /* no transaction: run() uses db_read() and db_write() itself, and is called once a period */
 };
 extern const struct job job_rows[];
 extern const size_t job_row_count;
