@@ -1,7 +1,10 @@
 # Benchmark programs; `make bench` prints one table and asserts nothing.
-BENCH := $(addprefix $(B)/bench/,load limits bare_http slowsync.so seed)
+BENCH := $(addprefix $(B)/bench/,load listeners limits bare_http slowsync.so seed)
 
 $(B)/bench/load: bench/load.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -g -std=gnu17 -D_GNU_SOURCE -o $@ $<
+$(B)/bench/listeners: bench/listeners.c
 	@mkdir -p $(@D)
 	$(CC) -O2 -g -std=gnu17 -D_GNU_SOURCE -o $@ $<
 $(B)/bench/limits: bench/limits.c

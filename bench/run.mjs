@@ -193,4 +193,65 @@ if (wanted('million')) {
   row('marks, 512 in flight', rate(marks), `${marks.cpu_us_each} µs CPU, ${ms(marks)}, ${ok(marks, 201)}`);
   await server.stop();
 }
+// Listeners of one account, so that one piece of news goes to all of them.
+async function listeners(server, token, count) {
+  const child = spawn(bin('listeners'), ['--port', String(server.port), '--token', token, '--count', String(count)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = [];
+  let text = '';
+  child.stdout.on('data', (d) => {
+    text += d;
+    for (let end; (end = text.indexOf('\n')) >= 0; text = text.slice(end + 1)) lines.push(JSON.parse(text.slice(0, end)));
+  });
+  await until('listeners', async () => lines.some((l) => l.connected !== undefined), 60000);
+  return {
+    connected: lines.find((l) => l.connected !== undefined),
+    rounds: () => lines.filter((l) => l.round),
+    stop: () => new Promise((done) => { child.once('exit', done); child.stdin.end(); }),
+  };
+}
+
+if (wanted('streams')) {
+  const count = quick ? 1000 : 5000, seconds = quick ? '2' : '4';
+  row(`EVENT STREAMS, ${count.toLocaleString('en')} LISTENERS`, '', '');
+  const fast = { BCRYPT_ROUNDS: '4' };
+  const cost = { me: [], marks: [] };
+  const me = (server, dir) => load(server, join(dir, 'me.req'), ['--conns', '64', '--seconds', seconds, '--cycle']);
+  for (const [turn, listening] of [false, true].entries()) {
+    const dir = seed(`streams${turn}`, [quick ? 2000 : 5000, quick ? 8 : 16]);
+    const server = await serve(dir, fast);
+    me(server, dir);
+    const before = rss(server.pid);
+    let crowd;
+    if (listening) {
+      const request = readFileSync(join(dir, 'stats.req'));
+      const token = /Bearer (\S+)/.exec(request.subarray(4, 4 + request.readUInt32LE(0)).toString())[1];
+      const started = performance.now();
+      crowd = await listeners(server, token, count);
+      row('connected', `${((performance.now() - started) / 1000).toFixed(2)} s`, JSON.stringify(crowd.connected));
+      row('resident memory more', `${(rss(server.pid) - before).toFixed(1)} MiB`, 'target < 100');
+      for (let i = 0; i < 3; i++) {
+        const rounds = crowd.rounds().length, from = process.hrtime.bigint();
+        await fetch(`http://127.0.0.1:${server.port}/api/auth/signup`, { method: 'POST', headers: { 'Content-Type': 'application/json' },
+          body: JSON.stringify({ email: `heard${i}@example.org`, password: 'Bench-listener-77', full_name: 'Heard By All' }) });
+        await until('all have heard', async () => crowd.rounds().length > rounds);
+        const r = crowd.rounds()[rounds];
+        row('news to all: from the request to the last listener', `${(Number(BigInt(r.last_ns) - from) / 1e6).toFixed(0)} ms`,
+          `first to last ${((r.last_ns - r.first_ns) / 1e6).toFixed(0)} ms; target < 1,000`);
+      }
+    }
+    cost.me.push(me(server, dir));
+    cost.marks.push(load(server, join(dir, 'marks.req'), ['--conns', '512', '--count', String(quick ? 14000 : 70000)]));
+    if (crowd) {
+      row('resident memory at the end', `${rss(server.pid).toFixed(1)} MiB`, `${crowd.rounds().length} pieces of news to each`);
+      await crowd.stop();
+    }
+    await server.stop();
+  }
+  for (const name of ['me', 'marks']) {
+    const [without, withThem] = cost[name];
+    row(`${name} without listeners`, rate(without), `${without.cpu_us_each} µs CPU, ${ms(without)}`);
+    row(`${name} with them`, rate(withThem), `${withThem.cpu_us_each} µs CPU, ${ms(withThem)}, ${ok(withThem, name === 'me' ? 200 : 201)}`);
+    row('cost with listeners', `${(withThem.cpu_us_each / without.cpu_us_each).toFixed(2)} × CPU`, 'target ≤ 1.3');
+  }
+}
 console.log(`\n${rows.length} rows`);
