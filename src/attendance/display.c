@@ -98,7 +98,8 @@ display_open(struct ctx *cx, const char *event_id, struct display *ret)
 
 SQL(DISPLAY_EVENT_EXISTS, "u", "SELECT 1 FROM events WHERE id = $1 AND NOT is_deleted");
 SQL(DISPLAY_REVOKE, "tm",
-	"UPDATE one_time_secrets SET used_at = $2 WHERE purpose = 'display' AND data = $1 AND used_at IS NULL AND expires_at > $2");
+	"UPDATE one_time_secrets SET used_at = $2 WHERE purpose = 'display' AND data = $1 AND used_at IS NULL AND expires_at > "
+	"$2");
 
 static void
 poke(void *live)
@@ -160,8 +161,8 @@ display_stands(struct ctx *cx, struct live_seat *seat)
 	struct display_row row;
 	bool found;
 
-	TRY(db_find(cx, &DISPLAY_STANDS, &display_row_schema, &row, &found, V_ID(seat->token_id), V_ID(seat->topic),
-		V(cx->now_us)));
+	TRY(db_find(
+		cx, &DISPLAY_STANDS, &display_row_schema, &row, &found, V_ID(seat->token_id), V_ID(seat->topic), V(cx->now_us)));
 	if (!found)
 		return fail(cx, ERR_TOKEN_REVOKED, NULL);
 	seat->user_id = row.user_id;

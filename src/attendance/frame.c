@@ -39,7 +39,7 @@ struct shown { /* what the screens of one event have seen */
 	struct shown *next;
 	struct uuid event_id, code_id;
 	int64_t count, looked_us; /* monotonic */
-	bool wanted;              /* in this turn */
+	bool wanted;		  /* in this turn */
 };
 struct displays {
 	struct shown *events;
@@ -113,7 +113,7 @@ struct look {
 	struct screen_event event;
 	struct screen_code code;
 	bool over, has_code;
-	int64_t withdrawn; /* codes of this slot that no longer stand */
+	int64_t withdrawn;  /* codes of this slot that no longer stand */
 	const char *latest; /* JSON list of names */
 };
 
@@ -167,7 +167,8 @@ look_run(struct ctx *cx, void *arg)
 	l->over = !found || l->event.closed_at != TIME_NONE || (l->event.ends_at != TIME_NONE && l->event.ends_at <= cx->now_us);
 	if (l->over)
 		return OK;
-	TRY(db_find(cx, &SCREEN_CODE, &screen_code_schema, &l->code, &l->has_code, V(l->event_id), V(l->slot.begins_s), V(cx->now_us)));
+	TRY(db_find(cx, &SCREEN_CODE, &screen_code_schema, &l->code, &l->has_code, V(l->event_id), V(l->slot.begins_s),
+		V(cx->now_us)));
 	if (!l->has_code)
 		TRY(db_int(cx, &SCREEN_WITHDRAWN, &l->withdrawn, V(l->event_id), V(l->slot.begins_s)));
 	return look_latest(cx, l);

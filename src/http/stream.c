@@ -232,8 +232,8 @@ static bool
 head_write(struct buf *out, struct arena *a, const struct reply *rs)
 {
 	buf_init(out, a, 2048);
-	buf_printf(out, "HTTP/1.1 200 OK\r\nDate: %s\r\nConnection: close\r\nContent-Type: %s\r\n",
-		http_date(a), rs->content_type);
+	buf_printf(
+		out, "HTTP/1.1 200 OK\r\nDate: %s\r\nConnection: close\r\nContent-Type: %s\r\n", http_date(a), rs->content_type);
 	for (size_t i = 0; i < rs->n_headers; i++) {
 		if (str_has_control(rs->headers[i].name) || str_has_control(rs->headers[i].value))
 			return false;

@@ -1,7 +1,7 @@
 /*
  * Server-Sent Events: a reply that goes on.
  *
- * A handler makes a stream, gives it to whoever will have news, puts it into its reply, and returns.  The adapter then takes the
+ * A handler makes a stream, gives it to whoever will have news, puts it into its reply, returns.  The adapter then takes the
  * connection over: the library lets go of it, and one thread of ours writes to all of them, so a listener costs a descriptor and
  * a few hundred bytes, and no request pays for listeners who wait.  (With TLS the library must stay; there the connection is
  * suspended between events.)

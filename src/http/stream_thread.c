@@ -1,6 +1,6 @@
 /*
- * The one thread that writes to all streams: an epoll over the connections it owns, the list of streams that were sent something, and
- * the list of all by how long they have heard nothing.
+ * The one thread that writes to all streams: an epoll over the connections it owns, the list of streams that were sent something,
+ * and the list of all by how long they have heard nothing.
  */
 #include <errno.h>
 #include <stdlib.h>

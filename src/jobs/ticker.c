@@ -1,7 +1,7 @@
 /*
- * One thread with work of a few milliseconds at a time.  Sessions are looked up where requests look them up, in memory; only those
- * that the table does not know cost a query, and of these a turn does at most FILLS_MAX, so that a flushed table is no burst.  An
- * error of the database ends no stream.
+ * One thread with work of a few milliseconds at a time.  Sessions are looked up where requests look them up, in memory; only
+ * those that the table does not know cost a query, and of these a turn does at most FILLS_MAX, so that a flushed table is no
+ * burst.  An error of the database ends no stream.
  */
 #include "jobs/ticker.h"
 

@@ -1,10 +1,11 @@
 /*
- * Notifications as they come and the frames of a screen, over the dispatcher.  No ticker runs here: a test takes its turns, on the
- * clock that it sets, and looks at what the streams were sent.
+ * Notifications as they come and the frames of a screen, over the dispatcher.  No ticker runs here: a test takes its turns, on
+ * the clock that it sets, and looks at what the streams were sent.
  */
 #include "attendance_env.h"
 
 #include "attendance/display.h"
+#include "jobs/jobs.h"
 #include "jobs/ticker.h"
 #include "notify/live.h"
 #include "notify/notify.h"
@@ -44,7 +45,8 @@ over(const struct test_reply *r)
 	return stream_over(r->x.reply.stream);
 }
 
-/* --- notifications ------------------------------------------------------------------------------------------------------------ */
+/* --- notifications ------------------------------------------------------------------------------------------------------------
+ */
 
 struct sending {
 	const char *user_id, *message;
@@ -57,7 +59,8 @@ send_run(struct ctx *cx, void *arg)
 	const struct sending *s = arg;
 
 	TRY(notify_user(cx, s->user_id,
-		&(const struct notification_new){.type = "decision", .title = "Decided", .message = s->message, .data = "{\"n\":1}"}));
+		&(const struct notification_new){
+			.type = "decision", .title = "Decided", .message = s->message, .data = "{\"n\":1}"}));
 	return s->undone ? fail(cx, ERR_CONFLICT, NULL) : OK;
 }
 
@@ -149,8 +152,8 @@ static void
 a_stream_ends_with_its_session(void **state)
 {
 	struct test *t = test_open(NULL);
-	struct test_user stays = test_user(t, ROLE_STUDENT), leaves = test_user(t, ROLE_STUDENT), demoted = test_user(t, ROLE_ADMIN),
-			 disabled = test_user(t, ROLE_STUDENT);
+	struct test_user stays = test_user(t, ROLE_STUDENT), leaves = test_user(t, ROLE_STUDENT),
+			 demoted = test_user(t, ROLE_ADMIN), disabled = test_user(t, ROLE_STUDENT);
 	struct test_reply *r[] = {listen_after(t, &stays, NULL), listen_after(t, &leaves, NULL), listen_after(t, &demoted, NULL),
 		listen_after(t, &disabled, NULL)};
 
@@ -193,7 +196,8 @@ an_account_listens_in_few_places(void **state)
 	test_close(t);
 }
 
-/* --- displays ------------------------------------------------------------------------------------------------------------------ */
+/* --- displays ------------------------------------------------------------------------------------------------------------------
+ */
 
 struct screen_room {
 	struct test *t;
@@ -303,7 +307,8 @@ a_screen_shows_codes_that_mark(void **state)
 
 	/* Both forms of the code mark. */
 	expect_status(call(t, POST, "/api/attendance/mark", r.student.bearer,
-			      PATH(t, "{'code':'%s','event_id':'%s'}", member(frame, "code"), r.event.id.text)), 201);
+			      PATH(t, "{'code':'%s','event_id':'%s'}", member(frame, "code"), r.event.id.text)),
+		201);
 	test_advance(t, SECONDS_US / 2);
 	turn(&r);
 	text = sent(t, s);
@@ -312,8 +317,17 @@ a_screen_shows_codes_that_mark(void **state)
 	assert_int_equal(json_integer_value(json_object_get(present, "count")), 1);
 	assert_string_equal(json_string_value(json_array_get(json_object_get(present, "latest"), 0)), "Ada \"Count\" Lovelace");
 	struct test_user other = test_user(t, ROLE_STUDENT);
-	expect_status(call(t, POST, "/api/attendance/mark", other.bearer, PATH(t, "{'qr_payload':'%s'}", member(frame, "qr_payload"))),
+	expect_status(
+		call(t, POST, "/api/attendance/mark", other.bearer, PATH(t, "{'qr_payload':'%s'}", member(frame, "qr_payload"))),
 		201);
+
+	/* The job tells administrators, live as well. */
+	struct test_reply *told = listen_after(t, &r.admin, NULL);
+	struct ctx cx;
+	int64_t rows;
+	test_ctx(t, &cx);
+	assert_int_equal(job_run(&cx, "notify_marks", &rows), OK);
+	assert_non_null(strstr(sent(t, told), "\"message\":\"2 people have marked attendance at Algorithms.\""));
 
 	/* The next code comes when the slot ends, and then the first is good for 10 s more. */
 	test_advance(t, member_time(frame, "rotates_at") - SECONDS_US - t->wall_us);
@@ -327,10 +341,12 @@ a_screen_shows_codes_that_mark(void **state)
 	assert_int_equal(member_time(second, "rotates_at") - member_time(frame, "rotates_at"), 50 * SECONDS_US);
 	struct test_user late = test_user(t, ROLE_STUDENT), later = test_user(t, ROLE_STUDENT);
 	test_advance(t, 9 * SECONDS_US);
-	expect_status(call(t, POST, "/api/attendance/mark", late.bearer, PATH(t, "{'qr_payload':'%s'}", member(frame, "qr_payload"))),
+	expect_status(
+		call(t, POST, "/api/attendance/mark", late.bearer, PATH(t, "{'qr_payload':'%s'}", member(frame, "qr_payload"))),
 		201);
 	test_advance(t, SECONDS_US);
-	expect_error(call(t, POST, "/api/attendance/mark", later.bearer, PATH(t, "{'qr_payload':'%s'}", member(frame, "qr_payload"))),
+	expect_error(
+		call(t, POST, "/api/attendance/mark", later.bearer, PATH(t, "{'qr_payload':'%s'}", member(frame, "qr_payload"))),
 		400, "token_expired");
 
 	/* One row a slot, and one trace for all of it. */
@@ -364,7 +380,8 @@ two_nodes_show_the_same_code(void **state)
 	/* What is marked elsewhere shows within a second, without a word from that node. */
 	t->srv.live = NULL;
 	expect_status(call(t, POST, "/api/attendance/mark", r.student.bearer,
-			      PATH(t, "{'qr_payload':'%s'}", member(here, "qr_payload"))), 201);
+			      PATH(t, "{'qr_payload':'%s'}", member(here, "qr_payload"))),
+		201);
 	t->srv.live = hub;
 	test_advance(t, SECONDS_US);
 	turn(&r);
@@ -389,7 +406,8 @@ counts_are_few(void **state)
 	for (int i = 0; i < 20; i++) { /* a mark and a turn every 50 ms */
 		struct test_user u = test_user(t, ROLE_STUDENT);
 		expect_status(call(t, POST, "/api/attendance/mark", u.bearer,
-				      PATH(t, "{'qr_payload':'%s'}", member(frame, "qr_payload"))), 201);
+				      PATH(t, "{'qr_payload':'%s'}", member(frame, "qr_payload"))),
+			201);
 		test_advance(t, 50000);
 		turn(&r);
 		counts += occurs(sent(t, s), "event: count");
@@ -412,13 +430,16 @@ a_withdrawn_code_is_replaced(void **state)
 	turn(&r);
 	json_t *first = event_data(t, sent(t, s), "frame", 0);
 	test_advance(t, 3 * SECONDS_US);
-	expect_status(call(t, POST, PATH(t, "/api/admin/qr-sessions/%s/revoke", member(first, "session_id")), r.admin.bearer, NULL), 200);
+	expect_status(
+		call(t, POST, PATH(t, "/api/admin/qr-sessions/%s/revoke", member(first, "session_id")), r.admin.bearer, NULL),
+		200);
 	turn(&r);
 	json_t *second = event_data(t, sent(t, s), "frame", 0);
 	assert_string_not_equal(member(second, "session_id"), member(first, "session_id"));
 	assert_string_equal(member(second, "rotates_at"), member(first, "rotates_at"));
 	expect_status(call(t, POST, "/api/attendance/mark", r.student.bearer,
-			      PATH(t, "{'qr_payload':'%s'}", member(second, "qr_payload"))), 201);
+			      PATH(t, "{'qr_payload':'%s'}", member(second, "qr_payload"))),
+		201);
 	test_advance(t, SECONDS_US);
 	turn(&r);
 	assert_null(event_data(t, sent(t, s), "frame", 0));
@@ -432,7 +453,8 @@ a_display_token_opens_frames_and_nothing_else(void **state)
 	struct test *t = r.t;
 	const char *token = display_token(&r);
 	struct event other = make_event(t, &r.admin, event_plain(t, "Other"));
-	static const char *const elsewhere[] = {"/api/auth/me", "/api/events", "/api/notifications/stream", "/api/admin/qr-sessions/active"};
+	static const char *const elsewhere[] = {
+		"/api/auth/me", "/api/events", "/api/notifications/stream", "/api/admin/qr-sessions/active"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++)

@@ -97,8 +97,15 @@ hall_open(const char *cert, const char *key)
 	h->metrics = metrics_open(1);
 	source = arena_new(&h->base.arena, struct source, 1);
 	*source = (struct source){hall_clock, hall_clock, hall_random, h};
-	const struct http_options o = {.host = "127.0.0.1", .loops = 2, .max_body = 1000, .source = source, .handle = hall_handle,
-		.metrics = h->metrics, .tls_cert_file = cert, .tls_key_file = key, .arg = h};
+	const struct http_options o = {.host = "127.0.0.1",
+		.loops = 2,
+		.max_body = 1000,
+		.source = source,
+		.handle = hall_handle,
+		.metrics = h->metrics,
+		.tls_cert_file = cert,
+		.tls_key_file = key,
+		.arg = h};
 	if (http_server_open(&h->base.arena, &o, &h->base.server, &message) != OK)
 		print_error("%s\n", message);
 	assert_non_null(h->base.server);
@@ -247,8 +254,9 @@ test_stream_after_other_requests(void **state)
 	struct answer a;
 
 	(void)state;
-	client_text(c, "GET /plain HTTP/1.1\r\n" H "\r\nGET /plain HTTP/1.1\r\n" H "\r\nGET /later HTTP/1.1\r\n" H "\r\nGET /plain "
-		       "HTTP/1.1\r\n" H "\r\n");
+	client_text(c,
+		"GET /plain HTTP/1.1\r\n" H "\r\nGET /plain HTTP/1.1\r\n" H "\r\nGET /later HTTP/1.1\r\n" H "\r\nGET /plain "
+		"HTTP/1.1\r\n" H "\r\n");
 	client_answer(c, false, &a);
 	assert_string_equal(a.body, "plain");
 	client_answer(c, false, &a);
