@@ -89,7 +89,7 @@ $(B)/tests/support.o: tests/support.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c -o $@ $<
 
--include $(APP_OBJS:.o=.d) $(patsubst %,$(B)/tests/unit/%.d,$(UNIT))
+-include $(APP_OBJS:.o=.d) $(patsubst %,$(B)/tests/unit/%.d,$(UNIT)) $(B)/tests/support.d
 
 include tests/tests.mk
 include bench/bench.mk

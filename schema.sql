@@ -59,7 +59,30 @@ CREATE TABLE audit_logs (
 ) STRICT;
 CREATE INDEX idx_audit_logs_action ON audit_logs (action, seq);
 CREATE INDEX idx_audit_logs_actor ON audit_logs (actor_id, seq) WHERE action <> 'attendance_marked';
+CREATE INDEX idx_audit_logs_actor_action ON audit_logs (actor_id, action, seq) WHERE action <> 'attendance_marked';
 CREATE INDEX idx_audit_logs_created ON audit_logs (created_at);
+CREATE TRIGGER audit_logs_no_delete BEFORE DELETE ON audit_logs
+WHEN NOT EXISTS (SELECT 1 FROM audit_seals s WHERE s.from_seq <= OLD.seq AND s.to_seq >= OLD.seq AND s.archived_file IS NOT NULL)
+BEGIN
+	SELECT RAISE(ABORT, 'audit_logs is append-only');
+END;
+CREATE TRIGGER audit_logs_no_update BEFORE UPDATE ON audit_logs
+BEGIN
+	SELECT RAISE(ABORT, 'audit_logs is append-only');
+END;
+
+CREATE TABLE audit_seals (
+	seq INTEGER PRIMARY KEY,
+	from_seq INTEGER NOT NULL,            -- the range; its ends are rows that were there when it was sealed
+	to_seq INTEGER NOT NULL,
+	row_count INTEGER NOT NULL,
+	row_macs TEXT NOT NULL,              -- base64url, 8 bytes of each row's HMAC, in the order of seq: names a bad row
+	mac TEXT NOT NULL,                   -- base64url HMAC-SHA256 over the seal before, the range and every row
+	key_id TEXT NOT NULL,
+	sealed_at TEXT NOT NULL,
+	archived_file TEXT                   -- the file that has the rows now
+) STRICT;
+CREATE UNIQUE INDEX idx_audit_seals_to ON audit_seals (to_seq);
 
 CREATE TABLE courses (
 	id TEXT PRIMARY KEY,
@@ -310,7 +333,8 @@ CREATE TABLE schema_migrations (
 	sha256 TEXT NOT NULL,
 	applied_at TEXT NOT NULL
 ) STRICT;
-INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (1, 'init', '8326170c1defd3c2f3c1fa783783aa45d9f8a672af9e062ae84e8ece6784da64', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (1, 'init', '8dfe51ef040c2989d81ea78a9e91574141880ce08c8c1deea65e14fed55ee0f0', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (2, 'audit_seals', '5fce9a3b2050b42f5f3ead50ad87c5b55ce52277a843dd9133202c384a220718', '1970-01-01 00:00:00.000000');
 
 CREATE TABLE sessions (
 	id TEXT PRIMARY KEY,

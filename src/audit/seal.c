@@ -190,15 +190,18 @@ name_bad_row(struct ctx *cx, struct audit_verdict *v, const struct macs *m, cons
 
 	while (i < n && i < m->n && memcmp(m->part + i * ROW_MAC_BYTES, parts.p + i * ROW_MAC_BYTES, ROW_MAC_BYTES) == 0)
 		i++;
-	if (i < m->n && i < n && i + 1 < n && memcmp(m->part + i * ROW_MAC_BYTES, parts.p + (i + 1) * ROW_MAC_BYTES, ROW_MAC_BYTES) == 0)
-		fault(v, rows[i].seq, arena_printf(cx->arena, "the row before seq %lld was removed", (long long)rows[i].seq));
+	size_t later = i;
+	while (i < m->n && later < n && memcmp(m->part + i * ROW_MAC_BYTES, parts.p + later * ROW_MAC_BYTES, ROW_MAC_BYTES) != 0)
+		later++;
+	if (i < m->n && later < n)
+		fault(v, rows[i].seq, arena_printf(cx->arena, "before row seq %lld something was removed", (long long)rows[i].seq));
 	else if (i < m->n && i < n)
 		fault(v, rows[i].seq, arena_printf(cx->arena, "row seq %lld is not what was sealed", (long long)rows[i].seq));
 	else if (i < m->n)
 		fault(v, rows[i].seq, arena_printf(cx->arena, "row seq %lld was added after the sealing", (long long)rows[i].seq));
 	else if (i < n)
 		fault(v, i ? rows[i - 1].seq : FIELD_NONE,
-			arena_printf(cx->arena, "a row behind seq %lld was removed", (long long)(i ? rows[i - 1].seq : 0)));
+			arena_printf(cx->arena, "behind row seq %lld something was removed", (long long)(i ? rows[i - 1].seq : 0)));
 }
 
 static enum err

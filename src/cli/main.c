@@ -8,6 +8,7 @@
 
 static const char *const migrate_forms[] = {"up", "down N", "status", "new NAME", NULL};
 static const char *const admin_forms[] = {"create", "reset-password", "list", NULL};
+static const char *const audit_forms[] = {"verify", NULL};
 static const char *const qr_forms[] = {"revoke-all", NULL};
 
 static const struct command commands[] = {
@@ -33,6 +34,11 @@ static const struct command commands[] = {
 	{"openapi", cmd_openapi, "Print the description of the API (OpenAPI 3.1)",
 		.options = {{"errors", NULL, "the list of error codes instead, in Markdown"}}},
 	{"qr", cmd_qr, "Withdraw every QR code that is still valid", .forms = qr_forms, .min_words = 1, .max_words = 1},
+	{"audit", cmd_audit, "Prove that the audit trail is what was written", .forms = audit_forms, .min_words = 1, .max_words = 1,
+		.options = {{"expect", "HEAD", "a head that was printed or logged before, and must be in the chain"},
+			{"json", NULL, "as JSON"}},
+		.details = "Exit status 1 and the first row that is not as it was, when there is one.  Keep a head somewhere else from time\n"
+			   "to time: it shows that the trail's end was not cut off."},
 	{"doctor", cmd_doctor, "Check configuration, database, clock, storage; say what to do",
 		.options = {{"json", NULL, "as JSON"}}, .details = "Exit status 1 when something is broken; warnings alone give 0."},
 };

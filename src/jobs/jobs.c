@@ -15,6 +15,7 @@
 
 #include "attendance/count.h"
 #include "attendance/record.h"
+#include "audit/seal.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "identity/approval.h"
@@ -33,6 +34,8 @@ const struct job job_rows[] = {
 	{"idempotency_expire", 3600, idempotency_expire},
 	{"outbox", 5, outbox_send, .outside = true},
 	{"mail_probe", 300, mail_probe, .outside = true},
+	{"audit_seal", 60, audit_seal},
+	{"audit_archive", 86400, audit_archive, .outside = true},
 };
 const size_t job_row_count = sizeof(job_rows) / sizeof(job_rows[0]);
 
