@@ -368,8 +368,8 @@ two_nodes_show_the_same_code(void **state)
 	(void)state;
 	turn(&r);
 	json_t *here = event_data(t, sent(t, a), "frame", 0);
-	struct live *hub = t->srv.live;
-	t->srv.live = live_open();
+	struct live *hub = t->srv.live, *other_hub = live_open();
+	t->srv.live = other_hub;
 	struct test_reply *b = call(t, GET, r.frames_path, r.admin.bearer, NULL);
 	test_ctx(t, &cx);
 	displays_turn(&cx, other_node);
@@ -389,6 +389,7 @@ two_nodes_show_the_same_code(void **state)
 	stream_abandon(b->x.reply.stream);
 	b->x.reply.stream = NULL;
 	displays_close(other_node);
+	live_close(other_hub);
 	screen_room_close(&r);
 }
 
