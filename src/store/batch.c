@@ -119,7 +119,7 @@ begin(struct db_store *s, struct db *db)
 {
 	db->n_hooks = 0;
 	db->message[0] = 0;
-	db->unknown = false;
+	db->unknown = db->late = false;
 	db->in_batch = db->engine->txn(db, TXN_BEGIN);
 	/* Inside the transaction no other process can write between the look and our work. */
 	if (db->in_batch && db->engine->foreign_write(db) && s->options.foreign_write)
@@ -132,7 +132,7 @@ static bool
 commit(struct db_store *s, struct db *db, bool wrote)
 {
 	int64_t from = time_monotonic_us();
-	bool ok = db->engine->txn(db, wrote ? TXN_COMMIT : TXN_ROLLBACK);
+	bool ok = db->engine->txn(db, wrote ? TXN_COMMIT : TXN_ROLLBACK) || !wrote;
 
 	if (wrote && ok && s->options.metrics)
 		metrics_observe(s->options.metrics, M_COMMIT_SECONDS, (double)(time_monotonic_us() - from) / 1e6);
@@ -188,6 +188,8 @@ run_together(struct db_store *s, struct db *db, struct db_job *jobs, bool savepo
 	if (done == WELL && !commit(s, db, wrote))
 		done = GONE;
 	db->eager = false;
+	if (done == GONE && db->late && !savepoints)
+		done = NEEDS_UNDO;
 	if (done == WELL) {
 		if (s->options.metrics)
 			metrics_observe(s->options.metrics, M_BATCH_SIZE, n);

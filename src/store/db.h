@@ -85,6 +85,11 @@ struct db_step {
 	size_t n_args;
 	const struct schema *schema; /* NULL: no row wanted */
 	void *ret;                   /* first row, untouched when none */
+	/*
+	 * > 0: the number of rows it changes but for a lost race.  `rows` may then be set to it before the statement was run; when
+	 * it comes out otherwise, the unit of work is undone and run again, and the second time `rows` is what it is.
+	 */
+	int64_t expect;
 	int64_t rows;                /* out: rows changed, or rows read (0 or 1) */
 };
 #define DB_STEP(sq, sch, rt, ...) { .sql = (sq), .schema = (sch), .ret = (rt), DB_STEP_ARGS_(__VA_ARGS__) }

@@ -13,7 +13,7 @@
 #include "core/metrics.h"
 #include "store/db.h"
 
-enum { PARAMS_MAX = 40, GROUPS_MAX = 5, COLUMNS_MAX = 64, MESSAGE_MAX = 256 };
+enum { PARAMS_MAX = 40, GROUPS_MAX = 5, COLUMNS_MAX = 64, CALLS_MAX = 16, MESSAGE_MAX = 256 };
 
 /* --- the registry (statement.c) ------------------------------------------------------------------------------------------- */
 
@@ -87,6 +87,8 @@ struct call {
 	const struct statement *st;
 	unsigned variant;
 	const struct val *args; /* their kinds agree with sql->kinds */
+	bool may_come_late;	/* nobody needs the result but for the number of rows, which is `expect` when that is not < 0 */
+	int64_t expect;
 	struct take take;
 };
 /* BUG()s on a wrong number or kind of arguments. */
@@ -124,6 +126,7 @@ struct db { /* one connection; an engine's own struct begins with it */
 	bool busy;     /* lent to db_read(), or inside a job */
 	bool in_batch; /* between TXN_BEGIN and its end */
 	bool eager;    /* the batch is run again when anything of it fails: results nobody waits for may come late */
+	bool late;     /* a result that nobody waited for was not as it should be */
 	bool spoiled;  /* a statement failed: this unit of work can only be undone */
 	bool wrote;    /* rows were changed, or may have been */
 	bool unknown;  /* COMMIT was sent, and whether it was done is not known */

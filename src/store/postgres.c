@@ -1,39 +1,54 @@
 /*
- * The PostgreSQL engine over libpq: the same writer and the same calls as SQLite, shown to work; one writing connection for now.
+ * The PostgreSQL engine over libpq, always in pipeline mode.
+ *
+ * What is sent waits in the client's buffer until somebody needs a result; then one exchange sends all of it and reads all answers.
+ * So BEGIN and savepoints cost no round trip of their own, a statement list costs one, and in an eager batch (which is run again
+ * when anything fails) statements whose result nobody waits for, or whose row count the caller has foretold, cost none: what they
+ * answer is looked at with the next exchange, at the latest before COMMIT.
  *
  * Statements are prepared by name on first use, with the parameter types their kinds say, so that the server never guesses; all
- * values travel as text but bytes.  A statement list goes out in pipeline mode: one round trip for all of it.
- * A deadlock, a failed serialisation or a lock time-out spoils more than the statement it hit: the batch counts as void then.
+ * values travel as text but bytes.  A deadlock, a failed serialisation, a lock time-out or a lost connection spoils more than the
+ * statement it hit: the transaction is doomed then.  A lost connection is made anew at the next use; a read is sent a second time,
+ * a transaction is the writer's business, and a COMMIT whose answer did not come is of unknown outcome.
  */
-#include "store/engine.h"
-
 #include <inttypes.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/engine.h"
+
+enum { SENT_MAX = 96, RECONNECT_PAUSE_MS = 250 };
+
+enum sent_kind { SENT_VERB = 1, SENT_PREPARE, SENT_RUN };
+struct sent { /* what the next result answers */
+	enum sent_kind kind;
+	enum txn_verb verb;
+	const struct sql *sql;
+	uint32_t number;   /* of the variant */
+	struct call *call; /* NULL: nobody waits */
+	int64_t expect;	   /* rows, when nobody waits; < 0: any */
+};
 struct postgres {
 	struct db db;
 	PGconn *conn;
 	bool *prepared;		 /* by number of the variant */
 	struct columns *columns; /* the same */
 	uint32_t n_cache;
+	struct sent sent[SENT_MAX];
+	size_t n_sent;
+	bool open;   /* BEGIN was sent */
 	bool doomed; /* the present transaction shall not be committed */
+	bool committed;
+	int64_t failed_us; /* when connecting failed last */
 };
 
 static struct postgres *
 postgres_of(struct db *db)
 {
 	return (struct postgres *)(void *)db;
-}
-
-/* --- opening --------------------------------------------------------------------------------------------------------------- */
-
-bool
-url_is_postgres(const char *url)
-{
-	return str_starts(url, "postgres://") || str_starts(url, "postgresql://") || str_starts(url, "postgresql+psycopg2://");
 }
 
 /* libpq's sentences end with a line break and may hold several lines. */
@@ -44,43 +59,13 @@ keep_message(struct postgres *db, const char *text)
 	db->db.message[strcspn(db->db.message, "\n")] = 0;
 }
 
-/* The server's notices would go to standard error, between the lines of the log. */
-static void
-drop_notice(void *arg, const PGresult *r)
+static bool
+is_lost(const struct postgres *db)
 {
-	(void)arg;
-	(void)r;
+	return PQstatus(db->conn) != CONNECTION_OK;
 }
 
-struct pg_conn *
-postgres_connect(struct arena *a, const char *url, bool read_only, const char **ret_message)
-{
-	static const char settings[] = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET bytea_output = 'hex';"
-				       "SET standard_conforming_strings = on; SET extra_float_digits = 1;"
-				       "SET statement_timeout = '5s'; SET lock_timeout = '500ms';"
-				       "SET idle_in_transaction_session_timeout = '10s';";
-	const char *const names[] = {
-		"connect_timeout", "tcp_user_timeout", "dbname", "client_encoding", "application_name", NULL};
-	const char *rest = strchr(url, ':');
-	const char *const values[] = {"5", "10000", arena_printf(a, "postgresql%s", rest ? rest : "://"), "UTF8", "muster", NULL};
-	PGconn *conn = PQconnectdbParams(names, values, 1);
-
-	if (conn && PQstatus(conn) == CONNECTION_OK) {
-		(void)PQsetNoticeReceiver(conn, drop_notice, NULL);
-		const char *text =
-			arena_printf(a, "%s SET default_transaction_read_only = %s", settings, read_only ? "on" : "off");
-		PGresult *r = PQexec(conn, text);
-		bool ok = PQresultStatus(r) == PGRES_COMMAND_OK;
-		PQclear(r);
-		if (ok)
-			return conn;
-	}
-	char *why = arena_strdup(a, conn ? PQerrorMessage(conn) : "out of memory");
-	why[strcspn(why, "\n")] = 0;
-	*ret_message = arena_printf(a, "cannot open the database: %s", why);
-	PQfinish(conn);
-	return NULL;
-}
+/* --- opening --------------------------------------------------------------------------------------------------------------- */
 
 static void
 postgres_close(struct db *base)
@@ -96,10 +81,20 @@ postgres_close(struct db *base)
 	free(db);
 }
 
+static PGconn *
+connect_for(struct db_store *s, enum db_use use, struct arena *a, const char **ret_message)
+{
+	PGconn *conn = postgres_connect(a, s->options.url, use == USE_READ, ret_message);
+
+	if (conn && !PQenterPipelineMode(conn))
+		BUG("libpq has no pipeline mode");
+	return conn;
+}
+
 static struct db *
 postgres_open(struct db_store *s, enum db_use use, struct arena *a, const char **ret_message)
 {
-	PGconn *conn = postgres_connect(a, s->options.url, use == USE_READ, ret_message);
+	PGconn *conn = connect_for(s, use, a, ret_message);
 
 	if (!conn)
 		return NULL;
@@ -108,6 +103,7 @@ postgres_open(struct db_store *s, enum db_use use, struct arena *a, const char *
 		BUG("out of memory");
 	db->db = (struct db){.engine = &engine_postgres, .store = s, .use = use};
 	db->conn = conn;
+	db->failed_us = INT64_MIN / 2;
 	db->n_cache = s->statements.n_variants;
 	db->prepared = calloc(db->n_cache + 1, sizeof(*db->prepared));
 	db->columns = calloc(db->n_cache + 1, sizeof(*db->columns));
@@ -116,7 +112,84 @@ postgres_open(struct db_store *s, enum db_use use, struct arena *a, const char *
 	return &db->db;
 }
 
-/* --- statements ------------------------------------------------------------------------------------------------------------ */
+/* A server that went away while nothing was under way has closed the socket: that is seen before anything is sent. */
+static void
+look_for_end(struct postgres *db)
+{
+	struct pollfd p = {.fd = PQsocket(db->conn), .events = POLLIN};
+
+	for (int i = 0; i < 4 && !is_lost(db) && poll(&p, 1, 0) > 0; i++) /* its last words come before the end */
+		(void)PQconsumeInput(db->conn);
+}
+
+/* Connects anew when it must.  Between two attempts is a pause, so that a server that is away costs its clients no wait each. */
+static bool
+is_ready(struct postgres *db)
+{
+	struct arena a;
+	const char *message = "";
+	int64_t now = time_monotonic_us();
+
+	look_for_end(db);
+	if (!is_lost(db))
+		return true;
+	if (now - db->failed_us < RECONNECT_PAUSE_MS * INT64_C(1000))
+		return false;
+	arena_init(&a);
+	PGconn *conn = connect_for(db->db.store, db->db.use, &a, &message);
+	if (conn) {
+		PQfinish(db->conn);
+		db->conn = conn;
+		db->n_sent = 0;
+		memset(db->prepared, 0, db->n_cache * sizeof(*db->prepared));
+	} else {
+		keep_message(db, message);
+		db->failed_us = now;
+	}
+	arena_release(&a);
+	return conn != NULL;
+}
+
+/* --- failures -------------------------------------------------------------------------------------------------------------- */
+
+static bool
+state_is(const char *state, const char *list)
+{
+	return strlen(state) == 5 && strstr(list, state) != NULL;
+}
+
+static enum err
+error_of(const char *state)
+{
+	static const char *const passing[] = {"08", "25", "40", "53", "55", "57", "58", "XX"};
+
+	if (state_is(state, "23505 23503 23P01"))
+		return ERR_CONFLICT;
+	for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++)
+		if (str_starts(state, passing[i]))
+			return ERR_UNAVAILABLE;
+	return state[0] ? ERR_INTERNAL : ERR_UNAVAILABLE; /* none: the connection is lost */
+}
+
+/* cx NULL: nobody is there to be told. */
+static enum err
+failed(struct ctx *cx, struct postgres *db, const char *what, const PGresult *r)
+{
+	const char *field = r ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL;
+	const char *state = field ? field : "";
+	struct metrics *m = db->db.store->options.metrics;
+	enum err e = error_of(state);
+
+	db->db.spoiled = true;
+	keep_message(db, r && field ? PQresultErrorMessage(r) : PQerrorMessage(db->conn));
+	if (!state[0] || state_is(state, "40P01 40001 55P03"))
+		db->doomed = true;
+	if (m && state_is(state, "40P01"))
+		metrics_add(m, M_DEADLOCKS, NULL, 1);
+	return cx ? fail_internal(cx, e, "%s: %s (%s)", what, db->db.message, state) : e;
+}
+
+/* --- sending --------------------------------------------------------------------------------------------------------------- */
 
 static Oid
 type_of(char kind)
@@ -139,63 +212,10 @@ type_of(char kind)
 	}
 }
 
-static bool
-state_is(const char *state, const char *list)
-{
-	return strlen(state) == 5 && strstr(list, state) != NULL;
-}
-
-static enum err
-failed(struct ctx *cx, struct postgres *db, const struct sql *sql, const PGresult *r)
-{
-	const char *field = r ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL;
-	const char *state = field ? field : ""; /* none: the connection is lost */
-	enum err e = ERR_INTERNAL;
-
-	db->db.spoiled = true;
-	keep_message(db, r && field ? PQresultErrorMessage(r) : PQerrorMessage(db->conn));
-	if (state_is(state, "40P01 40001 55P03")) {
-		db->doomed = true;
-		if (state_is(state, "40P01") && db->db.store->options.metrics)
-			metrics_add(db->db.store->options.metrics, M_DEADLOCKS, NULL, 1);
-	}
-	if (state_is(state, "23505 23503 23P01"))
-		e = ERR_CONFLICT;
-	else if (!state[0] || str_starts(state, "08") || str_starts(state, "25") || str_starts(state, "40") ||
-		 str_starts(state, "53") || str_starts(state, "55") || str_starts(state, "57") || str_starts(state, "58") ||
-		 str_starts(state, "XX"))
-		e = ERR_UNAVAILABLE;
-	return fail_internal(cx, e, "%s: %s (%s)", sql->name, db->db.message, state);
-}
-
 static uint32_t
 number_of(const struct call *c)
 {
 	return c->st->first + c->variant;
-}
-
-static PGresult *
-prepare(struct postgres *db, const struct statement *st, unsigned variant)
-{
-	Oid types[PARAMS_MAX];
-	char name[16];
-
-	for (int i = 0; i < st->n_params; i++)
-		types[i] = type_of(st->sql->kinds[i]);
-	(void)snprintf(name, sizeof(name), "s%" PRIu32, st->first + variant);
-	return PQprepare(db->conn, name, st->texts[variant], st->n_params, types);
-}
-
-static enum err
-prepare_once(struct ctx *cx, struct postgres *db, const struct call *c)
-{
-	if (db->prepared[number_of(c)])
-		return OK;
-	PGresult *r = prepare(db, c->st, c->variant);
-	enum err e = PQresultStatus(r) == PGRES_COMMAND_OK ? OK : failed(cx, db, c->st->sql, r);
-	PQclear(r);
-	db->prepared[number_of(c)] = e == OK;
-	return e;
 }
 
 struct arguments { /* of one execution, as libpq wants them */
@@ -232,23 +252,84 @@ make_arguments(struct arguments *g, const struct call *c)
 	}
 }
 
+static void
+note_sent(struct postgres *db, struct sent sent)
+{
+	if (db->n_sent == SENT_MAX)
+		BUG("more was sent than can be answered");
+	db->sent[db->n_sent++] = sent;
+}
+
+static bool
+send_verb(struct postgres *db, enum txn_verb verb)
+{
+	static const char *const texts[TXN__MAX] = {
+		[TXN_BEGIN] = "BEGIN",
+		[TXN_SAVEPOINT] = "SAVEPOINT job",
+		[TXN_UNDO] = "ROLLBACK TO SAVEPOINT job",
+		[TXN_RELEASE] = "RELEASE SAVEPOINT job",
+		[TXN_COMMIT] = "COMMIT",
+		[TXN_ROLLBACK] = "ROLLBACK",
+	};
+
+	if (!PQsendQueryParams(db->conn, texts[verb], 0, NULL, NULL, NULL, NULL, 0))
+		return false;
+	note_sent(db, (struct sent){.kind = SENT_VERB, .verb = verb});
+	return true;
+}
+
+static bool
+send_prepare(struct postgres *db, const struct statement *st, unsigned variant)
+{
+	uint32_t number = st->first + variant;
+	Oid types[PARAMS_MAX];
+	char name[16];
+
+	if (db->prepared[number])
+		return true;
+	for (int i = 0; i < st->n_params; i++)
+		types[i] = type_of(st->sql->kinds[i]);
+	(void)snprintf(name, sizeof(name), "s%" PRIu32, number);
+	if (!PQsendPrepare(db->conn, name, st->texts[variant], st->n_params, types))
+		return false;
+	db->prepared[number] = true;
+	note_sent(db, (struct sent){.kind = SENT_PREPARE, .sql = st->sql, .number = number});
+	return true;
+}
+
+static bool
+send_call(struct postgres *db, struct call *c, bool wait)
+{
+	struct arguments g;
+
+	if (!send_prepare(db, c->st, c->variant))
+		return false;
+	make_arguments(&g, c);
+	if (!PQsendQueryPrepared(db->conn, g.name, c->st->n_params, g.values, g.lengths, g.formats, 0))
+		return false;
+	note_sent(db, (struct sent){.kind = SENT_RUN,
+			      .sql = c->st->sql,
+			      .number = number_of(c),
+			      .call = wait ? c : NULL,
+			      .expect = c->expect});
+	return true;
+}
+
+/* --- results --------------------------------------------------------------------------------------------------------------- */
+
 static const char *
 column_name(void *r, int i)
 {
 	return PQfname(r, i);
 }
 
-/* Turns one finished result into rows. */
 static enum err
-take_result(struct ctx *cx, struct postgres *db, struct call *c, PGresult *r)
+take_rows(struct ctx *cx, struct postgres *db, struct call *c, PGresult *r)
 {
-	ExecStatusType status = PQresultStatus(r);
 	struct columns *cols = &db->columns[number_of(c)];
 	struct cell cells[COLUMNS_MAX];
 	int n = PQnfields(r);
 
-	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-		return failed(cx, db, c->st->sql, r);
 	if (c->take.mode == TAKE_INT)
 		n = 1;
 	else if (c->take.mode != TAKE_NONE && PQntuples(r) > 0 && cols->schema != c->take.schema)
@@ -261,120 +342,223 @@ take_result(struct ctx *cx, struct postgres *db, struct call *c, PGresult *r)
 		}
 		TRY(take_row(cx, &c->take, c->st->sql, cols, cells));
 	}
-	const char *verb = PQcmdStatus(r);
-	int64_t changed = 0;
-	if (!str_starts(verb, "SELECT") && str_int(PQcmdTuples(r), 0, INT64_MAX, &changed))
-		c->take.changed = changed;
-	db->db.wrote = db->db.wrote || changed > 0;
 	return OK;
 }
 
 static enum err
-postgres_run(struct ctx *cx, struct db *base, struct call *c)
+take_statement(struct ctx *cx, struct postgres *db, const struct sent *s, PGresult *r)
 {
-	struct postgres *db = postgres_of(base);
-	struct arguments g;
+	int64_t changed = 0;
 
-	TRY(prepare_once(cx, db, c));
-	make_arguments(&g, c);
-	PGresult *r = PQexecPrepared(db->conn, g.name, c->st->n_params, g.values, g.lengths, g.formats, 0);
-	enum err e = take_result(cx, db, c, r);
-	PQclear(r);
-	return e;
+	if (!str_starts(PQcmdStatus(r), "SELECT") && !str_int(PQcmdTuples(r), 0, INT64_MAX, &changed))
+		changed = 0;
+	if (s->call) {
+		db->db.wrote = db->db.wrote || changed > 0;
+		s->call->take.changed = changed;
+		return take_rows(cx, db, s->call, r);
+	}
+	if (s->expect >= 0 && changed != s->expect) { /* not what was foretold */
+		db->db.late = db->doomed = true;
+		keep_message(db, "another number of rows than expected");
+	}
+	return OK;
 }
 
-/* Reads what the pipeline answers up to its end; the first failure is the one that counts, the rest were never run. */
 static enum err
-read_pipeline(struct ctx *cx, struct postgres *db, struct call *calls, size_t n)
+take_result(struct ctx *cx, struct postgres *db, const struct sent *s, PGresult *r)
+{
+	ExecStatusType status = PQresultStatus(r);
+
+	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
+		if (s->kind == SENT_PREPARE)
+			db->prepared[s->number] = false;
+		enum err e = failed(cx, db, s->sql ? s->sql->name : "transaction", r);
+		if (s->kind == SENT_RUN && !s->call && !db->doomed)
+			db->db.late = db->doomed = true;
+		return e;
+	}
+	if (s->kind == SENT_VERB && s->verb == TXN_COMMIT) /* COMMIT of a failed transaction succeeds in saying ROLLBACK */
+		db->committed = str_eq(PQcmdStatus(r), "COMMIT");
+	return s->kind == SENT_RUN ? take_statement(cx, db, s, r) : OK;
+}
+
+/* The first failure is the one that counts: what comes after it up to the end was not run. */
+static enum err
+read_results(struct ctx *cx, struct postgres *db)
 {
 	enum err e = OK;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < db->n_sent; i++) {
+		const struct sent *s = &db->sent[i];
 		for (PGresult *r; (r = PQgetResult(db->conn));) {
 			if (e == OK)
-				e = take_result(cx, db, &calls[i], r);
+				e = take_result(cx, db, s, r);
+			else if (s->kind == SENT_PREPARE && PQresultStatus(r) != PGRES_COMMAND_OK)
+				db->prepared[s->number] = false;
 			PQclear(r);
 		}
 	}
 	for (bool end = false; !end;) {
 		PGresult *r = PQgetResult(db->conn);
-		end = (r && PQresultStatus(r) == PGRES_PIPELINE_SYNC) || PQstatus(db->conn) != CONNECTION_OK;
+		end = (r && PQresultStatus(r) == PGRES_PIPELINE_SYNC) || is_lost(db);
 		PQclear(r);
 	}
 	return e;
+}
+
+/* Sends what waits and reads what all of it answers. */
+static enum err
+exchange(struct ctx *cx, struct postgres *db)
+{
+	enum err e = OK;
+
+	if (PQpipelineSync(db->conn))
+		e = read_results(cx, db);
+	if (e == OK && is_lost(db))
+		e = failed(cx, db, "connection", NULL);
+	db->n_sent = 0;
+	return e;
+}
+
+static enum err
+make_room(struct ctx *cx, struct postgres *db, size_t n_calls)
+{
+	return db->n_sent + 2 * n_calls + 4 > SENT_MAX ? exchange(cx, db) : OK;
+}
+
+/* --- calls ----------------------------------------------------------------------------------------------------------------- */
+
+static enum err
+run_calls(struct ctx *cx, struct postgres *db, struct call *calls, size_t n)
+{
+	bool wait = !db->db.eager, sent = true;
+
+	for (size_t i = 0; i < n; i++)
+		wait = wait || !calls[i].may_come_late;
+	TRY(make_room(cx, db, n));
+	for (size_t i = 0; i < n && sent; i++) {
+		sent = send_call(db, &calls[i], wait);
+		if (!wait) {
+			calls[i].take.changed = calls[i].expect;
+			db->db.wrote = true;
+		}
+	}
+	if (!sent)
+		return failed(cx, db, calls[0].st->sql->name, NULL);
+	return wait ? exchange(cx, db) : OK;
 }
 
 static enum err
 postgres_list(struct ctx *cx, struct db *base, struct call *calls, size_t n)
 {
 	struct postgres *db = postgres_of(base);
-	struct arguments g;
-	bool sent = true;
 
+	if (n > CALLS_MAX)
+		BUG("a list of %zu statements", n);
+	if (db->open)
+		return run_calls(cx, db, calls, n);
+	if (!is_ready(db))
+		return failed(cx, db, calls[0].st->sql->name, NULL);
+	enum err e = run_calls(cx, db, calls, n);
+	if (e == OK || !is_lost(db) || !is_ready(db))
+		return e;
+	error_clear(cx); /* reading again does no harm */
 	for (size_t i = 0; i < n; i++)
-		TRY(prepare_once(cx, db, &calls[i]));
-	if (!PQenterPipelineMode(db->conn))
-		return failed(cx, db, calls[0].st->sql, NULL);
-	for (size_t i = 0; i < n && sent; i++) {
-		make_arguments(&g, &calls[i]);
-		sent = PQsendQueryPrepared(db->conn, g.name, calls[i].st->n_params, g.values, g.lengths, g.formats, 0);
-	}
-	sent = sent && PQpipelineSync(db->conn);
-	enum err e = sent ? read_pipeline(cx, db, calls, n) : failed(cx, db, calls[0].st->sql, NULL);
-	if (!PQexitPipelineMode(db->conn) && e == OK)
-		e = failed(cx, db, calls[0].st->sql, NULL);
-	return e;
+		calls[i].take = (struct take){.mode = calls[i].take.mode, .schema = calls[i].take.schema};
+	return run_calls(cx, db, calls, n);
+}
+
+static enum err
+postgres_run(struct ctx *cx, struct db *base, struct call *c)
+{
+	return postgres_list(cx, base, c, 1);
 }
 
 static bool
 postgres_prepare(struct db *base, const struct statement *st, unsigned variant, struct arena *a, const char **ret_message)
 {
 	struct postgres *db = postgres_of(base);
+	bool ok = send_prepare(db, st, variant) && exchange(NULL, db) == OK;
 
-	if (db->prepared[st->first + variant])
-		return true;
-	PGresult *r = prepare(db, st, variant);
-	bool ok = PQresultStatus(r) == PGRES_COMMAND_OK;
 	if (!ok)
-		*ret_message = arena_printf(a, "%s: %s, in: %s", st->sql->name, PQresultErrorMessage(r), st->texts[variant]);
-	PQclear(r);
-	db->prepared[st->first + variant] = ok;
+		*ret_message = arena_printf(a, "%s: %s, in: %s", st->sql->name, base->message, st->texts[variant]);
 	return ok;
 }
 
 /* --- transactions ---------------------------------------------------------------------------------------------------------- */
 
 static bool
+begin(struct postgres *db)
+{
+	if (!is_ready(db))
+		return false;
+	db->doomed = db->db.late = db->committed = false;
+	db->open = send_verb(db, TXN_BEGIN);
+	return db->open;
+}
+
+static bool
+expects(const struct postgres *db)
+{
+	for (size_t i = 0; i < db->n_sent; i++)
+		if (db->sent[i].kind == SENT_RUN && db->sent[i].expect >= 0)
+			return true;
+	return false;
+}
+
+static bool
+commit(struct postgres *db)
+{
+	if (expects(db) && exchange(NULL, db) != OK)
+		return false;
+	if (db->doomed || is_lost(db))
+		return false;
+	bool sent = send_verb(db, TXN_COMMIT);
+	bool ok = sent && exchange(NULL, db) == OK && db->committed;
+	db->db.unknown = sent && !ok && is_lost(db);
+	db->open = !ok;
+	return ok;
+}
+
+static bool
+roll_back(struct postgres *db)
+{
+	db->open = false;
+	if (db->n_sent && exchange(NULL, db) != OK && is_lost(db))
+		return false;
+	return !is_lost(db) && send_verb(db, TXN_ROLLBACK) && exchange(NULL, db) == OK;
+}
+
+static bool
 postgres_txn(struct db *base, enum txn_verb verb)
 {
-	static const char *const texts[TXN__MAX] = {
-		[TXN_BEGIN] = "BEGIN",
-		[TXN_SAVEPOINT] = "SAVEPOINT job",
-		[TXN_UNDO] = "ROLLBACK TO SAVEPOINT job",
-		[TXN_RELEASE] = "RELEASE SAVEPOINT job",
-		[TXN_COMMIT] = "COMMIT",
-		[TXN_ROLLBACK] = "ROLLBACK",
-	};
 	struct postgres *db = postgres_of(base);
+	bool ok;
 
-	if (verb == TXN_BEGIN)
-		db->doomed = false;
-	PGresult *r = PQexec(db->conn, texts[verb]);
-	/* COMMIT of a failed transaction succeeds in saying ROLLBACK. */
-	bool ok = PQresultStatus(r) == PGRES_COMMAND_OK && (verb != TXN_COMMIT || str_eq(PQcmdStatus(r), "COMMIT"));
-	if (!ok)
+	switch (verb) {
+	case TXN_BEGIN:
+		ok = begin(db);
+		break;
+	case TXN_COMMIT:
+		ok = commit(db);
+		break;
+	case TXN_ROLLBACK:
+		ok = roll_back(db);
+		break;
+	default:
+		ok = !is_lost(db) && make_room(NULL, db, 1) == OK && send_verb(db, verb);
+	}
+	if (!ok && !base->message[0])
 		keep_message(db, PQerrorMessage(db->conn));
-	PQclear(r);
 	return ok;
 }
 
 static bool
 postgres_in_txn(struct db *base)
 {
-	struct postgres *db = postgres_of(base);
-	PGTransactionStatusType status = PQtransactionStatus(db->conn);
+	const struct postgres *db = postgres_of(base);
 
-	return !db->doomed && (status == PQTRANS_INTRANS || status == PQTRANS_INERROR);
+	return db->open && !db->doomed && !is_lost(db);
 }
 
 /* Other nodes write all the time here; their news come by other ways. */

@@ -205,7 +205,7 @@ call_make(const struct statements *s, const struct sql *sql, const struct val *a
 	if (!__start_muster_sql || sql < __start_muster_sql || sql >= __stop_muster_sql)
 		BUG("statement %s was not made by SQL()", sql->name);
 
-	struct call c = {.st = &s->rows[sql - __start_muster_sql], .args = args};
+	struct call c = {.st = &s->rows[sql - __start_muster_sql], .args = args, .expect = -1};
 	if (n != c.st->n_params)
 		BUG("statement %s takes %d arguments, not %zu", sql->name, c.st->n_params, n);
 	for (size_t i = 0; i < n; i++)

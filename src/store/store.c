@@ -21,12 +21,13 @@ connection(struct ctx *cx, const struct sql *sql)
 }
 
 static enum err
-run(struct ctx *cx, const struct sql *sql, struct take *take, const struct val *args, size_t n)
+run(struct ctx *cx, const struct sql *sql, struct take *take, bool may_come_late, const struct val *args, size_t n)
 {
 	struct db *db = connection(cx, sql);
 	struct call c = call_make(&db->store->statements, sql, args, n);
 
 	c.take = *take;
+	c.may_come_late = may_come_late;
 	TRY(db->engine->run(cx, db, &c));
 	*take = c.take;
 	return OK;
@@ -37,7 +38,7 @@ db_exec_(struct ctx *cx, const struct sql *sql, int64_t *ret_rows, const struct 
 {
 	struct take t = {.mode = TAKE_NONE};
 
-	TRY(run(cx, sql, &t, args, n));
+	TRY(run(cx, sql, &t, !ret_rows, args, n));
 	if (ret_rows)
 		*ret_rows = t.changed;
 	return OK;
@@ -49,7 +50,7 @@ db_find_(struct ctx *cx, const struct sql *sql, const struct schema *schema, voi
 {
 	struct take t = {.mode = TAKE_ONE, .schema = schema};
 
-	TRY(run(cx, sql, &t, args, n));
+	TRY(run(cx, sql, &t, false, args, n));
 	if (t.record)
 		memcpy(ret, t.record, schema->size);
 	*ret_found = t.record != NULL;
@@ -70,7 +71,7 @@ db_all_(struct ctx *cx, const struct sql *sql, const struct schema *schema, stru
 {
 	struct take t = {.mode = TAKE_ALL, .schema = schema};
 
-	TRY(run(cx, sql, &t, args, n));
+	TRY(run(cx, sql, &t, false, args, n));
 	*ret = t.list;
 	return OK;
 }
@@ -80,7 +81,7 @@ db_int_(struct ctx *cx, const struct sql *sql, int64_t *ret, const struct val *a
 {
 	struct take t = {.mode = TAKE_INT};
 
-	TRY(run(cx, sql, &t, args, n));
+	TRY(run(cx, sql, &t, false, args, n));
 	*ret = t.number;
 	return OK;
 }
@@ -104,6 +105,8 @@ db_list(struct ctx *cx, struct db_step *steps, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		calls[i] = call_make(&db->store->statements, steps[i].sql, steps[i].args, steps[i].n_args);
 		calls[i].take = (struct take){.mode = steps[i].schema ? TAKE_ONE : TAKE_NONE, .schema = steps[i].schema};
+		calls[i].may_come_late = !steps[i].schema && steps[i].expect > 0;
+		calls[i].expect = steps[i].expect > 0 ? steps[i].expect : -1;
 	}
 	if (db->engine->list)
 		TRY(db->engine->list(cx, db, calls, n));

@@ -31,7 +31,7 @@ struct act {
 	size_t bytes;	      /* of the note; 0: a few */
 	enum err fail_with;   /* after writing */
 	bool refuse, swallow; /* swallow: pass over a violated key */
-	bool settle, settle_fails, settle_bumps, goes_on, hook, read_only, idle, bump;
+	bool settle, settle_fails, settle_bumps, goes_on, hook, read_only, idle, bump, looks;
 	enum err expect; /* of a full disk: what it must be */
 	struct gate *gate;
 	int runs;
@@ -99,6 +99,8 @@ act_run(struct ctx *cx, void *arg)
 	}
 	if (a->bump)
 		return db_exec(cx, &W_BUMP, NULL, V("one"));
+	if (a->looks)
+		TRY(db_int(cx, &W_COUNT, &n));
 	enum err e = add_note(cx, a->id, a->bytes ? a->bytes : 8);
 	if (a->hook)
 		db_on_commit(cx, on_hook, a);

@@ -179,18 +179,69 @@ a_locked_database_is_unavailable(void **state)
 }
 
 static void
-a_lost_connection_is_unavailable(void **state)
+cut_connections(struct env *env)
+{
+	(void)env_sql(env, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+			   " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'");
+}
+
+static enum err
+count_notes(struct ctx *cx, void *arg)
+{
+	return db_int(cx, &W_COUNT, arg);
+}
+
+/* Cut while idle: nobody notices.  Cut inside the batch: what ran before is run again. */
+static void
+a_lost_connection_is_made_anew(void **state)
+{
+	struct env *env = *state;
+	struct gate g;
+	struct ctx cx;
+	int64_t n = 0;
+
+	env_cx(env, &cx);
+	submit(act_new(env, 1));
+	wait_all(1);
+	assert_int_equal(db_read(&cx, count_notes, &n), OK);
+	cut_connections(env);
+	submit(act_new(env, 2));
+	wait_all(1);
+	assert_int_equal(acts[1].result, OK);
+	assert_int_equal(db_read(&cx, count_notes, &n), OK);
+	assert_int_equal(n, 2);
+
+	forget_acts();
+	act_new(env, 3);
+	acts[0].looks = true; /* so that something was answered inside the transaction */
+	gate_close(env, &g);
+	submit(&acts[0]);
+	act_new(env, 4)->looks = true;
+	submit(&acts[2]);
+	cut_connections(env);
+	gate_open(&g);
+	assert_int_equal(acts[0].result, OK);
+	assert_int_equal(acts[2].result, OK);
+	assert_int_equal(notes(env), 4);
+}
+
+/* The server does what COMMIT asked for, and its answer is lost: unknown, never run again. */
+static void
+a_commit_without_an_answer_is_unavailable(void **state)
 {
 	struct env *env = *state;
 
-	submit(act_new(env, 1));
+	(void)env_sql(env, "CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS"
+			   " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); RETURN NULL; END $$;"
+			   "CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON notes DEFERRABLE INITIALLY DEFERRED"
+			   " FOR EACH ROW WHEN (NEW.id = 7) EXECUTE FUNCTION cut()");
+	submit(act_new(env, 7));
 	wait_all(1);
-	(void)env_sql(env, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-			   " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'");
-	submit(act_new(env, 2));
+	assert_int_equal(acts[0].result, ERR_UNAVAILABLE);
+	assert_int_equal(acts[0].runs, 1);
+	submit(act_new(env, 8));
 	wait_all(1);
-	assert_int_equal(acts[0].result, OK);
-	assert_int_equal(acts[1].result, ERR_UNAVAILABLE);
+	assert_int_equal(acts[1].result, OK);
 	assert_int_equal(notes(env), 1);
 }
 
@@ -324,7 +375,8 @@ main(void)
 		ON_SQLITE(a_failing_commit_fails_one_of_ten, on_sqlite, done),
 		ON_SQLITE(a_full_disk_fails_one_of_ten, on_sqlite, done),
 		ON_POSTGRES(a_locked_database_is_unavailable, on_postgres, done),
-		ON_POSTGRES(a_lost_connection_is_unavailable, on_postgres, done),
+		ON_POSTGRES(a_lost_connection_is_made_anew, on_postgres, done),
+		ON_POSTGRES(a_commit_without_an_answer_is_unavailable, on_postgres, done),
 		ON_SQLITE(another_process_is_noticed, on_sqlite, done),
 		ON_SQLITE(what_was_acknowledged_survives_kill_9, on_sqlite, done),
 	};

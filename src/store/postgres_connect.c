@@ -1,0 +1,51 @@
+/*
+ * Connecting to PostgreSQL: the one place that knows a session's settings.
+ */
+#include <libpq-fe.h>
+#include <string.h>
+
+#include "store/engine.h"
+
+bool
+url_is_postgres(const char *url)
+{
+	return str_starts(url, "postgres://") || str_starts(url, "postgresql://") || str_starts(url, "postgresql+psycopg2://");
+}
+
+/* The server's notices would go to standard error, between the lines of the log. */
+static void
+drop_notice(void *arg, const PGresult *r)
+{
+	(void)arg;
+	(void)r;
+}
+
+struct pg_conn *
+postgres_connect(struct arena *a, const char *url, bool read_only, const char **ret_message)
+{
+	static const char settings[] = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET bytea_output = 'hex';"
+				       "SET standard_conforming_strings = on; SET extra_float_digits = 1;"
+				       "SET statement_timeout = '5s'; SET lock_timeout = '500ms';"
+				       "SET idle_in_transaction_session_timeout = '10s';";
+	const char *const names[] = {
+		"connect_timeout", "tcp_user_timeout", "dbname", "client_encoding", "application_name", NULL};
+	const char *rest = strchr(url, ':');
+	const char *const values[] = {"5", "10000", arena_printf(a, "postgresql%s", rest ? rest : "://"), "UTF8", "muster", NULL};
+	PGconn *conn = PQconnectdbParams(names, values, 1);
+
+	if (conn && PQstatus(conn) == CONNECTION_OK) {
+		(void)PQsetNoticeReceiver(conn, drop_notice, NULL);
+		const char *text =
+			arena_printf(a, "%s SET default_transaction_read_only = %s", settings, read_only ? "on" : "off");
+		PGresult *r = PQexec(conn, text);
+		bool ok = PQresultStatus(r) == PGRES_COMMAND_OK;
+		PQclear(r);
+		if (ok)
+			return conn;
+	}
+	char *why = arena_strdup(a, conn ? PQerrorMessage(conn) : "out of memory");
+	why[strcspn(why, "\n")] = 0;
+	*ret_message = arena_printf(a, "cannot open the database: %s", why);
+	PQfinish(conn);
+	return NULL;
+}
