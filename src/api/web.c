@@ -14,9 +14,8 @@
 #include "core/asset.h"
 
 static const char app_csp[] =
-	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-	"worker-src 'self'; manifest-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'self'; "
-	"frame-ancestors 'none'";
+	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; "
+	"manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 static const char app_permissions[] = "camera=(self), microphone=(), geolocation=(self), interest-cohort=()";
 
 /* "/app/events/:id" fits "/app/events/018f…"; a trailing slash does not count. */

@@ -206,6 +206,7 @@ export default {
 	'approvals.title.short': 'Freigaben',
 	'approvals.lead': 'Neue Konten warten drei Minuten auf Ihre Entscheidung.',
 	'approvals.filter': 'Anfragen zeigen',
+	'approvals.waiting': { one: '{n} Person wartet', other: '{n} Personen warten' },
 	'approvals.left': 'Verbleibend:',
 	'approvals.asked': 'Angefragt {time}',
 	'approvals.attempts': { one: '{n} Versuch', other: '{n} Versuche' },

@@ -206,6 +206,7 @@ export default {
 	'approvals.title.short': 'Approvals',
 	'approvals.lead': 'New accounts wait three minutes for your decision.',
 	'approvals.filter': 'Show requests',
+	'approvals.waiting': { one: '{n} person is waiting', other: '{n} people are waiting' },
 	'approvals.left': 'Time left:',
 	'approvals.asked': 'Asked {time}',
 	'approvals.attempts': { one: '{n} attempt', other: '{n} attempts' },

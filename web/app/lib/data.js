@@ -9,14 +9,17 @@ import { api, onAccountChange } from './session.js';
 const known = new Map();
 onAccountChange(() => known.clear());
 
+/* `at`: when the answer came, by performance.now(). */
+const before = (path) => ({ path, data: null, at: 0, error: null, ...known.get(path) });
+
 /**
  * @param {string|null} path  null: nothing to ask yet
  * @param {{every?: number}} [o]  every: seconds between renewals while the page is seen
  */
 export function useData(path, { every = 0 } = {}) {
-	const [state, set] = useState({ path, data: known.get(path) ?? null, error: null });
+	const [state, set] = useState(before(path));
 	const asked = useRef(0);
-	const shown = state.path === path ? state : { path, data: known.get(path) ?? null, error: null };
+	const shown = state.path === path ? state : before(path);
 
 	const reload = useCallback(async () => {
 		if (!path)
@@ -24,12 +27,12 @@ export function useData(path, { every = 0 } = {}) {
 		const mine = ++asked.current;
 		try {
 			const data = await api(path);
-			known.set(path, data);
+			known.set(path, { data, at: performance.now() });
 			if (mine === asked.current)
-				set({ path, data, error: null, at: performance.now() });
+				set(before(path));
 		} catch (error) {
 			if (mine === asked.current)
-				set({ path, data: known.get(path) ?? null, error });
+				set({ ...before(path), error });
 		}
 	}, [path]);
 

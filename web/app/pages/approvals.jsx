@@ -6,7 +6,7 @@ import { randomKey } from '../lib/http.js';
 import { t } from '../lib/i18n.js';
 import { api } from '../lib/session.js';
 import { countdown, moment, useSecondsLeft } from '../lib/time.js';
-import { Button, Dialog, Empty, errorText, Failure, Field, Listing, PageHead, Pager, Ring, Tabs } from '../ui/parts.jsx';
+import { Button, Dialog, Empty, errorText, Failure, Field, Listing, PageHead, Pager, Ring, Say, Tabs } from '../ui/parts.jsx';
 import { StatusChip } from '../ui/status.jsx';
 
 const LIMIT = 20;
@@ -81,14 +81,13 @@ export default function Approvals() {
 					setPage(1);
 				}} options={['pending', 'approved', 'rejected', 'timeout'].map((s) => ({ value: s, label: t(`status.${s}`) }))} />
 			</PageHead>
-			<div aria-live="polite">
-				<Listing source={source} count={requests.length} empty={
-					<Empty icon="people" title={t(status === 'pending' ? 'approvals.empty' : 'approvals.none')}>{t(status === 'pending' ? 'approvals.emptyText' : 'approvals.noneText')}</Empty>
-				}>
-					<ul class="rows">{requests.map((r) => <Request key={r.id} request={r} at={source.at ?? performance.now()} onDecided={source.reload} />)}</ul>
-					<Pager page={page} limit={LIMIT} total={total} onPage={setPage} />
-				</Listing>
-			</div>
+			{status === 'pending' && source.data && <Say>{t('approvals.waiting', { n: total })}</Say>}
+			<Listing source={source} count={requests.length} empty={
+				<Empty icon="people" title={t(status === 'pending' ? 'approvals.empty' : 'approvals.none')}>{t(status === 'pending' ? 'approvals.emptyText' : 'approvals.noneText')}</Empty>
+			}>
+				<ul class="rows">{requests.map((r) => <Request key={r.id} request={r} at={source.at} onDecided={source.reload} />)}</ul>
+				<Pager page={page} limit={LIMIT} total={total} onPage={setPage} />
+			</Listing>
 		</>
 	);
 }

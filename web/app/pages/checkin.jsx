@@ -13,7 +13,8 @@ import { SignIn } from '../ui/signin.jsx';
 /* What is left until `until` (Date.now() milliseconds). */
 const left = (until) => performance.now() + until - Date.now();
 
-function Panel({ kind, icon, title, children, actions }) {
+/* `aside`: a countdown, which would be read out every second if it stood in the live region. */
+function Panel({ kind, icon, title, children, aside, actions }) {
 	return (
 		<section class={`result ${kind}`}>
 			<div class="result-icon"><Icon name={icon} size={56} /></div>
@@ -21,6 +22,7 @@ function Panel({ kind, icon, title, children, actions }) {
 				<h1 tabIndex={-1}>{title}</h1>
 				<div class="result-text">{children}</div>
 			</div>
+			{aside && <p class="result-text">{aside}</p>}
 			{actions && <div class="result-actions">{actions}</div>}
 		</section>
 	);
@@ -46,9 +48,9 @@ function Account({ event, until }) {
 function Queued({ event, until, claimed }) {
 	const seconds = useSecondsLeft(left(until));
 	return (
-		<Panel kind="wait" icon="cloud" title={t('checkin.queued')} actions={<Button onClick={dismiss}>{t('checkin.drop')}</Button>}>
+		<Panel kind="wait" icon="cloud" title={t('checkin.queued')} actions={<Button onClick={dismiss}>{t('checkin.drop')}</Button>}
+			aside={claimed ? t('checkin.queuedClaim', { time: countdown(seconds) }) : t('checkin.queuedCode')}>
 			{event && <p class="result-event">{event.title}</p>}
-			<p>{claimed ? t('checkin.queuedClaim', { time: countdown(seconds) }) : t('checkin.queuedCode')}</p>
 		</Panel>
 	);
 }
@@ -56,9 +58,8 @@ function Queued({ event, until, claimed }) {
 function Wait({ event, retryAt }) {
 	const seconds = useSecondsLeft(retryAt);
 	return (
-		<Panel kind="wait" icon="clock" title={t('checkin.wait')}>
+		<Panel kind="wait" icon="clock" title={t('checkin.wait')} aside={t('checkin.waitText', { time: countdown(seconds) })}>
 			{event && <p class="result-event">{event.title}</p>}
-			<p>{t('checkin.waitText', { time: countdown(seconds) })}</p>
 		</Panel>
 	);
 }

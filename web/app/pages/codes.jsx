@@ -45,7 +45,7 @@ export default function Codes() {
 				{list.length > 0 && <Button kind="danger-plain" onClick={() => setAsking(true)}>{t('codes.revokeAll')}</Button>}
 			</PageHead>
 			<Listing source={source} count={list.length} empty={<Empty icon="qr" title={t('codes.empty')} action={<Button href="/app/events">{t('events.title')}</Button>}>{t('codes.emptyText')}</Empty>}>
-				<ul class="rows">{list.map((s) => <Row key={s.session_id} session={s} at={source.at ?? performance.now()} onChanged={source.reload} />)}</ul>
+				<ul class="rows">{list.map((s) => <Row key={s.session_id} session={s} at={source.at} onChanged={source.reload} />)}</ul>
 			</Listing>
 			{asking && <Confirm title={t('codes.revokeAll')} text={t('codes.revokeAllText')} act={t('codes.revokeAll')} action={all} onClose={() => setAsking(false)} />}
 		</>

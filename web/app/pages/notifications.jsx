@@ -3,7 +3,7 @@ import { useAction, useData } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
 import { api } from '../lib/session.js';
 import { moment } from '../lib/time.js';
-import { Button, Empty, Failure, Listing, PageHead } from '../ui/parts.jsx';
+import { Button, Empty, Failure, Listing, PageHead, Say } from '../ui/parts.jsx';
 
 export default function Notifications() {
 	const source = useData('/api/notifications?limit=50', { every: 20 });
@@ -19,24 +19,23 @@ export default function Notifications() {
 				{unread > 0 && <Button busy={read.busy} onClick={() => read.run()}>{t('notes.readAll')}</Button>}
 			</PageHead>
 			<Failure error={read.error} />
-			<div aria-live="polite">
-				<Listing source={source} count={list.length} empty={<Empty icon="bell" title={t('notes.empty')}>{t('notes.emptyText')}</Empty>}>
-					<ul class="rows notes">
-						{list.map((n) => (
-							<li key={n.id} class={n.is_read ? '' : 'unread'}>
-								<div class="row-main">
-									<strong>{!n.is_read && <span class="dot"><span class="unseen">{t('notes.new')} </span></span>}{n.title}</strong>
-									<span>{n.message}</span>
-								</div>
-								<div class="row-side">
-									<time datetime={n.created_at}>{moment(n.created_at)}</time>
-									{!n.is_read && <Button kind="quiet" onClick={() => read.run(n.id)} aria-label={t('notes.readOne', { title: n.title })}>{t('notes.read')}</Button>}
-								</div>
-							</li>
-						))}
-					</ul>
-				</Listing>
-			</div>
+			<Say>{unread > 0 ? t('notes.unread', { n: unread }) : ''}</Say>
+			<Listing source={source} count={list.length} empty={<Empty icon="bell" title={t('notes.empty')}>{t('notes.emptyText')}</Empty>}>
+				<ul class="rows notes">
+					{list.map((n) => (
+						<li key={n.id} class={n.is_read ? '' : 'unread'}>
+							<div class="row-main">
+								<strong>{!n.is_read && <span class="dot"><span class="unseen">{t('notes.new')} </span></span>}{n.title}</strong>
+								<span>{n.message}</span>
+							</div>
+							<div class="row-side">
+								<time datetime={n.created_at}>{moment(n.created_at)}</time>
+								{!n.is_read && <Button kind="quiet" onClick={() => read.run(n.id)} aria-label={t('notes.readOne', { title: n.title })}>{t('notes.read')}</Button>}
+							</div>
+						</li>
+					))}
+				</ul>
+			</Listing>
 		</>
 	);
 }

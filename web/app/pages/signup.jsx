@@ -46,7 +46,7 @@ export default function SignUp() {
 	if (made)
 		return (
 			<Card title={t('wait.heading')}>
-				<Waiting id={made.approval_request_id} expiresAt={made.expires_at} onAgain={() => setMade(null)} onApproved={async () => {
+				<Waiting id={made.approval_request_id} onAgain={() => setMade(null)} onApproved={async () => {
 					await signIn(form.email.trim(), form.password);
 					go(scan.peek().phase === 'none' ? '/app/' : '/c', { replace: true });
 				}} />

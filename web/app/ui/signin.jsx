@@ -12,7 +12,7 @@ import { Button, errorText, Failure, Field, Notice, Ring, Say } from './parts.js
 const POLL_MS = 2_000;
 
 /* The three minutes in which an administrator may decide.  `onApproved` signs in. */
-export function Waiting({ id, expiresAt, onApproved, onAgain }) {
+export function Waiting({ id, onApproved, onAgain }) {
 	const [state, set] = useState({ status: 'pending', until: null, of: null, lost: false });
 	const approved = useAction(onApproved);
 	useEffect(() => {
@@ -88,7 +88,7 @@ export function SignIn({ onDone, signUpHref = '/app/signup' }) {
 			onDone?.();
 		} catch (e) {
 			if (e.code === 'account_pending' && e.body.approval_request_id) {
-				setWait({ id: e.body.approval_request_id, expiresAt: e.body.expires_at });
+				setWait(e.body.approval_request_id);
 				return;
 			}
 			throw e;
@@ -101,7 +101,7 @@ export function SignIn({ onDone, signUpHref = '/app/signup' }) {
 	}, [error]);
 
 	if (wait)
-		return <Waiting {...wait} onApproved={async () => {
+		return <Waiting id={wait} onApproved={async () => {
 			await signIn(form.email.trim(), form.password);
 			onDone?.();
 		}} onAgain={() => setWait(null)} />;
@@ -112,9 +112,10 @@ export function SignIn({ onDone, signUpHref = '/app/signup' }) {
 			action.run();
 		}}>
 			{session.value.ended && !error && <Notice kind="info">{t('signin.ended')}</Notice>}
+			{blocked && <Locked key={error} error={error} onOver={action.clear} />}
 			<div ref={errorBox} tabIndex={-1} role="alert" class="plain-focus">
-				{blocked && <Locked key={error} error={error} onOver={action.clear} />}
 				{error && !blocked && <Notice kind="bad">{errorText(error)}</Notice>}
+				{blocked && <span class="unseen">{errorText(error)}</span>}
 			</div>
 			<Field label={t('email')} type="email" name="username" autocomplete="username" inputMode="email" required maxLength={254}
 				value={form.email} onInput={(e) => set({ ...form, email: e.currentTarget.value })} />

@@ -1,0 +1,112 @@
+// Makes the pictures of this folder with the real program: MUSTER=build/muster node docs/screens/make.js [part of a name …]
+"use strict";
+
+const path = require("node:path");
+
+const { PASSWORD, Server, heading, openBrowser, person, signIn, signInAdmin } = require("../../tests/e2e/web-lib");
+
+const HOUR_MS = 3600_000;
+const SIZES = {
+	phone: { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
+	laptop: { viewport: { width: 1280, height: 800 } },
+};
+const NAMES = ["Amara Okafor", "Jonas Weber", "Mei-Ling Chen", "Priya Raman", "Lucas Silva", "Sofia Rossi", "Hannah Klein", "Tomas Novak"];
+const EVENTS = [
+	["Introduction to data science", -21 * 24, "Room 2.14"], ["Cleaning messy data", -14 * 24, "Room 2.14"], ["Regression, honestly", -7 * 24, "Room 2.14"],
+	["Neural networks from scratch", -0.25, "Lecture hall B"], ["Hackathon kick-off", 6 * 24, "Atrium"], ["Guest talk: maps and models", 13 * 24, undefined],
+];
+const UNMARKED = [1, 4, 6]; // these have not checked in to today's event
+const DARK = ["sign-in", "attendance", "approvals", "statistics", "check-in-done"]; // the others differ only in colour
+const wanted = process.argv.slice(2);
+
+async function furnish(server, token) {
+	const students = [];
+	for (const name of NAMES) {
+		const email = `${name.split(/[ -]/)[0].toLowerCase()}@students.example.org`;
+		const signup = await server.want(201, server.post("/api/auth/signup", { email, password: PASSWORD, full_name: name }));
+		await server.want(200, server.post(`/api/admin/approval-requests/${signup.approval_request_id}/decide`, { decision: "approved" }, token));
+		students.push({ email, token: await server.login(email, PASSWORD) });
+	}
+	const events = [];
+	for (const [i, [title, hours, notes]] of EVENTS.entries()) {
+		const at = new Date(Math.round((Date.now() + hours * HOUR_MS) / 900_000) * 900_000);
+		const event = await server.event(token, { title, notes, scheduled_at: at.toISOString() });
+		events.push(event);
+		if (hours > 0)
+			continue;
+		const { qr_payload: payload } = await server.qr(token, event.id);
+		for (const [j, student] of students.entries())
+			if ((j * 5 + i * 3) % 8 < 5 + (i % 3))
+				await server.want(201, server.mark(payload, student.token));
+	}
+	return { students, now: events[3] };
+}
+
+async function main() {
+	const server = await Server.start({ env: { SINGLE_DEVICE: "false" } });
+	const browser = await openBrowser();
+	const token = await server.admin();
+	const { students, now } = await furnish(server, token);
+	const ask = (name) => server.want(201, server.post("/api/auth/signup",
+		{ email: `${name.toLowerCase().replace(/ /g, ".")}@students.example.org`, password: PASSWORD, full_name: name }));
+	const payload = async () => (await server.qr(token, now.id)).qr_payload;
+
+	const tours = [...Object.entries(SIZES).map(([name, o]) => [name, o]), ["dark", { ...SIZES.phone, colorScheme: "dark" }]];
+	for (const [size, options] of tours) {
+		const look = async (page, name, ready) => {
+			if (wanted.length && !wanted.some((w) => `${size}-${name}`.includes(w)))
+				return;
+			await ready.waitFor();
+			if (size === "dark" && !DARK.includes(name))
+				return;
+			await page.waitForLoadState("networkidle").catch(() => undefined);
+			await page.screenshot({ path: path.join(__dirname, `${size}-${name}.png`), animations: "disabled" });
+		};
+		const visit = async (page, target, name, ready) => {
+			await page.goto("about:blank");
+			await page.goto(target);
+			await look(page, name, ready);
+		};
+
+		let { page, context } = await person(browser, server, { ...options, reducedMotion: "reduce" });
+		await visit(page, "/app/", "sign-in", page.locator("form"));
+		await visit(page, "/app/signup", "sign-up", page.locator("form"));
+		await page.getByLabel("Name", { exact: true }).fill("Noor Haddad");
+		await page.getByLabel("E-mail").fill(`noor.${size}@students.example.org`);
+		await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+		await page.getByRole("button", { name: "Create account" }).click();
+		await look(page, "waiting", page.locator(".waiting"));
+		await visit(page, "/c", "check-in", page.locator(".result.idle"));
+		await visit(page, `/c#${await payload()}`, "check-in-sign-in", page.locator("form"));
+		await signIn(page, students[UNMARKED[tours.findIndex(([n]) => n === size)]].email, PASSWORD, { at: null });
+		await look(page, "check-in-done", page.locator(".result.good"));
+		await visit(page, `/c#${"A".repeat(60)}`, "check-in-refused", page.locator(".result.bad"));
+		await visit(page, "/app/attendance", "attendance", page.locator(".rows li").first());
+		await visit(page, "/app/events", "events-student", page.locator(".rows li").first());
+		await visit(page, "/app/scan", "scan", page.locator(".aim"));
+		await visit(page, "/app/notifications", "notifications", page.locator(".rows li").first());
+		await visit(page, "/app/more", "account", page.locator(".settings"));
+		await context.close();
+
+		({ page, context } = await person(browser, server, { ...options, reducedMotion: "reduce" }));
+		await signInAdmin(page);
+		await ask(`Ravi ${size}`);
+		await visit(page, "/app/events", "events", page.locator(".rows li").first());
+		await page.getByRole("button", { name: "New event" }).click();
+		await look(page, "event-new", page.getByRole("dialog"));
+		await visit(page, `/app/events/${now.id}`, "event", page.locator("tbody tr").first());
+		await visit(page, `/app/project/${now.id}`, "projector", page.locator(".qr"));
+		await visit(page, "/app/codes", "codes", page.locator(".rows li").first());
+		await visit(page, "/app/approvals", "approvals", page.locator(".rows li").first());
+		await visit(page, "/app/statistics", "statistics", page.locator(".bars li").first());
+		await visit(page, "/app/audit", "audit", page.locator(".rows li").first());
+		await context.close();
+	}
+	await browser.close();
+	await server.discard();
+}
+
+main().catch((e) => {
+	console.error(e);
+	process.exit(1);
+});
