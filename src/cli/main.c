@@ -8,6 +8,8 @@
 
 static const char *const migrate_forms[] = {"up", "down N", "status", "new NAME", NULL};
 static const char *const admin_forms[] = {"create", "reset-password", "list", NULL};
+static const char *const backup_forms[] = {"[FILE]", NULL};
+static const char *const restore_forms[] = {"FILE", NULL};
 static const char *const audit_forms[] = {"verify", NULL};
 static const char *const qr_forms[] = {"revoke-all", NULL};
 
@@ -34,6 +36,12 @@ static const struct command commands[] = {
 	{"openapi", cmd_openapi, "Print the description of the API (OpenAPI 3.1)",
 		.options = {{"errors", NULL, "the list of error codes instead, in Markdown"}}},
 	{"qr", cmd_qr, "Withdraw every QR code that is still valid", .forms = qr_forms, .min_words = 1, .max_words = 1},
+	{"backup", cmd_backup, "Copy the database while it is in use", .forms = backup_forms, .max_words = 1,
+		.details = "Into BACKUP_DIR, where the oldest over BACKUP_KEEP are removed, or into FILE.  The copy is checked.  Keep the\n"
+			   "secrets (DATA_DIR/secrets.env or your configuration) with it: without them its tokens and seals are dead."},
+	{"restore", cmd_restore, "Put a backup in the place of the database", .forms = restore_forms, .min_words = 1, .max_words = 1,
+		.options = {{"check", NULL, "only check FILE"}},
+		.details = "FILE is checked first; the server must be stopped.  What was there is kept beside the database."},
 	{"audit", cmd_audit, "Prove that the audit trail is what was written", .forms = audit_forms, .min_words = 1, .max_words = 1,
 		.options = {{"expect", "HEAD", "a head that was printed or logged before, and must be in the chain"},
 			{"json", NULL, "as JSON"}},

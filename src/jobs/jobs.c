@@ -36,6 +36,7 @@ const struct job job_rows[] = {
 	{"mail_probe", 300, mail_probe, .outside = true},
 	{"audit_seal", 60, audit_seal},
 	{"audit_archive", 86400, audit_archive, .outside = true},
+	{"backup", 60, backup_daily, .outside = true},
 };
 const size_t job_row_count = sizeof(job_rows) / sizeof(job_rows[0]);
 

@@ -1,0 +1,204 @@
+/*
+ * SQLite's online backup interface, in both directions.
+ *
+ * The source is held in one read transaction from the first page to the last: so the copy is one state, and no writer makes the copy
+ * begin again.  A file gets its name only when it is whole, checked, and on the disk.
+ */
+#include "store/backup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/engine.h"
+#include "store/migrate.h"
+
+enum { STEP_PAGES = 2048 };
+
+static void
+close_handle(sqlite3 **h)
+{
+	(void)sqlite3_close_v2(*h);
+}
+
+static bool
+run(sqlite3 *h, const char *sql)
+{
+	return sqlite3_exec(h, sql, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* The first column of the first row; NULL when there is none. */
+static const char *
+first_text(struct arena *a, sqlite3 *h, const char *sql)
+{
+	sqlite3_stmt *st = NULL;
+	const char *text = NULL;
+
+	if (sqlite3_prepare_v2(h, sql, -1, &st, NULL) == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW && sqlite3_column_text(st, 0))
+		text = arena_strdup(a, (const char *)sqlite3_column_text(st, 0));
+	(void)sqlite3_finalize(st);
+	return text;
+}
+
+static bool
+copy(struct arena *a, sqlite3 *to, sqlite3 *from, const char **ret_message)
+{
+	int rc = SQLITE_ERROR;
+
+	if (run(from, "BEGIN") && run(from, "SELECT COUNT(*) FROM sqlite_schema")) {
+		sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
+		while (b && (rc = sqlite3_backup_step(b, STEP_PAGES)) == SQLITE_OK)
+			continue;
+		(void)sqlite3_backup_finish(b);
+	}
+	if (rc != SQLITE_DONE)
+		*ret_message = arena_printf(a, "the copy failed: %s", rc == SQLITE_ERROR ? sqlite3_errmsg(to) : sqlite3_errstr(rc));
+	(void)run(from, "COMMIT");
+	return rc == SQLITE_DONE;
+}
+
+static bool
+sync_path(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool done = fd >= 0 && fsync(fd) == 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return done;
+}
+
+static bool
+sound(struct arena *a, sqlite3 *h, const char **ret_message)
+{
+	const char *said = first_text(a, h, "PRAGMA integrity_check(1)");
+	int newest = 0;
+
+	*ret_message = arena_printf(a, "integrity check: %s", said ? said : sqlite3_errmsg(h));
+	if (!said || strcmp(said, "ok") != 0)
+		return false;
+	*ret_message = "a row refers to one that is not there";
+	if (first_text(a, h, "SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1"))
+		return false;
+	for (const struct migration *m = migrations; m->number; m++)
+		newest = m->number;
+	const char *number = first_text(a, h, "SELECT MAX(number) FROM schema_migrations");
+	*ret_message = "it is no database of this program";
+	int64_t n;
+	if (!number || !str_int(number, 1, INT32_MAX, &n))
+		return false;
+	*ret_message = arena_printf(a, "it is newer than this program: it has migration %s", number);
+	return n <= newest;
+}
+
+static enum err
+check_file(struct arena *a, const char *path, const char **ret_message)
+{
+	CLEANUP(close_handle) sqlite3 *h = NULL;
+	const char *why;
+
+	sqlite_once();
+	if (sqlite3_open_v2(path, &h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+		*ret_message = arena_printf(a, "cannot open %s: %s", path, sqlite3_errmsg(h));
+		return ERR_UNAVAILABLE;
+	}
+	if (sound(a, h, &why))
+		return OK;
+	*ret_message = arena_printf(a, "%s: %s", path, why);
+	return ERR_UNAVAILABLE;
+}
+
+enum err
+backup_check(struct arena *a, const char *path, const char **ret_message)
+{
+	return check_file(a, path, ret_message);
+}
+
+/* The source's path; NULL with a message. */
+static const char *
+source_path(struct arena *a, const char *url, const char **ret_message)
+{
+	if (url_is_sqlite(url))
+		return sqlite_path(a, url, ret_message);
+	*ret_message = "this is for SQLite; use pg_dump --format=custom and pg_restore for PostgreSQL";
+	return NULL;
+}
+
+static bool
+write_draft(struct arena *a, const char *source, const char *draft, const char **ret_message)
+{
+	CLEANUP(close_handle) sqlite3 *from = sqlite_connect(a, source, false, ret_message);
+	CLEANUP(close_handle) sqlite3 *to = NULL;
+
+	if (!from)
+		return false;
+	(void)unlink(draft);
+	to = sqlite_connect(a, draft, true, ret_message);
+	if (!to || !copy(a, to, from, ret_message))
+		return false;
+	if (run(to, "PRAGMA journal_mode = DELETE")) /* one file, without a log beside it */
+		return true;
+	*ret_message = arena_printf(a, "%s: %s", draft, sqlite3_errmsg(to));
+	return false;
+}
+
+enum err
+backup_write(struct arena *a, const char *url, const char *path, const char **ret_message)
+{
+	const char *source = source_path(a, url, ret_message), *draft = arena_printf(a, "%s.new", path);
+
+	if (!source)
+		return ERR_UNAVAILABLE;
+	if (!write_draft(a, source, draft, ret_message) || check_file(a, draft, ret_message) != OK) {
+		(void)unlink(draft);
+		return ERR_UNAVAILABLE;
+	}
+	if (!sync_path(draft) || rename(draft, path) != 0) {
+		*ret_message = arena_printf(a, "%s: %s", path, strerror(errno));
+		(void)unlink(draft);
+		return ERR_UNAVAILABLE;
+	}
+	(void)sync_path(dirname(arena_strdup(a, path)));
+	return OK;
+}
+
+/* Leaving the write-ahead log needs the file for oneself: a way to ask whether anybody has it open. */
+static bool
+ours_alone(struct arena *a, sqlite3 *h)
+{
+	(void)sqlite3_busy_timeout(h, 0);
+	return str_eq(first_text(a, h, "PRAGMA journal_mode = DELETE"), "delete");
+}
+
+enum err
+backup_restore(struct arena *a, const char *url, const char *path, const char **ret_kept, const char **ret_message)
+{
+	CLEANUP(close_handle) sqlite3 *from = NULL;
+	CLEANUP(close_handle) sqlite3 *to = NULL;
+	const char *target = source_path(a, url, ret_message), *kept = NULL;
+
+	if (!target || check_file(a, path, ret_message) != OK)
+		return ERR_UNAVAILABLE;
+	bool there = access(target, F_OK) == 0;
+	to = sqlite_connect(a, target, true, ret_message);
+	from = sqlite_connect(a, path, false, ret_message);
+	if (!to || !from)
+		return ERR_UNAVAILABLE;
+	if (there && !ours_alone(a, to)) {
+		*ret_message = "the database is in use: stop the server first";
+		return ERR_UNAVAILABLE;
+	}
+	if (there) {
+		kept = arena_printf(a, "%s.before-restore", target);
+		if (!write_draft(a, target, kept, ret_message) || !sync_path(kept))
+			return ERR_UNAVAILABLE;
+	}
+	if (!copy(a, to, from, ret_message))
+		return ERR_UNAVAILABLE;
+	*ret_kept = kept;
+	return OK;
+}

@@ -1,0 +1,94 @@
+/* The daily backup: when it comes, when it does not, and what is kept. */
+#include "attendance_env.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "jobs/backup.h"
+#include "jobs/jobs.h"
+
+static void
+run_job(struct test *t)
+{
+	struct ctx cx;
+	int64_t rows;
+
+	test_ctx(t, &cx);
+	must(&cx, job_run(&cx, "backup", &rows));
+}
+
+static int
+files(struct test *t)
+{
+	DIR *d = opendir(arena_printf(&t->arena, "%s/backups", t->srv.conf->data_dir));
+	struct dirent *e;
+	int n = 0;
+
+	while (d && (e = readdir(d)))
+		n += e->d_name[0] != '.';
+	if (d)
+		closedir(d);
+	return n;
+}
+
+/* The clock begins at noon; BACKUP_AT is 03:00. */
+static void
+once_a_day(void **state)
+{
+	struct test *t = test_open(TEST_CONF("BACKUP_KEEP=2"));
+	struct ctx cx;
+
+	(void)state;
+	run_job(t);
+	assert_int_equal(files(t), 0);
+	test_advance(t, 15 * HOURS_US - 1);
+	run_job(t);
+	assert_int_equal(files(t), 0);
+	test_advance(t, 1);
+	run_job(t);
+	assert_int_equal(files(t), 1);
+	test_advance(t, MINUTES_US);
+	run_job(t);
+	assert_int_equal(files(t), 1);
+	assert_int_equal(count(t, "SELECT COUNT(*) FROM audit_logs WHERE action = 'backup' AND entity_id = 'muster-20260802-030000.db'"), 1);
+	for (int day = 0; day < 3; day++) { /* one of them three days late */
+		test_advance(t, (day == 1 ? 3 : 1) * DAYS_US);
+		run_job(t);
+	}
+	assert_int_equal(files(t), 2);
+	test_ctx(t, &cx);
+	assert_true(str_ends(backup_newest(&cx), "/backups/muster-20260807-030100.db"));
+	test_close(t);
+}
+
+static void
+only_ours_are_removed(void **state)
+{
+	struct test *t = test_open(TEST_CONF("BACKUP_KEEP=1"));
+	const char *path, *other;
+	struct ctx cx;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		test_ctx(t, &cx);
+		must(&cx, backup_now(&cx, &path));
+		other = arena_printf(&t->arena, "%s.keep", path);
+		assert_int_equal(symlink("x", other), 0);
+		test_advance(t, SECONDS_US);
+	}
+	assert_int_equal(files(t), 4);
+	assert_int_equal(access(path, R_OK), 0);
+	test_close(t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(once_a_day),
+		cmocka_unit_test(only_ours_are_removed),
+	};
+
+	return cmocka_run_group_tests_name("backups", tests, NULL, NULL);
+}
