@@ -8,6 +8,7 @@
 
 static const char *const migrate_forms[] = {"up", "down N", "status", "new NAME", NULL};
 static const char *const admin_forms[] = {"create", "reset-password", "list", NULL};
+static const char *const import_forms[] = {"users FILE", "roster FILE", "database FILE", NULL};
 static const char *const backup_forms[] = {"[FILE]", NULL};
 static const char *const restore_forms[] = {"FILE", NULL};
 static const char *const audit_forms[] = {"verify", NULL};
@@ -36,6 +37,14 @@ static const struct command commands[] = {
 	{"openapi", cmd_openapi, "Print the description of the API (OpenAPI 3.1)",
 		.options = {{"errors", NULL, "the list of error codes instead, in Markdown"}}},
 	{"qr", cmd_qr, "Withdraw every QR code that is still valid", .forms = qr_forms, .min_words = 1, .max_words = 1},
+	{"import", cmd_import, "Take over accounts and rosters", .forms = import_forms, .min_words = 2, .max_words = 2,
+		.options = {{"dry-run", NULL, "check every row, write nothing"}, {"course", "CODE", "roster: of which course"},
+			{"owner", "ADDRESS", "roster: make the course, for this lecturer"}, {"title", "TEXT", "roster: title of a new course"},
+			{"json", NULL, "report as JSON"}},
+		.details = "users, roster: CSV whose first line names the columns email, full_name, role, is_active, password_hash (bcrypt,\n"
+			   "argon2id, pbkdf2_sha256 as passlib writes them).  database: the SQLite file of the old portal; its table users\n"
+			   "is taken over, and what else is in it is named.  An address that exists is left alone, and wrong rows are named\n"
+			   "while the others go in.  The server may run meanwhile."},
 	{"backup", cmd_backup, "Copy the database while it is in use", .forms = backup_forms, .max_words = 1,
 		.details = "Into BACKUP_DIR, where the oldest over BACKUP_KEEP are removed, or into FILE.  The copy is checked.  Keep the\n"
 			   "secrets (DATA_DIR/secrets.env or your configuration) with it: without them its tokens and seals are dead."},

@@ -1,0 +1,53 @@
+/*
+ * Accounts from elsewhere, in turns of at most BULK_TURN_ROWS rows, each a transaction of its own through the writer's bulk queue.  An
+ * address that exists is left alone, so a file can be imported again after its errors were mended.
+ */
+#ifndef MUSTER_IDENTITY_IMPORT_H
+#define MUSTER_IDENTITY_IMPORT_H
+
+#include "core/csv.h"
+#include "identity/account.h"
+
+struct import_row { /* what a file says, unchecked; NULL: nothing */
+	int64_t line;
+	const char *email, *full_name, *role, *is_active, *password_hash;
+};
+
+enum { IMPORT_ERRORS_KEPT = 1000 };
+struct import_error {
+	int64_t row; /* line of the file, or number of the row */
+	const char *message;
+};
+struct import_report {
+	int64_t rows, added, existing, failed;
+	struct import_error *errors; /* the first IMPORT_ERRORS_KEPT */
+};
+
+struct import {
+	struct ctx *cx; /* its arena keeps the report */
+	const char *source; /* for the audit trail */
+	bool dry_run;
+	struct import_row batch[BULK_TURN_ROWS];
+	size_t n;
+	struct arena memory; /* of the present batch */
+	struct import_report report;
+	/* What is done with each row inside the transaction; users: import_account(). */
+	enum err (*take)(struct ctx *cx, struct import *im, const struct import_row *row);
+	void *arg;
+};
+void import_open(struct import *im, struct ctx *cx, const char *source, bool dry_run);
+void import_close(struct import *im);
+/* A row whose texts live in im->memory; runs a turn when the batch is full.  Between turns it lets other writers in. */
+enum err import_add(struct import *im, const struct import_row *row) MUST_CHECK;
+enum err import_finish(struct import *im) MUST_CHECK;
+void import_refuse(struct import *im, int64_t row, const char *fmt, ...) PRINTF(3, 4); /* a row that is wrong */
+
+enum err import_account(struct ctx *cx, struct import *im, const struct import_row *row) MUST_CHECK;
+
+/*
+ * A whole CSV file with a header line: email, full_name (or name), role, is_active, password_hash; the last three are optional, other
+ * columns are refused.  ERR_VALIDATION when the header is wrong.
+ */
+enum err import_csv(struct import *im, struct span text) MUST_CHECK;
+
+#endif
