@@ -114,7 +114,8 @@ refresh(struct ctx *cx, const struct request *rq, struct reply *rs)
 	TRY(refresh_token_read(cx, rq, in->refresh_token, &token));
 	TRY(session_refresh(cx, token, &who, &tokens));
 	TRY(profile_get(cx, who.id.text, &profile));
-	return accounts_grant(cx, rq, rs, &(const struct grant){.who = &who, .tokens = &tokens, .mfa_enabled = profile.mfa_enabled});
+	return accounts_grant(
+		cx, rq, rs, &(const struct grant){.who = &who, .tokens = &tokens, .mfa_enabled = profile.mfa_enabled});
 }
 
 static enum err
@@ -157,7 +158,8 @@ static const struct route rows[] = {
 		.no_store = true,
 		.tag = "accounts",
 		.summary = "Sign in",
-		.text = "A known device sends X-Device-Token along. With X-Muster-Client: web the refresh token comes as a cookie."},
+		.text = "A known device sends X-Device-Token along. With X-Muster-Client: web the refresh token comes as a "
+			"cookie."},
 	{.method = POST,
 		.path = "/v1/auth/refresh",
 		.handler = refresh,
@@ -171,7 +173,8 @@ static const struct route rows[] = {
 		.no_store = true,
 		.tag = "accounts",
 		.summary = "A new pair of tokens",
-		.text = "The same refresh token gives the same successor for 15 seconds while that is unused; any later use ends the "
+		.text = "The same refresh token gives the same successor for 15 seconds while that is unused; any later use ends "
+			"the "
 			"session."},
 	{.method = POST,
 		.path = "/v1/auth/logout",

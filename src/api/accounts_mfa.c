@@ -11,7 +11,8 @@ struct setup_in {
 };
 static const struct field setup_in_fields[] = {
 	F(struct setup_in, password, F_SECRET, 1, PASSWORD_MAX, "Needed when the login is older than 10 minutes"),
-	F(struct setup_in, code, F_SECRET, 1, CODE_MAX, "Needed where a factor is active that this login has not shown within 10 minutes"),
+	F(struct setup_in, code, F_SECRET, 1, CODE_MAX,
+		"Needed where a factor is active that this login has not shown within 10 minutes"),
 };
 static const struct schema setup_in_schema = SCHEMA("MfaSetupIn", struct setup_in, setup_in_fields);
 struct setup_out {
@@ -33,8 +34,9 @@ setup(struct ctx *cx, const struct request *rq, struct reply *rs)
 
 	TRY(mfa_setup(cx, in->password, in->code, &made));
 	TRY(qr_svg(cx, made.otpauth_uri, &svg));
-	const struct setup_out out = {
-		.secret = made.secret, .otpauth_uri = made.otpauth_uri, .qr_svg = arena_strndup(cx->arena, (const char *)svg.p, svg.n)};
+	const struct setup_out out = {.secret = made.secret,
+		.otpauth_uri = made.otpauth_uri,
+		.qr_svg = arena_strndup(cx->arena, (const char *)svg.p, svg.n)};
 	return reply_record(rs, &setup_out_schema, &out);
 }
 
@@ -162,7 +164,8 @@ static const struct route rows[] = {
 		.no_store = true,
 		.tag = "second factor",
 		.summary = "Complete a login with the second factor",
-		.text = "For logins of every surface. A token takes at most 5 wrong codes; an account's wrong codes are counted over all tokens."},
+		.text = "For logins of every surface. A token takes at most 5 wrong codes; an account's wrong codes are counted "
+			"over all tokens."},
 	{.method = POST,
 		.path = "/v1/auth/mfa/backup-codes/regenerate",
 		.handler = regenerate,
@@ -185,7 +188,8 @@ static const struct route rows[] = {
 		.body = &disable_in_schema,
 		.reply = &disable_out_schema,
 		.status = 200,
-		.errors = ERRORS(ERR_MFA_NOT_ENABLED, ERR_INVALID_CODE, ERR_INVALID_CREDENTIALS, ERR_ACCOUNT_LOCKED, ERR_REAUTH_REQUIRED),
+		.errors = ERRORS(
+			ERR_MFA_NOT_ENABLED, ERR_INVALID_CODE, ERR_INVALID_CREDENTIALS, ERR_ACCOUNT_LOCKED, ERR_REAUTH_REQUIRED),
 		.fresh_session = true,
 		.no_store = true,
 		.tag = "second factor",

@@ -14,6 +14,7 @@
 #include "api/body.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "identity/oidc.h"
 
 struct waiter {
 	pthread_mutex_t lock;
@@ -565,6 +566,7 @@ dispatch_open_with(struct arena *a, struct server *srv, const struct route_table
 	pthread_cond_init(&d->idle, NULL);
 	reply_fixed_init(d);
 	open_limits(d, a);
+	srv->oidc = oidc_open(srv->conf);
 	lanes_open(d);
 	return d;
 }
@@ -589,6 +591,8 @@ dispatch_close(struct dispatcher *d)
 		pthread_cond_wait(&d->idle, &d->lock);
 	pthread_mutex_unlock(&d->lock);
 	lanes_close(d);
+	oidc_close(d->srv->oidc);
+	d->srv->oidc = NULL;
 	idem_close(d->running);
 	pthread_cond_destroy(&d->idle);
 	pthread_mutex_destroy(&d->lock);

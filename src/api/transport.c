@@ -1,6 +1,6 @@
 /*
- * Cookies are Strict: only our own pages send them.  A cookie is set when something was won and cleared at logout, never because
- * a request was refused: the loser of a race between two tabs must not sign out the winner.
+ * Cookies are Strict: only our own pages send them (but for the one that awaits a provider's answer).  A cookie is set when something
+ * was won and cleared at logout, never because a request was refused: the loser of a race between two tabs must not sign out the winner.
  */
 #include "api/transport.h"
 
@@ -26,11 +26,18 @@ cookie_name(struct ctx *cx, const struct request *rq, const char *name)
 }
 
 static void
-cookie_set(struct ctx *cx, const struct request *rq, struct reply *rs, const char *name, const char *value, int64_t life_s)
+cookie_write(struct ctx *cx, const struct request *rq, struct reply *rs, const char *name, const char *value, int64_t life_s,
+	const char *same_site)
 {
 	reply_header(rs, "Set-Cookie",
-		arena_printf(cx->arena, "%s=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", cookie_name(cx, rq, name),
-			value, (long long)life_s, plain_http(cx, rq) ? "" : "; Secure"));
+		arena_printf(cx->arena, "%s=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=%s%s", cookie_name(cx, rq, name), value,
+			(long long)life_s, same_site, plain_http(cx, rq) ? "" : "; Secure"));
+}
+
+static void
+cookie_set(struct ctx *cx, const struct request *rq, struct reply *rs, const char *name, const char *value, int64_t life_s)
+{
+	cookie_write(cx, rq, rs, name, value, life_s, "Strict");
 }
 
 /* The server's own origin: as PUBLIC_BASE_URL says, else as the request's Host; behind a proxy the scheme may be either. */
@@ -126,4 +133,16 @@ device_token_give(struct ctx *cx, const struct request *rq, struct reply *rs, co
 		return;
 	reply_header(rs, device_header, token);
 	cookie_set(cx, rq, rs, "muster_dt", token, KNOWN_DEVICE_DAYS * (DAYS_US / SECONDS_US));
+}
+
+const char *
+oauth_binding_read(struct ctx *cx, const struct request *rq, const char *in_body)
+{
+	return in_body ? in_body : request_cookie(cx->arena, rq, cookie_name(cx, rq, "muster_ob"));
+}
+
+void
+oauth_binding_give(struct ctx *cx, const struct request *rq, struct reply *rs, const char *binding, int64_t life_s)
+{
+	cookie_write(cx, rq, rs, "muster_ob", binding, life_s, "Lax");
 }

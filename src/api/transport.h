@@ -28,4 +28,11 @@ enum err logout_handler(struct ctx *cx, const struct request *rq, struct reply *
 const char *device_token_read(struct ctx *cx, const struct request *rq);
 void device_token_give(struct ctx *cx, const struct request *rq, struct reply *rs, const char *token);
 
+/*
+ * The browser that began a sign-in with a provider: a secret of its own, in a cookie that also comes along when the provider sends the
+ * browser back (SameSite=Lax), or as the member `binding` of clients without cookies.
+ */
+const char *oauth_binding_read(struct ctx *cx, const struct request *rq, const char *in_body);
+void oauth_binding_give(struct ctx *cx, const struct request *rq, struct reply *rs, const char *binding, int64_t life_s);
+
 #endif

@@ -22,6 +22,7 @@ struct keys;
 struct limiter;
 struct live;
 struct metrics;
+struct oidc;
 struct session_table;
 struct stats_cache;
 
@@ -45,6 +46,7 @@ struct server {
 	struct hasher *hasher;          /* identity/hasher.h */
 	struct metrics *metrics;        /* core/metrics.h */
 	struct stats_cache *stats;      /* attendance/record.h */
+	struct oidc *oidc;              /* identity/oidc.h; the dispatcher's */
 	struct live *live;              /* notify/live.h */
 };
 

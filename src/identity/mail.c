@@ -35,7 +35,8 @@ mail_notice(struct ctx *cx, const struct account *to, const char *mail_template)
 }
 
 enum err
-mail_link(struct ctx *cx, const struct account *to, const char *mail_template, const char *page, const char *token, int64_t minutes)
+mail_link(
+	struct ctx *cx, const struct account *to, const char *mail_template, const char *page, const char *token, int64_t minutes)
 {
 	const char *base = cx->srv->conf->public_base_url;
 	size_t n = strlen(base);

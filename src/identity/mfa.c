@@ -1,6 +1,6 @@
 /*
- * Wrong codes are refuse()d, so that their count stays; what was right is spent in the same transaction as what it opened, so that a
- * code is never lost to a request that failed.
+ * Wrong codes are refuse()d, so that their count stays; what was right is spent in the same transaction as what it opened, so
+ * that a code is never lost to a request that failed.
  */
 #include "identity/mfa.h"
 
@@ -56,7 +56,8 @@ mfa_is_enabled(struct ctx *cx, const char *user_id, bool *ret)
 	return OK;
 }
 
-/* --- codes ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- codes
+ * ---------------------------------------------------------------------------------------------------------------------------- */
 
 /* The step whose code was typed; false for a wrong one.  A secret that cannot be opened accepts nothing. */
 static bool
@@ -69,7 +70,8 @@ step_of(struct ctx *cx, const char *user_id, const char *sealed, const char *key
 	return text && base32_read(cx->arena, text, &t.secret) && totp_find(&t, cx->now_us / SECONDS_US, typed, ret_step);
 }
 
-SQL(TOTP_STEP, "uti", "UPDATE mfa_totp SET last_step = $3 WHERE user_id = $1 AND secret = $2 AND enabled_at IS NOT NULL AND last_step < $3");
+SQL(TOTP_STEP, "uti",
+	"UPDATE mfa_totp SET last_step = $3 WHERE user_id = $1 AND secret = $2 AND enabled_at IS NOT NULL AND last_step < $3");
 
 static enum err
 spend_code(struct ctx *cx, const char *user_id, const struct totp_row *row, const char *typed, bool *ret_right)
@@ -143,7 +145,8 @@ demand_factor(struct ctx *cx, const char *user_id, const struct factor *f)
 	return verdict == OK ? OK : refuse(cx, verdict);
 }
 
-/* --- backup codes ---------------------------------------------------------------------------------------------------------------------- */
+/* --- backup codes
+ * ---------------------------------------------------------------------------------------------------------------------- */
 
 static enum err
 backup_codes(struct ctx *cx, const char *user_id, struct list *ret)
@@ -174,7 +177,8 @@ backup_codes(struct ctx *cx, const char *user_id, struct list *ret)
 	return OK;
 }
 
-/* --- setting up ----------------------------------------------------------------------------------------------------------------------- */
+/* --- setting up
+ * ----------------------------------------------------------------------------------------------------------------------- */
 
 struct standing {
 	bool mfa;
@@ -280,7 +284,8 @@ mfa_setup(struct ctx *cx, const char *password, const char *code, struct mfa_set
 }
 
 SQL(TOTP_ACTIVATE, "utim",
-	"UPDATE mfa_totp SET secret = pending_secret, key_id = pending_key_id, pending_secret = NULL, pending_key_id = NULL, last_step = $3,"
+	"UPDATE mfa_totp SET secret = pending_secret, key_id = pending_key_id, pending_secret = NULL, pending_key_id = NULL, "
+	"last_step = $3,"
 	" enabled_at = $4 WHERE user_id = $1 AND pending_secret = $2");
 
 enum err
@@ -324,7 +329,8 @@ mfa_regenerate(struct ctx *cx, const char *code, struct list *ret_codes)
 	return audit_ok(cx, AUDIT_BACKUP_CODES_REGENERATED, "user", id);
 }
 
-/* --- switching off ------------------------------------------------------------------------------------------------------------------- */
+/* --- switching off
+ * ------------------------------------------------------------------------------------------------------------------- */
 
 struct disabling {
 	const struct factor *factor; /* NULL: the password was shown */

@@ -1,8 +1,8 @@
 /*
  * The second factor: TOTP (identity/totp.h) and backup codes.
  *
- * The secret is 160 bits, stored as a Fernet token whose plaintext names the account.  A step is accepted once per account, by one
- * conditional UPDATE, the step that proved the enrolment included.  Wrong codes are counted per account, apart from passwords
+ * The secret is 160 bits, stored as a Fernet token whose plaintext names the account.  A step is accepted once per account, by
+ * one conditional UPDATE, the step that proved the enrolment included.  Wrong codes are counted per account, apart from passwords
  * (ERR_ACCOUNT_LOCKED), and at most MFA_TRIES per pending token.  Backup codes are 80 random bits, one hashed row each.
  */
 #ifndef MUSTER_IDENTITY_MFA_H
@@ -20,7 +20,7 @@ enum err mfa_is_enabled(struct ctx *cx, const char *user_id, bool *ret) MUST_CHE
  * On the hash lane.  ERR_REAUTH_REQUIRED, ERR_INVALID_CREDENTIALS, ERR_INVALID_CODE, ERR_ACCOUNT_LOCKED.
  */
 struct mfa_setup {
-	const char *secret;      /* base 32 */
+	const char *secret; /* base 32 */
 	const char *otpauth_uri;
 };
 enum err mfa_setup(struct ctx *cx, const char *password, const char *code, struct mfa_setup *ret) MUST_CHECK;
@@ -35,10 +35,12 @@ struct factor { /* exactly one of the two is there */
 /* On the hash lane.  `password` (instead of a factor) only within MFA_RECENT_MINUTES of a login with a factor. */
 enum err mfa_disable(struct ctx *cx, const struct factor *f, const char *password) MUST_CHECK;
 
-/* --- the pending login -------------------------------------------------------------------------------------------------------------- */
+/* --- the pending login
+ * -------------------------------------------------------------------------------------------------------------- */
 
 /* In a transaction: a token that is good for nothing but mfa_complete(), once. `via` "password" or "oauth". */
-enum err mfa_await(struct ctx *cx, const char *user_id, const char *via, const char **ret_token, int64_t *ret_expires_s) MUST_CHECK;
+enum err mfa_await(
+	struct ctx *cx, const char *user_id, const char *via, const char **ret_token, int64_t *ret_expires_s) MUST_CHECK;
 
 struct mfa_completing {
 	const char *mfa_token;

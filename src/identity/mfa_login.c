@@ -1,6 +1,6 @@
 /*
- * The pending login.  Its token is a JWT, so that forged and expired ones cost no query, whose jti is a one-time secret, so that it is
- * good once.  What a refusal counted stays: per account, so that a new token is no new chance, and per token.
+ * The pending login.  Its token is a JWT, so that forged and expired ones cost no query, whose jti is a one-time secret, so that
+ * it is good once.  What a refusal counted stays: per account, so that a new token is no new chance, and per token.
  */
 #include "identity/mfa_parts.h"
 
@@ -57,9 +57,9 @@ pending_read(struct ctx *cx, const char *token, struct pending *ret)
 	int64_t exp;
 
 	return strnlen(token, TOKEN_MAX + 1) <= TOKEN_MAX &&
-	       jws_verify(cx->arena, cx->srv->keys, KEY_MFA_PENDING, purpose, token, &claims) && claim_is(claims, "typ", purpose) &&
-	       claim_is(claims, "iss", conf->jwt_issuer) && claim_is(claims, "aud", conf->jwt_audience) &&
-	       claim_int(claims, "exp", &exp) && exp > cx->now_us / SECONDS_US &&
+	       jws_verify(cx->arena, cx->srv->keys, KEY_MFA_PENDING, purpose, token, &claims) &&
+	       claim_is(claims, "typ", purpose) && claim_is(claims, "iss", conf->jwt_issuer) &&
+	       claim_is(claims, "aud", conf->jwt_audience) && claim_int(claims, "exp", &exp) && exp > cx->now_us / SECONDS_US &&
 	       claim_text(claims, "sub", ret->user_id.text, sizeof(ret->user_id.text)) && uuid_valid(ret->user_id.text) &&
 	       claim_text(claims, "jti", ret->jti.text, sizeof(ret->jti.text)) && uuid_valid(ret->jti.text);
 }
@@ -118,12 +118,12 @@ let_in(struct ctx *cx, const struct mfa_completing *in, const char *data, struct
 	const struct audit_note notes[] = {AUDIT_TEXT("via", oauth ? "oauth" : "password"), AUDIT_TEXT("second_factor", factor),
 		AUDIT_TEXT("device", device.text[0] ? "known" : "new")};
 	return audit_write(cx, &(const struct audit_entry){.action = AUDIT_LOGIN,
-					   .result = "success",
-					   .actor_id = ret->who.id.text,
-					   .entity_type = "session",
-					   .entity_id = ret->tokens.session_id.text,
-					   .notes = notes,
-					   .n_notes = 3});
+				       .result = "success",
+				       .actor_id = ret->who.id.text,
+				       .entity_type = "session",
+				       .entity_id = ret->tokens.session_id.text,
+				       .notes = notes,
+				       .n_notes = 3});
 }
 
 enum err

@@ -5,8 +5,8 @@
 #include "identity/mfa.h"
 
 /*
- * Counts the try and spends what was given.  *ret_verdict: OK, ERR_INVALID_CODE, or ERR_ACCOUNT_LOCKED with the error's Retry-After set;
- * the caller refuse()s.
+ * Counts the try and spends what was given.  *ret_verdict: OK, ERR_INVALID_CODE, or ERR_ACCOUNT_LOCKED with the error's
+ * Retry-After set; the caller refuse()s.
  */
 enum err factor_check(struct ctx *cx, const char *user_id, const struct factor *f, enum err *ret_verdict) MUST_CHECK;
 enum err factor_locked(struct ctx *cx, int64_t locked_until) MUST_CHECK;

@@ -1,6 +1,6 @@
 /*
- * What people do to their own account.  Every statement says whose row it is; a password is looked at outside every transaction, and
- * the write that follows holds only for the hash that it was compared with.
+ * What people do to their own account.  Every statement says whose row it is; a password is looked at outside every transaction,
+ * and the write that follows holds only for the hash that it was compared with.
  */
 #include "identity/profile.h"
 
@@ -85,7 +85,8 @@ session_list(struct ctx *cx, const char *user_id, struct list *ret)
 	return db_all(cx, &SESSION_LIST, &session_info_schema, ret, V(user_id), V(cx->now_us));
 }
 
-/* --- the password, once more ---------------------------------------------------------------------------------------------------------- */
+/* --- the password, once more
+ * ---------------------------------------------------------------------------------------------------------- */
 
 struct confirming {
 	struct account who;
@@ -116,8 +117,8 @@ confirm_failed(struct ctx *cx, void *arg)
 {
 	const struct confirming *c = arg;
 	bool locked = c->locked_until > 0;
-	const struct audit_note notes[] = {AUDIT_TEXT("reason", locked ? "account_locked" : "wrong_password"),
-		AUDIT_TEXT("step", "password_again")};
+	const struct audit_note notes[] = {
+		AUDIT_TEXT("reason", locked ? "account_locked" : "wrong_password"), AUDIT_TEXT("step", "password_again")};
 
 	TRY(audit_write(cx, &(const struct audit_entry){.action = AUDIT_LOGIN_FAILED,
 				    .result = "failure",

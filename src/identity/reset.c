@@ -1,6 +1,6 @@
 /*
- * Whoever can read the mailbox owns the address: where it was never proven before, the account may be somebody else's preparation, so
- * what that person could come back by (linked providers) goes with the old password.
+ * Whoever can read the mailbox owns the address: where it was never proven before, the account may be somebody else's
+ * preparation, so what that person could come back by (linked providers) goes with the old password.
  */
 #include "identity/reset.h"
 
@@ -19,7 +19,8 @@
 enum { NOTED_MINUTES = 60, TURN_REQUESTS = 20, SHARED_FACTOR = 100 };
 static const char purpose[] = "password_reset", noted[] = "reset_request";
 
-/* --- asking ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- asking
+ * ---------------------------------------------------------------------------------------------------------------------------- */
 
 static bool
 allowed(struct ctx *cx, struct limit limit, const char *key)
@@ -45,8 +46,9 @@ note_request(struct ctx *cx, void *arg)
 	json_obj(&j, NULL);
 	json_str(&j, "email", email);
 	json_obj_end(&j);
-	TRY(secret_issue(
-		cx, &(const struct secret_new){.purpose = noted, .data = buf_cstr(&out), .life_us = NOTED_MINUTES * MINUTES_US}, &ignored));
+	TRY(secret_issue(cx,
+		&(const struct secret_new){.purpose = noted, .data = buf_cstr(&out), .life_us = NOTED_MINUTES * MINUTES_US},
+		&ignored));
 	return audit_ok(cx, AUDIT_PASSWORD_RESET_REQUESTED, NULL, NULL, AUDIT_TEXT("email", email));
 }
 
@@ -65,7 +67,8 @@ reset_request(struct ctx *cx, const char *typed)
 	return db_write(cx, note_request, (void *)(uintptr_t)email);
 }
 
-/* --- the link --------------------------------------------------------------------------------------------------------------------------- */
+/* --- the link
+ * --------------------------------------------------------------------------------------------------------------------------- */
 
 struct noted_row {
 	struct uuid id;
@@ -78,7 +81,8 @@ static const struct field noted_fields[] = {
 static const struct schema noted_schema = SCHEMA("ResetRequest", struct noted_row, noted_fields);
 
 SQL(RESET_NOTED, "tmi",
-	"SELECT id, data FROM one_time_secrets WHERE purpose = $1 AND used_at IS NULL AND expires_at > $2 ORDER BY created_at, id LIMIT $3");
+	"SELECT id, data FROM one_time_secrets WHERE purpose = $1 AND used_at IS NULL AND expires_at > $2 ORDER BY created_at, "
+	"id LIMIT $3");
 SQL(RESET_TAKE, "u", "DELETE FROM one_time_secrets WHERE id = $1 AND used_at IS NULL");
 
 static enum err
@@ -118,7 +122,8 @@ reset_deliver(struct ctx *cx, int64_t *ret_rows)
 	return OK;
 }
 
-/* --- the new password --------------------------------------------------------------------------------------------------------------------- */
+/* --- the new password
+ * --------------------------------------------------------------------------------------------------------------------- */
 
 struct confirming {
 	const char *token, *hash;
@@ -136,7 +141,8 @@ confirm_look(struct ctx *cx, void *arg)
 }
 
 SQL(RESET_PASSWORD, "utm",
-	"UPDATE users SET password_hash = $2, email_verified_at = COALESCE(email_verified_at, $3), updated_at = $3 WHERE id = $1 AND is_active");
+	"UPDATE users SET password_hash = $2, email_verified_at = COALESCE(email_verified_at, $3), updated_at = $3 WHERE id = $1 "
+	"AND is_active");
 SQL(RESET_DEVICES, "u", "DELETE FROM known_devices WHERE user_id = $1");
 SQL(RESET_IDENTITIES, "u", "DELETE FROM oauth_identities WHERE user_id = $1");
 

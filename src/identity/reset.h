@@ -1,8 +1,8 @@
 /*
  * A forgotten password.
  *
- * The request only notes what was typed, the same for known and unknown addresses; a job makes link and mail afterwards, so neither
- * the answer nor its time tells whether there is an account.  One live link per account, good once and for
+ * The request only notes what was typed, the same for known and unknown addresses; a job makes link and mail afterwards, so
+ * neither the answer nor its time tells whether there is an account.  One live link per account, good once and for
  * PASSWORD_RESET_EXPIRE_MINUTES, checked where the password is set.  It ends all sessions, signs nobody in and leaves a second
  * factor on.
  */

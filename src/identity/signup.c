@@ -1,4 +1,5 @@
-/* The address is not proven yet: whoever signed up first has it only until its owner asks for a new password (identity/reset.c). */
+/* The address is not proven yet: whoever signed up first has it only until its owner asks for a new password (identity/reset.c).
+ */
 #include "identity/signup.h"
 
 #include "audit/audit.h"
@@ -28,8 +29,8 @@ signup_open(struct ctx *cx, const struct signup_open *in, struct signup_opened *
 				    .actor_id = id.text,
 				    .entity_type = "user",
 				    .entity_id = id.text,
-				    .notes = (const struct audit_note[]){AUDIT_TEXT("email", in->email), AUDIT_TEXT("role", "student"),
-					    AUDIT_TEXT("policy", "open")},
+				    .notes = (const struct audit_note[]){AUDIT_TEXT("email", in->email),
+					    AUDIT_TEXT("role", "student"), AUDIT_TEXT("policy", "open")},
 				    .n_notes = 3}));
 	*ret = out;
 	return OK;

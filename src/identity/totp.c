@@ -24,7 +24,8 @@ totp_code(const struct totp *t, int64_t step, char ret[TOTP_DIGITS_MAX + 1])
 	if (!HMAC(EVP_sha1(), t->secret.p, (int)t->secret.n, counter, sizeof(counter), mac, &n) || n != 20)
 		BUG("HMAC-SHA-1 does not work");
 	size_t at = mac[19] & 15;
-	uint32_t number = (uint32_t)(mac[at] & 0x7f) << 24 | (uint32_t)mac[at + 1] << 16 | (uint32_t)mac[at + 2] << 8 | mac[at + 3];
+	uint32_t number =
+		(uint32_t)(mac[at] & 0x7f) << 24 | (uint32_t)mac[at + 1] << 16 | (uint32_t)mac[at + 2] << 8 | mac[at + 3];
 	for (int64_t i = 0; i < t->digits; i++)
 		modulus *= 10;
 	snprintf(ret, TOTP_DIGITS_MAX + 1, "%0*u", (int)t->digits, number % modulus);

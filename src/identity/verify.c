@@ -14,8 +14,11 @@ email_verify_send(struct ctx *cx, const struct account *who)
 	const char *token;
 
 	TRY(secret_issue(cx,
-		&(const struct secret_new){
-			.purpose = purpose, .user_id = who->id.text, .binding = who->email, .life_us = LINK_HOURS * HOURS_US, .only_one = true},
+		&(const struct secret_new){.purpose = purpose,
+			.user_id = who->id.text,
+			.binding = who->email,
+			.life_us = LINK_HOURS * HOURS_US,
+			.only_one = true},
 		&token));
 	return mail_link(cx, who, "email_verify", "/app/verify", token, LINK_HOURS * 60);
 }

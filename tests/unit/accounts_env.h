@@ -32,7 +32,8 @@ __attribute__((unused)) static const char *
 mailed_token(struct test *t, const char *template, const char *recipient)
 {
 	struct ctx cx;
-	const char *sealed = sql_text(t, PATH(t, "SELECT json_extract(data, '$.link') FROM outbox WHERE template = '%s'"
+	const char *sealed = sql_text(t, PATH(t,
+						 "SELECT json_extract(data, '$.link') FROM outbox WHERE template = '%s'"
 						 " AND recipient = '%s' ORDER BY id DESC LIMIT 1",
 						 template, recipient));
 

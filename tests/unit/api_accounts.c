@@ -115,7 +115,8 @@ login_and_its_refusals(void **state)
 	expect_text(r, "user.role", "REVIEWER");
 	expect_json(r, "user.email_verified", "true");
 	sql_run(t, PATH(t, "UPDATE users SET is_active = 0, disabled_at = created_at WHERE id = '%s'", gone.id.text));
-	struct test_reply *wrong = sign_in(t, u.email, "Wrong-Horse-7"), *unknown = sign_in(t, "nobody@example.org", TEST_PASSWORD);
+	struct test_reply *wrong = sign_in(t, u.email, "Wrong-Horse-7"),
+			  *unknown = sign_in(t, "nobody@example.org", TEST_PASSWORD);
 	struct test_reply *closed = sign_in(t, gone.email, TEST_PASSWORD);
 	expect_error(wrong, 401, "invalid_credentials");
 	expect_error(unknown, 401, "invalid_credentials");
@@ -123,10 +124,12 @@ login_and_its_refusals(void **state)
 	expect_text(wrong, "error.message", text_at(unknown, "error.message"));
 	assert_non_null(reply_head(wrong, "WWW-Authenticate"));
 	sql_run(t, PATH(t, "UPDATE users SET is_active = 0, disabled_at = NULL WHERE id = '%s'", gone.id.text));
-	sql_run(t, PATH(t, "INSERT INTO approval_requests (id, user_id, status, requested_role, requested_at, expires_at, attempts,"
-			   " ip_address) VALUES ('%s', '%s', 'rejected', 'student', '2026-08-01 11:00:00.000000',"
-			   " '2026-08-01 11:03:00.000000', 1, '')",
-			   admin.session_id.text, gone.id.text));
+	sql_run(t,
+		PATH(t,
+			"INSERT INTO approval_requests (id, user_id, status, requested_role, requested_at, expires_at, attempts,"
+			" ip_address) VALUES ('%s', '%s', 'rejected', 'student', '2026-08-01 11:00:00.000000',"
+			" '2026-08-01 11:03:00.000000', 1, '')",
+			admin.session_id.text, gone.id.text));
 	expect_error(sign_in(t, gone.email, TEST_PASSWORD), 403, "account_rejected");
 	for (int i = 0; i < 8; i++)
 		sign_in(t, "locked@example.org", "Wrong-Horse-7");
@@ -138,13 +141,16 @@ login_and_its_refusals(void **state)
 static void
 accounts_limits_stand_apart_from_the_portals(void **state)
 {
-	struct test *t = *state = test_open(TEST_CONF("RATE_LIMIT_ENABLED=true", "RATE_LIMIT_PER_MINUTE=1000", "RL_LOGIN_IP_LIMIT=4"));
+	struct test *t = *state =
+		test_open(TEST_CONF("RATE_LIMIT_ENABLED=true", "RATE_LIMIT_PER_MINUTE=1000", "RL_LOGIN_IP_LIMIT=4"));
 	struct test_user u = test_user(t, ROLE_STUDENT);
 
 	for (int i = 0; i < 4; i++)
 		expect_error(sign_in(t, PATH(t, "x%d@example.org", i), "Wrong-Horse-7"), 401, "invalid_credentials");
 	expect_error(sign_in(t, u.email, TEST_PASSWORD), 429, "rate_limited");
-	expect_status(call(t, POST, "/api/auth/login", NULL, PATH(t, "{'username':'%s','password':'%s'}", u.email, TEST_PASSWORD)), 200);
+	expect_status(
+		call(t, POST, "/api/auth/login", NULL, PATH(t, "{'username':'%s','password':'%s'}", u.email, TEST_PASSWORD)),
+		200);
 	test_close(t);
 }
 
@@ -227,10 +233,11 @@ name_and_mail_can_be_changed(void **state)
 	expect_text(r, "name", "New Name");
 	expect_json(r, "mail.marks", "false");
 	expect_text(call(t, GET, "/api/auth/me", u.bearer, NULL), "full_name", "New Name");
-	static const char *const refused[] = {"role", "email", "is_active", "id", "password_hash", "email_verified", "mfa_enabled",
-		"created_at", "disabled_at", "email_verified_at", "mail_marks", "full_name", "updated_at"};
+	static const char *const refused[] = {"role", "email", "is_active", "id", "password_hash", "email_verified",
+		"mfa_enabled", "created_at", "disabled_at", "email_verified_at", "mail_marks", "full_name", "updated_at"};
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-		expect_error(call(t, PATCH, "/v1/auth/me", u.bearer, PATH(t, "{'%s':'admin'}", refused[i])), 422, "validation_error");
+		expect_error(
+			call(t, PATCH, "/v1/auth/me", u.bearer, PATH(t, "{'%s':'admin'}", refused[i])), 422, "validation_error");
 	expect_error(call(t, GET, "/v1/auth/me", NULL, NULL), 401, "not_authenticated");
 }
 

@@ -67,7 +67,8 @@ from_setup_to_login(void **state)
 	expect_status(r, 200);
 	const char *secret = text_at(r, "secret");
 	assert_int_equal(strlen(secret), 32);
-	assert_non_null(strstr(text_at(r, "otpauth_uri"), PATH(t, "?secret=%s&issuer=Muster&algorithm=SHA1&digits=6&period=30", secret)));
+	assert_non_null(
+		strstr(text_at(r, "otpauth_uri"), PATH(t, "?secret=%s&issuer=Muster&algorithm=SHA1&digits=6&period=30", secret)));
 	assert_true(str_starts(text_at(r, "otpauth_uri"), "otpauth://totp/Muster:reviewer"));
 	assert_true(str_starts(text_at(r, "qr_svg"), "<svg "));
 	expect_json(call(t, GET, "/v1/auth/me", u.bearer, NULL), "mfa_enabled", "false");
@@ -88,7 +89,8 @@ from_setup_to_login(void **state)
 	assert_null(reply_head(r, "X-Device-Token"));
 	const char *token = text_at(r, "mfa_token");
 	expect_error(call(t, GET, "/v1/auth/me", token, NULL), 401, "not_authenticated");
-	expect_error(call(t, POST, "/v1/auth/refresh", NULL, PATH(t, "{'refresh_token':'%.200s'}", token)), 401, "not_authenticated");
+	expect_error(
+		call(t, POST, "/v1/auth/refresh", NULL, PATH(t, "{'refresh_token':'%.200s'}", token)), 401, "not_authenticated");
 	expect_error(complete(t, token, "code", app_code(t, secret, 0)), 401, "invalid_code");
 	r = complete(t, token, "code", app_code(t, secret, 1));
 	expect_status(r, 200);
@@ -108,8 +110,8 @@ a_portal_login_is_completed_here(void **state)
 {
 	struct test *t = *state;
 	struct person p = enrolled(t);
-	struct test_reply *r = call(
-		t, POST, "/api/auth/login", NULL, PATH(t, "{'username':'%s','password':'%s'}", p.user.email, TEST_PASSWORD));
+	struct test_reply *r =
+		call(t, POST, "/api/auth/login", NULL, PATH(t, "{'username':'%s','password':'%s'}", p.user.email, TEST_PASSWORD));
 
 	expect_json(r, "mfa_required", "true");
 	r = complete(t, text_at(r, "mfa_token"), "backup_code", p.backup[0]);
@@ -117,7 +119,8 @@ a_portal_login_is_completed_here(void **state)
 	expect_status(call(t, GET, "/api/auth/me", text_at(r, "access_token"), NULL), 200);
 	assert_int_equal(mails(t, "backup_code_used"), 1);
 	r = web_call(t, "/v1/auth/mfa/complete",
-		PATH(t, "{'mfa_token':'%s','backup_code':'%s'}", text_at(login(t, &p), "mfa_token"), p.backup[1]), "http://localhost", NULL);
+		PATH(t, "{'mfa_token':'%s','backup_code':'%s'}", text_at(login(t, &p), "mfa_token"), p.backup[1]),
+		"http://localhost", NULL);
 	expect_status(r, 200);
 	assert_null(reply_at(r, "refresh_token"));
 	assert_non_null(cookie_of(t, r, "muster_rt"));
@@ -135,13 +138,15 @@ completing_is_counted_and_looks_at_the_account(void **state)
 	sql_run(t, PATH(t, "UPDATE users SET is_active = 1 WHERE id = '%s'", p.user.id.text));
 	expect_error(post(t, "complete", NULL, PATH(t, "{'mfa_token':'%s'}", token)), 422, "validation_error");
 	for (int i = 0; i < 8; i++)
-		expect_error(complete(t, text_at(login(t, &p), "mfa_token"), "code", wrong_code(t, p.secret)), 401, "invalid_code");
+		expect_error(
+			complete(t, text_at(login(t, &p), "mfa_token"), "code", wrong_code(t, p.secret)), 401, "invalid_code");
 	struct test_reply *r = complete(t, text_at(login(t, &p), "mfa_token"), "code", app_code(t, p.secret, 1));
 	expect_error(r, 429, "account_locked");
 	expect_head(r, "Retry-After", "900");
 	expect_error(with_code(t, "backup-codes/regenerate", p.user.bearer, app_code(t, p.secret, 1)), 429, "account_locked");
 	expect_error(with_code(t, "disable", p.user.bearer, app_code(t, p.secret, 1)), 429, "account_locked");
-	expect_error(post(t, "totp/setup", p.user.bearer, PATH(t, "{'code':'%s'}", app_code(t, p.secret, 1))), 429, "account_locked");
+	expect_error(
+		post(t, "totp/setup", p.user.bearer, PATH(t, "{'code':'%s'}", app_code(t, p.secret, 1))), 429, "account_locked");
 }
 
 static void
@@ -159,9 +164,11 @@ setup_asks_again_for_what_is_old(void **state)
 	expect_status(with_code(t, "totp/verify", u.bearer, app_code(t, first, 0)), 200);
 
 	/* an active factor is needed for its own successor, and stays until that one has been verified */
-	expect_error(post(t, "totp/setup", u.bearer, PATH(t, "{'password':'%s'}", TEST_PASSWORD)), 403, "reauthentication_required");
-	expect_error(post(t, "totp/setup", u.bearer, PATH(t, "{'password':'%s','code':'%s'}", TEST_PASSWORD, wrong_code(t, first))), 401,
-		"invalid_code");
+	expect_error(
+		post(t, "totp/setup", u.bearer, PATH(t, "{'password':'%s'}", TEST_PASSWORD)), 403, "reauthentication_required");
+	expect_error(
+		post(t, "totp/setup", u.bearer, PATH(t, "{'password':'%s','code':'%s'}", TEST_PASSWORD, wrong_code(t, first))),
+		401, "invalid_code");
 	r = post(t, "totp/setup", u.bearer, PATH(t, "{'password':'%s','code':'%s'}", TEST_PASSWORD, app_code(t, first, 1)));
 	expect_status(r, 200);
 	const char *second = text_at(r, "secret");
@@ -229,7 +236,8 @@ switching_off(void **state)
 
 	expect_error(with_code(t, "disable", p.user.bearer, wrong_code(t, p.secret)), 401, "invalid_code");
 	expect_error(post(t, "disable", p.user.bearer, "{}"), 422, "validation_error");
-	expect_error(post(t, "disable", p.user.bearer, PATH(t, "{'password':'%s'}", TEST_PASSWORD)), 403, "reauthentication_required");
+	expect_error(
+		post(t, "disable", p.user.bearer, PATH(t, "{'password':'%s'}", TEST_PASSWORD)), 403, "reauthentication_required");
 	struct test_reply *r = with_code(t, "disable", p.user.bearer, app_code(t, p.secret, 1));
 	expect_status(r, 200);
 	expect_json(r, "mfa_enabled", "false");

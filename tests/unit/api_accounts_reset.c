@@ -37,7 +37,8 @@ deliver(struct test *t)
 static struct test_reply *
 confirm(struct test *t, const char *token, const char *password)
 {
-	return call(t, POST, "/v1/auth/password-reset/confirm", NULL, PATH(t, "{'token':'%s','new_password':'%s'}", token, password));
+	return call(
+		t, POST, "/v1/auth/password-reset/confirm", NULL, PATH(t, "{'token':'%s','new_password':'%s'}", token, password));
 }
 
 static struct test_reply *
@@ -104,14 +105,15 @@ the_link_is_ours_whatever_the_request_says(void **state)
 {
 	struct test *t = *state = test_open(TEST_CONF("PUBLIC_BASE_URL=https://attend.example.org"));
 	struct test_user u = test_user(t, ROLE_STUDENT);
-	const struct header evil[] = {{"Host", "evil.example"}, {"X-Forwarded-Host", "evil.example"}, {"Forwarded", "host=evil.example"},
-		{"Origin", "https://evil.example"}, {"Referer", "https://evil.example/"}};
+	const struct header evil[] = {{"Host", "evil.example"}, {"X-Forwarded-Host", "evil.example"},
+		{"Forwarded", "host=evil.example"}, {"Origin", "https://evil.example"}, {"Referer", "https://evil.example/"}};
 	struct ctx cx;
 
 	expect_status(ask_with(t, u.email, NULL, evil, 5), 202);
 	deliver(t);
 	test_ctx(t, &cx);
-	const char *data = sql_text(t, "SELECT data FROM outbox"), *sealed = sql_text(t, "SELECT json_extract(data, '$.link') FROM outbox");
+	const char *data = sql_text(t, "SELECT data FROM outbox"),
+		   *sealed = sql_text(t, "SELECT json_extract(data, '$.link') FROM outbox");
 	const char *link = mail_link_open(&cx, u.email, sealed);
 	assert_non_null(link);
 	assert_true(str_starts(link, "https://attend.example.org/app/reset#"));
@@ -139,8 +141,8 @@ a_new_password_ends_everything_old(void **state)
 	assert_null(reply_head(r, "Set-Cookie"));
 	expect_error(call(t, GET, "/v1/auth/me", u.bearer, NULL), 401, "token_revoked");
 	expect_error(call(t, GET, "/v1/auth/me", other.bearer, NULL), 401, "token_revoked");
-	expect_error(
-		call(t, POST, "/v1/auth/refresh", NULL, PATH(t, "{'refresh_token':'%s'}", u.refresh_token)), 401, "token_revoked");
+	expect_error(call(t, POST, "/v1/auth/refresh", NULL, PATH(t, "{'refresh_token':'%s'}", u.refresh_token)), 401,
+		"token_revoked");
 	expect_error(confirm(t, token, NEW_PASSWORD), 400, "invalid_token");
 	expect_status(sign_in(t, u.email, NEW_PASSWORD), 200); /* the lock was a stranger's */
 	assert_int_equal(mails(t, "password_changed"), 1);
@@ -157,7 +159,8 @@ only_the_newest_link_and_only_in_time(void **state)
 
 	expect_error(confirm(t, older, NEW_PASSWORD), 400, "invalid_token");
 	for (int i = 0; i < 10; i++)
-		assert_int_equal(call(t, GET, PATH(t, "/v1/auth/password-reset/confirm?token=%s", newer), NULL, NULL)->status, 405);
+		assert_int_equal(
+			call(t, GET, PATH(t, "/v1/auth/password-reset/confirm?token=%s", newer), NULL, NULL)->status, 405);
 	test_advance(t, 30 * MINUTES_US);
 	expect_error(confirm(t, newer, NEW_PASSWORD), 400, "invalid_token");
 	const char *fresh = link_token(t, u.email);
@@ -236,9 +239,9 @@ confirm_thread(void *arg)
 {
 	struct trying *y = arg;
 
-	y->status = call_with(y->t, &(struct test_request){.method = POST,
-					    .path = "/v1/auth/password-reset/confirm",
-					    .body = y->token})->status;
+	y->status = call_with(
+		y->t, &(struct test_request){.method = POST, .path = "/v1/auth/password-reset/confirm", .body = y->token})
+			    ->status;
 	return NULL;
 }
 

@@ -116,18 +116,18 @@ what_is_no_token(void **state)
 	copy[9 + 15] ^= 0x77; /* the padding byte */
 	assert_false(opens(signed_again(copy, raw.n), VECTOR_NOW_S));
 	memcpy(copy, raw.p, raw.n);
-	assert_false(opens(signed_again(copy, raw.n - 1), VECTOR_NOW_S)); /* no whole block */
+	assert_false(opens(signed_again(copy, raw.n - 1), VECTOR_NOW_S));	  /* no whole block */
 	assert_false(opens(signed_again(copy, 25 + SHA256_BYTES), VECTOR_NOW_S)); /* no block at all */
 }
 
 static void
 texts_are_bound_to_their_place(void **state)
 {
-	static const char *const old_env[] = {"ENV=dev", "MFA_ENCRYPTION_KEY=0123456789abcdef0123456789abcdef-old", "SECRET_KEY=a-secret-a",
-		"QR_SIGNING_SECRET=b-secret-b", "TOKEN_PEPPER=c", "ADMIN_PASSWORD=x", NULL};
+	static const char *const old_env[] = {"ENV=dev", "MFA_ENCRYPTION_KEY=0123456789abcdef0123456789abcdef-old",
+		"SECRET_KEY=a-secret-a", "QR_SIGNING_SECRET=b-secret-b", "TOKEN_PEPPER=c", "ADMIN_PASSWORD=x", NULL};
 	static const char *const new_env[] = {"ENV=dev",
-		"MFA_ENCRYPTION_KEY=0123456789abcdef0123456789abcdef-new,0123456789abcdef0123456789abcdef-old", "SECRET_KEY=a-secret-a",
-		"QR_SIGNING_SECRET=b-secret-b", "TOKEN_PEPPER=c", "ADMIN_PASSWORD=x", NULL};
+		"MFA_ENCRYPTION_KEY=0123456789abcdef0123456789abcdef-new,0123456789abcdef0123456789abcdef-old",
+		"SECRET_KEY=a-secret-a", "QR_SIGNING_SECRET=b-secret-b", "TOKEN_PEPPER=c", "ADMIN_PASSWORD=x", NULL};
 	const char *const *envs[] = {old_env, new_env};
 	struct server srv = {.source = source_system};
 	const char *message = "", *token = NULL, *key_id = NULL;

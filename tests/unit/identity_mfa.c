@@ -1,6 +1,6 @@
 /*
- * TOTP against RFC 6238's vectors; what a step, a backup code and a pending token are worth once, with 64 threads at each; secrets
- * bound to their accounts.
+ * TOTP against RFC 6238's vectors; what a step, a backup code and a pending token are worth once, with 64 threads at each;
+ * secrets bound to their accounts.
  */
 #include "mfa_env.h"
 
@@ -213,7 +213,8 @@ wrong_codes_count_per_account_over_all_tokens(void **state)
 	const char **codes = p.codes.items;
 
 	for (int i = 0; i < 8; i++)
-		assert_int_equal(complete(t, pending(&p), i % 2 ? wrong_code(t, p.secret) : NULL, i % 2 ? NULL : "0000-0000-0000-0000"),
+		assert_int_equal(
+			complete(t, pending(&p), i % 2 ? wrong_code(t, p.secret) : NULL, i % 2 ? NULL : "0000-0000-0000-0000"),
 			ERR_INVALID_CODE);
 	assert_int_equal(complete(t, pending(&p), app_code(t, p.secret, 1), NULL), ERR_ACCOUNT_LOCKED);
 	assert_int_equal(count(t, "SELECT count(*) FROM login_failures WHERE subject LIKE 'email:%'"), 0);
@@ -268,7 +269,8 @@ many_threads_one_step(void **state)
 	struct trying tries[THREADS] = {0};
 
 	for (int i = 0; i < THREADS; i++)
-		tries[i] = (struct trying){.t = t, .in = {.mfa_token = pending(&p), .factor = {.code = app_code(t, p.secret, 1)}}};
+		tries[i] =
+			(struct trying){.t = t, .in = {.mfa_token = pending(&p), .factor = {.code = app_code(t, p.secret, 1)}}};
 	assert_int_equal(winners(tries, ERR_INVALID_CODE), 1);
 	assert_int_equal(live_sessions(t, &p), 1);
 }
@@ -336,7 +338,8 @@ issue_run(struct ctx *cx, void *arg)
 {
 	struct consuming *c = arg;
 
-	return secret_issue(cx, &(const struct secret_new){.purpose = c->purpose, .binding = "browser", .life_us = MINUTES_US}, &c->secret);
+	return secret_issue(
+		cx, &(const struct secret_new){.purpose = c->purpose, .binding = "browser", .life_us = MINUTES_US}, &c->secret);
 }
 
 static void
@@ -372,7 +375,8 @@ secrets_are_sealed_and_bound(void **state)
 {
 	struct test *t = *state;
 	struct person a = enrolled(t), b = enrolled(t);
-	const char *row = sql_text(t, arena_printf(&t->arena, "SELECT secret FROM mfa_totp WHERE user_id = '%s'", a.user.id.text));
+	const char *row =
+		sql_text(t, arena_printf(&t->arena, "SELECT secret FROM mfa_totp WHERE user_id = '%s'", a.user.id.text));
 
 	assert_true(str_starts(row, "gAAAAA"));
 	assert_null(strstr(row, a.secret));
@@ -381,8 +385,9 @@ secrets_are_sealed_and_bound(void **state)
 	assert_int_equal(complete(t, pending(&a), app_code(t, a.secret, 1), NULL), OK);
 	const char **codes = a.codes.items;
 	for (size_t i = 0; i < a.codes.count; i++)
-		assert_int_equal(count(t, arena_printf(&t->arena, "SELECT count(*) FROM one_time_secrets WHERE secret_hash LIKE '%%%s%%'"
-								  " OR data LIKE '%%%s%%'",
+		assert_int_equal(count(t, arena_printf(&t->arena,
+						  "SELECT count(*) FROM one_time_secrets WHERE secret_hash LIKE '%%%s%%'"
+						  " OR data LIKE '%%%s%%'",
 						  codes[i], codes[i])),
 			0);
 }

@@ -1,0 +1,92 @@
+/*
+ * One easy handle per request: these calls are rare, and what one provider said never reaches the connection of another.  Proxies
+ * of the environment are not used: a server's way out is its administrator's decision, not a variable's.
+ */
+#include "net/http_client.h"
+
+#include <curl/curl.h>
+#include <string.h>
+
+static void
+release_easy(CURL **c)
+{
+	curl_easy_cleanup(*c);
+}
+
+static void
+release_list(struct curl_slist **l)
+{
+	curl_slist_free_all(*l);
+}
+
+/* Returns less than it was given when the answer is too large, which ends the transfer. */
+static size_t
+receive(char *bytes, size_t size, size_t n, void *arg)
+{
+	struct buf *out = arg;
+
+	if (size * n > HTTP_CLIENT_BODY_MAX - out->n)
+		return 0;
+	buf_add(out, bytes, size * n);
+	return size * n;
+}
+
+static bool
+set_up(CURL *c, const struct http_fetch *f, const struct curl_slist *headers, struct buf *body)
+{
+	const char *protocols = f->plain ? "http,https" : "https";
+
+	return curl_easy_setopt(c, CURLOPT_URL, f->url) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, protocols) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_PROXY, "") == CURLE_OK && curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)HTTP_CLIENT_CONNECT_MS) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)HTTP_CLIENT_TOTAL_MS) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_USERAGENT, "Muster/" MUSTER_VERSION) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, receive) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_WRITEDATA, body) == CURLE_OK &&
+	       (!f->form || curl_easy_setopt(c, CURLOPT_POSTFIELDS, f->form) == CURLE_OK);
+}
+
+bool
+http_fetch(struct arena *a, const struct http_fetch *f, struct http_answer *ret, const char **ret_why)
+{
+	struct curl_slist *headers CLEANUP(release_list) = curl_slist_append(NULL, "Accept: application/json");
+	CURL *c CLEANUP(release_easy) = NULL;
+	struct buf body;
+	long status = 0;
+
+	buf_init(&body, a, 4096);
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(c = curl_easy_init()) || !headers)
+		BUG("libcurl does not start");
+	if (f->authorization) {
+		struct curl_slist *more = curl_slist_append(headers, arena_printf(a, "Authorization: %s", f->authorization));
+		if (!more)
+			BUG("out of memory");
+	}
+	if (!set_up(c, f, headers, &body)) {
+		*ret_why = "the URL is not usable";
+		return false;
+	}
+	CURLcode result = curl_easy_perform(c);
+	if (result != CURLE_OK) {
+		*ret_why = result == CURLE_WRITE_ERROR ? "the answer is too large" : curl_easy_strerror(result);
+		return false;
+	}
+	(void)curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+	buf_chr(&body, 0);
+	*ret = (struct http_answer){.status = (int)status, .body = {(const uint8_t *)body.p, body.n - 1}};
+	return true;
+}
+
+void
+url_encode(struct buf *out, const char *text)
+{
+	for (; *text; text++) {
+		if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~", *text))
+			buf_chr(out, *text);
+		else
+			buf_printf(out, "%%%02X", (uint8_t)*text);
+	}
+}

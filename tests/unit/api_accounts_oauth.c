@@ -1,0 +1,624 @@
+/*
+ * Signing in with a provider, honest and hostile: the way there and back, who may be linked to what, and every lie a provider or
+ * a stranger could tell.  Whatever holds for the callback holds for both of its methods.
+ */
+#include "oidc_env.h"
+#include "mfa_env.h"
+
+static struct test_reply *
+sign_in(struct test *t, const char *email, const char *password)
+{
+	return call(t, POST, "/v1/auth/login", NULL, PATH(t, "{'email':'%s','password':'%s'}", email, password));
+}
+
+static int64_t
+failures(struct test *t, const char *reason)
+{
+	return count(t, PATH(t,
+				"SELECT count(*) FROM audit_logs WHERE action = 'login_failed'"
+				" AND json_extract(details, '$.reason') = '%s'",
+				reason));
+}
+
+#define BOTH_METHODS for (int post = 0; post < 2; post++)
+
+/* --- the way ---- */
+
+static void
+start_binds_browser_provider_and_verifier(void **state)
+{
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+	struct test_reply *r = call(t, GET, "/v1/auth/oauth/providers", NULL, NULL);
+
+	expect_json(r, "providers", "[{'id':'campus','name':'campus'},{'id':'library','name':'library'}]");
+	r = call(t, GET, "/v1/auth/oauth/campus/start", NULL, NULL);
+	expect_status(r, 302);
+	const char *url = reply_head(r, "Location"), *cookie = cookie_of(t, r, "muster_ob");
+	assert_true(str_starts(url,
+		ISSUER "/authorize?response_type=code&client_id=muster-client&"
+		       "redirect_uri=https%3A%2F%2Fattend.example.org%2Fcb&scope=openid%20email%20profile&state="));
+	assert_non_null(strstr(url, "&code_challenge_method=S256"));
+	assert_int_equal(strlen(cookie), strlen("muster_ob=") + 43);
+	expect_head(r, "Cache-Control", "no-store");
+	struct begun a = begin_at(t, "campus"), b = begin_at(t, "campus");
+	assert_string_not_equal(a.state, b.state);
+	assert_string_not_equal(a.binding, b.binding);
+	assert_int_equal(
+		count(t, PATH(t, "SELECT count(*) FROM one_time_secrets WHERE secret_hash LIKE '%%%s%%' OR data LIKE '%%%s%%'",
+				 a.state, query_member(t, b.url, "nonce"))),
+		0);
+	assert_int_equal(idp.documents, 1);
+	expect_error(call(t, GET, "/v1/auth/oauth/none/start", NULL, NULL), 404, "not_found");
+	expect_error(call(t, GET, "/v1/auth/oauth/library/start", NULL, NULL), 422, "validation_error");
+	static const char *const bad[] = {"https://evil.example/", "https://attend.example.org/cb/",
+		"https://attend.example.org/cb%3Fx", "https://attend.example.org@evil.example/cb", "//attend.example.org/cb",
+		"/cb", "https://APP.example.org/cb"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		expect_error(call(t, GET, PATH(t, "/v1/auth/oauth/campus/start?redirect_uri=%s", bad[i]), NULL, NULL), 422,
+			"validation_error");
+	expect_status(call(t, GET, "/v1/auth/oauth/campus/start?redirect_uri=https://app.example.org/cb", NULL, NULL), 302);
+	test_close(t);
+}
+
+static void
+somebody_new_and_again(void **state)
+{
+	BOTH_METHODS
+	{
+		struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+		struct test_reply *r = arrive(t, post);
+		expect_status(r, 200);
+		expect_text(r, "user.email", "person@example.org");
+		expect_text(r, "user.name", "Per Son");
+		expect_text(r, "user.role", "STUDENT");
+		expect_json(r, "user.email_verified", "true");
+		assert_true(str_starts(idp.authorization, "Basic bXVzdGVyLWNsaWVudDpzM2NyZXQlMkYlMkIlMjAlMjU"));
+		assert_null(strstr(idp.form, "s3cret"));
+		const char *id = text_at(r, "user.id");
+		idp.email = "moved@example.org"; /* an address never identifies */
+		r = arrive(t, post);
+		expect_text(r, "user.id", id);
+		expect_text(r, "user.email", "person@example.org");
+		assert_int_equal(idp.key_sets, 1);
+		r = call(t, GET, "/v1/auth/oauth/identities", text_at(r, "access_token"), NULL);
+		expect_text(r, "identities.0.provider", "campus");
+		expect_text(r, "identities.0.issuer", ISSUER);
+		assert_int_equal(audited(t, "oauth_linked", "success"), 1);
+		expect_error(sign_in(t, "person@example.org", TEST_PASSWORD), 401, "invalid_credentials");
+		idp.sub = "person-2"; /* the same address by somebody else */
+		idp.email = "person@example.org";
+		idp.extra = NULL;
+		expect_error(arrive(t, post), 409, "link_required");
+		test_close(t);
+	}
+}
+
+static void
+a_state_is_good_once_here_and_now(void **state)
+{
+	BOTH_METHODS
+	{
+		struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+		struct begun b = begin_at(t, "campus"), stolen = b;
+		stolen.binding = begin_at(t, "campus").binding;
+		expect_error(come_back(t, post, "campus", &stolen), 400, "invalid_token");
+		b = begin_at(t, "campus");
+		expect_error(come_back(t, post, "library", &b), 400, "invalid_token"); /* and it is spent */
+		expect_error(come_back(t, post, "campus", &b), 400, "invalid_token");
+		b = begin_at(t, "campus");
+		b.state = "made-up";
+		expect_error(come_back(t, post, "campus", &b), 400, "invalid_token");
+		b = begin_at(t, "campus");
+		test_advance(t, 600 * SECONDS_US);
+		expect_error(come_back(t, post, "campus", &b), 400, "invalid_token");
+		assert_int_equal(idp.exchanges, 0);
+		b = begin_at(t, "campus");
+		expect_status(come_back(t, post, "campus", &b), 200);
+		expect_error(come_back(t, post, "campus", &b), 400, "invalid_token");
+		expect_error(come_back(t, post, "none", &b), 404, "not_found");
+		assert_int_equal(failures(t, "bad_state"), 5);
+		assert_int_equal(failures(t, "state_of_another_provider"), 1);
+		test_close(t);
+	}
+}
+
+static void
+the_verifier_is_what_the_challenge_promised(void **state)
+{
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+	const struct begun b = begin_at(t, "campus");
+
+	str_copy(idp.challenge, sizeof(idp.challenge), "another");
+	struct test_reply *r = come_back(t, true, "campus", &b);
+	expect_error(r, 401, "oauth_failed");
+	expect_text(r, "error.details.oauth_error", "code_refused");
+	test_close(t);
+}
+
+/* --- lies ---- */
+
+struct lie {
+	const char *wrong; /* what the reply and the trail say */
+	struct scripted says;
+};
+
+static void
+every_lie_is_refused(void **state)
+{
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+	const struct lie lies[] = {
+		{"bad_nonce", {.nonce = "another"}},
+		{"bad_nonce", {.nonce = ""}},
+		{"bad_audience", {.aud = "\"somebody-else\""}},
+		{"bad_audience", {.aud = "[\"somebody-else\"]"}},
+		{"bad_audience", {.aud = "[\"muster-client\",\"somebody-else\"]"}},
+		{"bad_audience", {.extra = ",\"azp\":\"somebody-else\""}},
+		{"bad_audience", {.aud = "null"}},
+		{"bad_issuer", {.iss = "https://evil.example"}},
+		{"bad_issuer", {.iss = ISSUER "/"}},
+		{"bad_issuer", {.iss = ""}},
+		{"expired_token", {.exp_in_s = -61}},
+		{"token_of_the_future", {.iat_in_s = 61, .exp_in_s = 400}},
+		{"token_of_the_future", {.extra = ",\"nbf\":4000000000"}},
+		{"bad_subject", {.sub = ""}},
+		{"bad_signature", {.sign_with_other = true}},
+		{"unknown_key", {.kid = "k2"}},
+		{"bad_token", {.no_signature = true}},
+		{"bad_token", {.header = "{\"alg\":\"none\"}", .no_signature = true}},
+		{"bad_token", {.header = "{\"alg\":\"none\",\"kid\":\"k1\"}"}},
+		{"bad_token", {.header = "{\"alg\":\"HS256\",\"kid\":\"k1\"}"}},
+		{"bad_token", {.header = "{\"alg\":\"RS512\",\"kid\":\"k1\"}"}},
+		{"bad_token", {.header = "{\"alg\":\"EdDSA\",\"kid\":\"k1\"}"}},
+		{"bad_signature", {.header = "{\"alg\":\"ES256\",\"kid\":\"k1\"}"}},
+		{"bad_token", {.header = "{\"alg\":\"RS256\",\"kid\":\"k1\",\"jku\":\"https://evil.example/keys\"}"}},
+		{"bad_token", {.header = "{\"alg\":\"RS256\",\"kid\":\"k1\",\"crit\":[\"b64\"]}"}},
+		{"bad_token", {.header = "{\"alg\":\"RS256\",\"kid\":\"k1\",\"typ\":\"at+jwt\"}"}},
+		{"bad_token", {.token_body = "{\"id_token\":\"x\"}"}},
+		{"bad_token", {.claims = "[]"}},
+		{"code_refused", {.token_body = "{\"access_token\":\"x\"}"}},
+		{"code_refused", {.token_body = "[]"}},
+		{"code_refused", {.token_status = 400}},
+		{"code_refused", {.token_status = 302}},
+		{"no_email", {.email = ""}},
+		{"no_email", {.email = "no address"}},
+	};
+
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		const struct scripted *s = &lies[i].says;
+		idp_reset(t);
+		struct begun b = begin_at(t, "campus");
+#define SAY(m)    \
+	if (s->m) \
+	idp.m = s->m
+		SAY(nonce);
+		SAY(aud);
+		SAY(extra);
+		SAY(iss);
+		SAY(exp_in_s);
+		SAY(iat_in_s);
+		SAY(sub);
+		SAY(sign_with_other);
+		SAY(kid);
+		SAY(no_signature);
+		SAY(header);
+		SAY(token_body);
+		SAY(claims);
+		SAY(token_status);
+		SAY(email);
+		struct test_reply *r = come_back(t, i % 2, "campus", &b);
+		if (r->status != 401 || strcmp(error_code(r), "oauth_failed") != 0 ||
+			strcmp(text_at(r, "error.details.oauth_error"), lies[i].wrong) != 0)
+			fail_msg("lie %zu (%s): %d %s", i, lies[i].wrong, r->status, r->body);
+		assert_int_equal(failures(t, lies[i].wrong) > 0, 1);
+		test_advance(t, SECONDS_US);
+	}
+	assert_int_equal(count(t, "SELECT count(*) FROM users"), 0);
+	assert_int_equal(count(t, "SELECT count(*) FROM sessions"), 0);
+	assert_int_equal(
+		count(t, "SELECT count(*) FROM audit_logs WHERE action = 'login_failed'"), sizeof(lies) / sizeof(lies[0]));
+	idp_reset(t);
+	expect_status(arrive(t, true), 200); /* the honest one is let in */
+	test_close(t);
+}
+
+static void
+what_the_provider_refused(void **state)
+{
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+	struct begun b = begin_at(t, "campus");
+	static const char path[] = "/v1/auth/oauth/campus/callback";
+
+	struct test_reply *r =
+		call(t, POST, path, NULL, PATH(t, "{'error':'access_denied','state':'%s','binding':'%s'}", b.state, b.binding));
+	expect_error(r, 401, "oauth_failed");
+	expect_text(r, "error.details.oauth_error", "access_denied");
+	b = begin_at(t, "campus");
+	r = call(t, POST, path, NULL,
+		PATH(t, "{'code':'x','state':'%s','binding':'%s','iss':'https://evil.example'}", b.state, b.binding));
+	expect_text(r, "error.details.oauth_error", "bad_issuer");
+	assert_int_equal(idp.exchanges, 0);
+	expect_error(call(t, POST, path, NULL, PATH(t, "{'state':'%s'}", b.state)), 422, "validation_error");
+	expect_error(call(t, POST, path, NULL, "{'code':'x','state':'y','role':'admin'}"), 422, "validation_error");
+	test_close(t);
+}
+
+static void
+a_provider_that_is_away_lets_nobody_in(void **state)
+{
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+	struct begun b = begin_at(t, "campus");
+
+	idp.down = true;
+	expect_error(come_back(t, true, "campus", &b), 503, "unavailable");
+	idp_reset(t);
+	b = begin_at(t, "campus");
+	idp.huge = true;
+	expect_error(come_back(t, true, "campus", &b), 503, "unavailable");
+	idp_reset(t);
+	b = begin_at(t, "campus");
+	idp.jwks_status = 302;
+	test_advance(t, 6 * SECONDS_US);
+	expect_error(come_back(t, true, "campus", &b), 503, "unavailable");
+	idp_reset(t);
+	test_advance(t, 3601 * SECONDS_US);
+	idp.issuer = "https://evil.example"; /* the document names another issuer */
+	expect_error(call(t, GET, "/v1/auth/oauth/campus/start", NULL, NULL), 503, "unavailable");
+	int asked = idp.documents;
+	expect_error(call(t, GET, "/v1/auth/oauth/campus/start", NULL, NULL), 503, "unavailable");
+	assert_int_equal(idp.documents, asked); /* not again at once */
+	assert_int_equal(count(t, "SELECT count(*) FROM users"), 0);
+	test_close(t);
+}
+
+static void
+keys_are_fetched_seldom_and_replaced_whole(void **state)
+{
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+
+	expect_status(arrive(t, true), 200);
+	assert_int_equal(idp.key_sets, 1);
+	idp.kid = "k9";
+	for (int i = 0; i < 20; i++)
+		expect_error(arrive(t, true), 401, "oauth_failed");
+	assert_int_equal(idp.key_sets, 1);
+	test_advance(t, 61 * SECONDS_US);
+	for (int i = 0; i < 20; i++)
+		expect_error(arrive(t, true), 401, "oauth_failed");
+	assert_int_equal(idp.key_sets, 2);
+	test_advance(t, 61 * SECONDS_US); /* the provider rotates */
+	idp.jwks = rsa_set(&t->arena, idp.other, "k9");
+	idp.sign_with_other = true;
+	expect_status(arrive(t, true), 200);
+	assert_int_equal(idp.key_sets, 3);
+	idp.kid = "k1";
+	idp.sign_with_other = false;
+	expect_error(arrive(t, true), 401, "oauth_failed"); /* the old key is gone */
+	test_close(t);
+}
+
+/* --- linking ---- */
+
+static void
+linking_by_itself_needs_both_sides_proven(void **state)
+{
+	for (int cell = 0; cell < 4; cell++) {
+		struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+		struct test_user u = test_user_named(t, ROLE_STUDENT, "person@example.org", "Local");
+		bool provider_proves = cell & 1, local_proven = cell & 2;
+		if (!local_proven)
+			sql_run(t, "UPDATE users SET email_verified_at = NULL");
+		if (!provider_proves)
+			idp.extra = ",\"email_verified\":false";
+		struct test_reply *r = arrive(t, cell & 1);
+		if (provider_proves && local_proven) {
+			expect_status(r, 200);
+			expect_text(r, "user.id", u.id.text);
+			assert_int_equal(mails(t, "oauth_linked"), 1);
+		} else {
+			expect_error(r, 409, "link_required");
+			assert_int_equal(count(t, "SELECT count(*) FROM oauth_identities"), 0);
+			assert_int_equal(count(t, "SELECT count(*) FROM sessions"), 1);
+		}
+		test_close(t);
+	}
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=open"); /* "true" is no true */
+	test_user_named(t, ROLE_STUDENT, "person@example.org", "Local");
+	idp.extra = ",\"email_verified\":\"true\"";
+	expect_error(arrive(t, true), 409, "link_required");
+	test_close(t);
+}
+
+static struct test_reply *
+confirm(struct test *t, const char *token, const struct begun *b, const char *password, const char *more)
+{
+	return call(t, POST, "/v1/auth/oauth/link/confirm", NULL,
+		PATH(t, "{'link_token':'%s','binding':'%s','password':'%s'%s}", token, b->binding, password, more));
+}
+
+static void
+linking_by_password(void **state)
+{
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+	struct test_user u = test_user_named(t, ROLE_STUDENT, "person@example.org", "Local");
+
+	idp.extra = NULL;
+	struct begun b = begin_at(t, "campus"), elsewhere = begin_at(t, "campus");
+	str_copy(idp.challenge, sizeof(idp.challenge), query_member(t, b.url, "code_challenge"));
+	str_copy(idp.nonce_sent, sizeof(idp.nonce_sent), query_member(t, b.url, "nonce"));
+	struct test_reply *r = come_back(t, true, "campus", &b);
+	expect_error(r, 409, "link_required");
+	const char *token = text_at(r, "error.details.link_token");
+	expect_error(confirm(t, token, &elsewhere, TEST_PASSWORD, ""), 400, "invalid_token");
+	expect_error(confirm(t, "unknown", &b, TEST_PASSWORD, ""), 400, "invalid_token");
+	expect_error(confirm(t, token, &b, "Wrong-Horse-7", ""), 401, "invalid_credentials");
+	r = confirm(t, token, &b, TEST_PASSWORD, "");
+	expect_status(r, 200);
+	expect_text(r, "user.id", u.id.text);
+	expect_error(confirm(t, token, &b, TEST_PASSWORD, ""), 400, "invalid_token");
+	expect_text(arrive(t, true), "user.id", u.id.text);
+	assert_int_equal(mails(t, "oauth_linked"), 1);
+	test_close(t);
+}
+
+static const char *
+link_token(struct test *t, struct begun *ret)
+{
+	*ret = begin_at(t, "campus");
+	struct test_reply *r = come_back(t, true, "campus", ret);
+
+	expect_error(r, 409, "link_required");
+	return text_at(r, "error.details.link_token");
+}
+
+static void
+linking_is_a_login_with_all_its_refusals(void **state)
+{
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=approval");
+	struct begun b;
+
+	idp.extra = NULL;
+	expect_status(call(t, POST, "/v1/auth/signup", NULL,
+			      PATH(t, "{'name':'P','email':'person@example.org','password':'%s'}", TEST_PASSWORD)),
+		202);
+	const char *token = link_token(t, &b);
+	expect_error(confirm(t, token, &b, TEST_PASSWORD, ""), 403, "account_pending");
+	sql_run(t, "UPDATE approval_requests SET status = 'rejected'");
+	expect_error(confirm(t, token, &b, TEST_PASSWORD, ""), 403, "account_rejected");
+	sql_run(t, "UPDATE approval_requests SET status = 'timeout'");
+	expect_error(confirm(t, token, &b, TEST_PASSWORD, ""), 403, "approval_timeout");
+	for (int i = 0; i < 8; i++)
+		expect_error(confirm(t, token, &b, "Wrong-Horse-7", ""), 401, "invalid_credentials");
+	expect_error(confirm(t, token, &b, TEST_PASSWORD, ""), 429, "account_locked");
+	expect_error(sign_in(t, "person@example.org", TEST_PASSWORD), 429, "account_locked");
+	test_advance(t, 600 * SECONDS_US);
+	expect_error(confirm(t, token, &b, TEST_PASSWORD, ""), 400, "invalid_token");
+	assert_int_equal(count(t, "SELECT count(*) FROM oauth_identities"), 0);
+	test_close(t);
+}
+
+static const char *
+with_factor(struct test *t, const struct test_user *u)
+{
+	const char *secret = text_at(call(t, POST, "/v1/auth/mfa/totp/setup", u->bearer, NULL), "secret");
+
+	expect_status(
+		call(t, POST, "/v1/auth/mfa/totp/verify", u->bearer, PATH(t, "{'code':'%s'}", app_code(t, secret, 0))), 200);
+	return secret;
+}
+
+static void
+a_second_factor_counts_on_this_way_too(void **state)
+{
+	BOTH_METHODS
+	{
+		struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+		struct test_user u = test_user_named(t, ROLE_STUDENT, "person@example.org", "Local");
+		const char *secret = with_factor(t, &u);
+		struct begun b;
+
+		idp.extra = NULL;
+		const char *token = link_token(t, &b);
+		struct test_reply *r = confirm(t, token, &b, TEST_PASSWORD, "");
+		expect_json(r, "mfa_required", "true");
+		assert_int_equal(count(t, "SELECT count(*) FROM oauth_identities"), 0);
+		expect_error(confirm(t, token, &b, TEST_PASSWORD, PATH(t, ",'code':'%s'", wrong_code(t, secret))), 401,
+			"invalid_code");
+		r = confirm(t, token, &b, TEST_PASSWORD, PATH(t, ",'code':'%s'", app_code(t, secret, 1)));
+		expect_status(r, 200);
+		expect_json(r, "user.mfa_enabled", "true");
+		test_advance(t, 60 * SECONDS_US);
+		r = arrive(t, post);
+		expect_json(r, "mfa_required", "true");
+		assert_null(reply_at(r, "access_token"));
+		r = call(t, POST, "/v1/auth/mfa/complete", NULL,
+			PATH(t, "{'mfa_token':'%s','code':'%s'}", text_at(r, "mfa_token"), app_code(t, secret, 0)));
+		expect_status(r, 200);
+		expect_text(r, "user.id", u.id.text);
+		assert_int_equal(count(t, "SELECT count(*) FROM audit_logs WHERE json_extract(details, '$.via') = 'oauth'"), 2);
+		test_close(t);
+	}
+}
+
+static void
+an_accounts_state_counts_on_this_way_too(void **state)
+{
+	BOTH_METHODS
+	{
+		struct test *t = *state = oidc_test("SIGNUP_POLICY=approval");
+		struct test_reply *r = arrive(t, post);
+		expect_error(r, 403, "account_pending");
+		assert_non_null(reply_at(r, "error.details.approval_request_id"));
+		assert_int_equal(count(t, "SELECT count(*) FROM sessions"), 0);
+		expect_error(arrive(t, post), 403, "account_pending");
+		sql_run(t, "UPDATE approval_requests SET status = 'rejected'");
+		expect_error(arrive(t, post), 403, "account_rejected");
+		sql_run(t, "UPDATE approval_requests SET status = 'timeout'");
+		expect_error(arrive(t, post), 403, "approval_timeout");
+		sql_run(t, "UPDATE users SET is_active = 1");
+		expect_status(arrive(t, post), 200);
+		sql_run(t, "UPDATE users SET is_active = 0, disabled_at = created_at");
+		expect_error(arrive(t, post), 401, "invalid_credentials");
+		test_close(t);
+	}
+}
+
+/* --- browsers ---- */
+
+static struct test_reply *
+browser_back(struct test *t, const struct begun *b)
+{
+	const struct header headers[] = {
+		{"Cookie", PATH(t, "muster_ob=%s", b->binding)}, {"Accept", "text/html,application/xhtml+xml"}};
+
+	return call_with(t, &(struct test_request){.method = GET,
+				    .path = PATH(t, "/v1/auth/oauth/campus/callback?code=c&state=%s", b->state),
+				    .headers = headers,
+				    .n_headers = 2});
+}
+
+static struct test_reply *
+redeem(struct test *t, const char *code, const char *binding)
+{
+	return call(
+		t, POST, "/v1/auth/oauth/campus/callback/complete", NULL, PATH(t, "{'code':'%s','binding':'%s'}", code, binding));
+}
+
+static const char *
+fragment(const struct test_reply *r)
+{
+	expect_status(r, 303);
+	assert_true(str_starts(reply_head(r, "Location"), "/app/oauth#"));
+	assert_null(reply_head(r, "Set-Cookie"));
+	return reply_head(r, "Location") + strlen("/app/oauth#");
+}
+
+static void
+a_browser_gets_a_code_for_itself(void **state)
+{
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+	struct begun b = begin_at(t, "campus");
+	const char *code = fragment(browser_back(t, &b));
+
+	assert_int_equal(count(t, "SELECT count(*) FROM sessions"), 0);
+	expect_error(redeem(t, code, begin_at(t, "campus").binding), 400, "invalid_token");
+	struct test_reply *r = redeem(t, code, b.binding);
+	expect_status(r, 200);
+	expect_text(r, "user.email", "person@example.org");
+	expect_error(redeem(t, code, b.binding), 400, "invalid_token");
+	b = begin_at(t, "campus");
+	code = fragment(browser_back(t, &b));
+	test_advance(t, 60 * SECONDS_US);
+	expect_error(redeem(t, code, b.binding), 400, "invalid_token");
+	b = begin_at(t, "campus");
+	code = fragment(browser_back(t, &b));
+	sql_run(t, "UPDATE users SET is_active = 0, disabled_at = created_at");
+	expect_error(redeem(t, code, b.binding), 401, "invalid_credentials");
+	b = begin_at(t, "campus");
+	assert_string_equal(fragment(browser_back(t, &b)), "error=invalid_credentials");
+	b.state = "made-up";
+	assert_string_equal(fragment(browser_back(t, &b)), "error=invalid_token");
+	test_close(t);
+}
+
+static void
+a_browser_that_must_link(void **state)
+{
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+	struct test_user u = test_user_named(t, ROLE_STUDENT, "person@example.org", "Local");
+
+	idp.extra = NULL;
+	struct begun b = begin_at(t, "campus");
+	struct test_reply *r = redeem(t, fragment(browser_back(t, &b)), b.binding);
+	expect_error(r, 409, "link_required");
+	r = confirm(t, text_at(r, "error.details.link_token"), &b, TEST_PASSWORD, "");
+	expect_text(r, "user.id", u.id.text);
+	test_close(t);
+}
+
+/* --- links ---- */
+
+static void
+the_last_way_in_stays(void **state)
+{
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+	const char *bearer = text_at(arrive(t, true), "access_token");
+
+	expect_error(call(t, DELETE, "/v1/auth/oauth/identities/campus", bearer, NULL), 409, "last_login_method");
+	expect_error(call(t, DELETE, "/v1/auth/oauth/identities/library", bearer, NULL), 404, "not_found");
+	sql_run(t, "UPDATE users SET password_hash = 'x'");
+	expect_status(call(t, DELETE, "/v1/auth/oauth/identities/campus", bearer, NULL), 204);
+	expect_json(call(t, GET, "/v1/auth/oauth/identities", bearer, NULL), "identities", "[]");
+	assert_int_equal(audited(t, "oauth_unlinked", "success"), 1);
+	assert_int_equal(audited(t, "oauth_unlinked", "failure"), 2);
+	test_close(t);
+}
+
+/* --- the presets ---- */
+
+static void
+microsoft_by_tenant(void **state)
+{
+	static const char tenant[] = "11111111-2222-3333-4444-555555555555", other[] = "99999999-2222-3333-4444-555555555555";
+	struct test *t = *state = test_open(TEST_CONF("OAUTH_MICROSOFT_CLIENT_ID=" CLIENT, "OAUTH_MICROSOFT_CLIENT_SECRET=s",
+		"OAUTH_MICROSOFT_REDIRECT_URI=https://attend.example.org/ms",
+		"OAUTH_MICROSOFT_TENANT=11111111-2222-3333-4444-555555555555,22222222-2222-3333-4444-555555555555"));
+	const struct {
+		const char *tid, *iss;
+		int status;
+	} rows[] = {{tenant, tenant, 200}, {other, other, 401}, {tenant, other, 401}, {other, tenant, 401}};
+
+	for (size_t i = 0; i < 4; i++) {
+		idp_reset(t);
+		idp.issuer = "https://login.microsoftonline.com/{tenantid}/v2.0";
+		struct begun b = begin_at(t, "microsoft");
+		idp.iss = PATH(t, "https://login.microsoftonline.com/%s/v2.0", rows[i].iss);
+		idp.extra = PATH(t, ",\"tid\":\"%s\",\"email_verified\":true", rows[i].tid);
+		struct test_reply *r = come_back(t, true, "microsoft", &b);
+		expect_status(r, rows[i].status);
+		if (rows[i].status == 200)
+			expect_json(r, "user.email_verified", "false"); /* Microsoft proves no address */
+	}
+	test_close(t);
+}
+
+static void
+google(void **state)
+{
+	struct test *t = *state = test_open(TEST_CONF("OAUTH_GOOGLE_CLIENT_ID=" CLIENT, "OAUTH_GOOGLE_CLIENT_SECRET=s",
+		"OAUTH_GOOGLE_REDIRECT_URI=https://attend.example.org/g"));
+
+	idp_reset(t);
+	idp.issuer = idp.iss = "https://accounts.google.com";
+	struct begun b = begin_at(t, "google");
+	struct test_reply *r = come_back(t, true, "google", &b);
+	expect_status(r, 200);
+	expect_json(r, "user.email_verified", "true");
+	test_close(t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(start_binds_browser_provider_and_verifier),
+		cmocka_unit_test(somebody_new_and_again),
+		cmocka_unit_test(a_state_is_good_once_here_and_now),
+		cmocka_unit_test(the_verifier_is_what_the_challenge_promised),
+		cmocka_unit_test(every_lie_is_refused),
+		cmocka_unit_test(what_the_provider_refused),
+		cmocka_unit_test(a_provider_that_is_away_lets_nobody_in),
+		cmocka_unit_test(keys_are_fetched_seldom_and_replaced_whole),
+		cmocka_unit_test(linking_by_itself_needs_both_sides_proven),
+		cmocka_unit_test(linking_by_password),
+		cmocka_unit_test(linking_is_a_login_with_all_its_refusals),
+		cmocka_unit_test(a_second_factor_counts_on_this_way_too),
+		cmocka_unit_test(an_accounts_state_counts_on_this_way_too),
+		cmocka_unit_test(a_browser_gets_a_code_for_itself),
+		cmocka_unit_test(a_browser_that_must_link),
+		cmocka_unit_test(the_last_way_in_stays),
+		cmocka_unit_test(microsoft_by_tenant),
+		cmocka_unit_test(google),
+	};
+
+	return cmocka_run_group_tests_name("api_accounts_oauth", tests, NULL, NULL);
+}
