@@ -118,6 +118,8 @@ write_mark(struct ctx *cx, struct mark_case *c, const struct uuid *id, const cha
 
 	if (replaces)
 		steps[0] = replace;
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++)
+		steps[i].expect = 1;
 	TRY(db_list(cx, steps, c->by_claim ? 4 : 3));
 	if (steps[0].rows != 1)
 		return judge_again(cx, c);

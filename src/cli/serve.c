@@ -25,7 +25,7 @@
 #include "notify/live.h"
 #include "store/db.h"
 
-enum { LOOPS = 2, READERS = 4, SESSIONS_KEPT = 200000, LIMIT_KEYS = 1 << 16, GRACE_MS = 30000, HASH_SLOW_MS = 250 };
+enum { LOOPS = 2, READERS = 4, WRITERS = 4, SESSIONS_KEPT = 200000, LIMIT_KEYS = 1 << 16, GRACE_MS = 30000, HASH_SLOW_MS = 250 };
 
 struct serving {
 	struct app app;
@@ -72,6 +72,15 @@ log_configuration(const struct config *conf)
 		log_debug(NULL, "config.unknown", "a name in .env that nothing uses", LOG_TEXT("name", conf->unknown.items[i]));
 }
 
+/* Of the pool that work off the loop draws from; the lanes' own connections come on top. */
+static int
+readers(const struct config *conf)
+{
+	int pool = (int)(conf->database_pool_size + conf->database_max_overflow);
+
+	return strncmp(conf->database_url, "sqlite", 6) == 0 || pool < READERS ? READERS : pool;
+}
+
 static bool
 open_store(struct serving *s)
 {
@@ -79,7 +88,8 @@ open_store(struct serving *s)
 	const char *message = "";
 	const struct db_options options = {
 		.url = app->conf->database_url,
-		.readers = READERS,
+		.writers = WRITERS,
+		.readers = readers(app->conf),
 		.cache_mb = (int)app->conf->sqlite_cache_mb,
 		.metrics = app->srv.metrics,
 		.foreign_write = foreign_write,

@@ -27,6 +27,12 @@ postgres_connect(struct arena *a, const char *url, bool read_only, const char **
 				       "SET standard_conforming_strings = on; SET extra_float_digits = 1;"
 				       "SET statement_timeout = '5s'; SET lock_timeout = '500ms';"
 				       "SET idle_in_transaction_session_timeout = '10s';";
+	static const char reading[] = "SET default_transaction_read_only = on;";
+	/*
+	 * What writes finds its rows by key.  A plan is made once, maybe while its table was empty: reading all of it, chosen then,
+	 * would stay for as long as the connection.
+	 */
+	static const char writing[] = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;";
 	const char *const names[] = {
 		"connect_timeout", "tcp_user_timeout", "dbname", "client_encoding", "application_name", NULL};
 	const char *rest = strchr(url, ':');
@@ -35,8 +41,7 @@ postgres_connect(struct arena *a, const char *url, bool read_only, const char **
 
 	if (conn && PQstatus(conn) == CONNECTION_OK) {
 		(void)PQsetNoticeReceiver(conn, drop_notice, NULL);
-		const char *text =
-			arena_printf(a, "%s SET default_transaction_read_only = %s", settings, read_only ? "on" : "off");
+		const char *text = arena_printf(a, "%s %s", settings, read_only ? reading : writing);
 		PGresult *r = PQexec(conn, text);
 		bool ok = PQresultStatus(r) == PGRES_COMMAND_OK;
 		PQclear(r);

@@ -67,6 +67,43 @@ what_wrote_nothing_needs_no_undo(void **state)
 	assert_string_equal(events, "done-1 hook1 hook4 done1 done2 done3 done4 ");
 }
 
+struct foretold {
+	const char *name;
+	int runs;
+	int64_t rows;
+};
+
+static enum err
+update_foretold(struct ctx *cx, void *arg)
+{
+	struct foretold *f = arg;
+	struct db_step steps[] = {DB_STEP(&W_BUMP, NULL, NULL, V("one")), DB_STEP(&W_BUMP, NULL, NULL, V(f->name))};
+
+	f->runs++;
+	steps[0].expect = steps[1].expect = 1;
+	TRY(db_list(cx, steps, 2));
+	f->rows = steps[1].rows;
+	return OK;
+}
+
+/* A foretold number of rows may be believed at first, never in the end. */
+static void
+what_was_foretold_is_checked(void **state)
+{
+	struct env *env = *state;
+	struct foretold right = {.name = "one"}, wrong = {.name = "none"};
+	struct ctx cx;
+
+	env_cx(env, &cx);
+	assert_int_equal(db_write(&cx, update_foretold, &right), OK);
+	assert_int_equal(right.rows, 1);
+	assert_int_equal(right.runs, 1);
+	assert_int_equal(db_write(&cx, update_foretold, &wrong), OK);
+	assert_int_equal(wrong.rows, 0);
+	assert_int_equal(wrong.runs, env->pg ? 2 : 1);
+	assert_int_equal(env_count(env, "SELECT n FROM counters WHERE name = 'one'"), 3);
+}
+
 static void
 hooks_run_between_commit_and_done(void **state)
 {
@@ -304,6 +341,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		ON_BOTH(a_batch_undoes_only_what_failed, on_sqlite, on_postgres, done),
 		ON_BOTH(what_wrote_nothing_needs_no_undo, on_sqlite, on_postgres, done),
+		ON_BOTH(what_was_foretold_is_checked, on_sqlite, on_postgres, done),
 		ON_BOTH(hooks_run_between_commit_and_done, on_sqlite, on_postgres, done),
 		ON_SQLITE(misuse_is_a_bug, on_sqlite, done),
 		ON_SQLITE(what_changes_nothing_is_not_committed, on_sqlite, done),
