@@ -9,7 +9,8 @@ extern const struct route_table portal_user_routes, portal_manual_routes;
 extern const struct route_table portal_event_routes, portal_qr_routes, portal_attendance_routes, portal_notification_routes,
 	portal_stats_routes;
 extern const struct route_table portal_stream_routes;
-extern const struct route_table accounts_auth_routes, accounts_me_routes, accounts_mfa_routes, accounts_reset_routes, accounts_oauth_routes;
+extern const struct route_table accounts_auth_routes, accounts_me_routes, accounts_mfa_routes;
+extern const struct route_table accounts_reset_routes, accounts_oauth_routes;
 extern const struct route_table web_routes;
 
 const struct route_table *const route_tables[] = {
