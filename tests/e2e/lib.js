@@ -123,6 +123,11 @@ class Server {
 			const req = http.request({ host: "127.0.0.1", port: this.port, method, path: target, headers: all, agent: this.agent });
 			req.on("error", reject);
 			req.on("response", (res) => {
+				if (/event-stream/.test(res.headers["content-type"] || "")) { // its end never comes
+					resolve({ status: res.statusCode, headers: res.headers, text: "" });
+					req.destroy();
+					return;
+				}
 				const parts = [];
 				res.on("data", (d) => parts.push(d));
 				res.on("error", reject);
