@@ -254,4 +254,34 @@ if (wanted('streams')) {
     row('cost with listeners', `${(withThem.cpu_us_each / without.cpu_us_each).toFixed(2)} × CPU`, 'target ≤ 1.3');
   }
 }
+
+if (wanted('bulk')) {
+  const count = quick ? 5000 : 10000, seconds = quick ? 4 : 8;
+  row(`MARKS AT 1,000/s WHILE ANOTHER PROCESS IMPORTS ${count.toLocaleString('en')} ACCOUNTS`, '', '');
+  const background = (program, args, options) => new Promise((done) => {
+    const started = performance.now(), child = spawn(program, args, options);
+    let text = '';
+    child.stdout.on('data', (d) => { text += d; });
+    child.stderr.on('data', (d) => { text += d; });
+    child.on('exit', (code) => done({ code, text, seconds: (performance.now() - started) / 1000 }));
+  });
+  const p99 = [];
+  for (const importing of [false, true]) {
+    const dir = seed(`bulk${Number(importing)}`, [2000, 6]);
+    const file = join(dir, 'accounts.csv');
+    writeFileSync(file, 'email,full_name,password_hash\n' + Array.from({ length: count }, (_, i) =>
+      `import${i}@example.org,Imported ${i},$2b$12$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\n`).join(''));
+    const server = await serve(dir);
+    const marking = background(bin('load'), ['--port', String(server.port), '--file', join(dir, 'marks.req'), '--conns', '64', '--rate', '1000', '--seconds', String(seconds)]);
+    await new Promise((done) => setTimeout(done, 300));
+    const imported = importing && await background(join(build, 'muster'), ['import', 'users', file, '--json'], { cwd: dir, env: environment(dir, 1) });
+    const f = JSON.parse((await marking).text);
+    p99.push(f.p99_ms);
+    if (imported)
+      row('the import', `${imported.seconds.toFixed(1)} s`, `exit ${imported.code}: ${imported.text.trim()}`);
+    row(importing ? 'marks meanwhile' : 'marks, no import', ms(f), `max ${f.max_ms} ms, ${ok(f, 201)}`);
+    await server.stop();
+  }
+  row('p99 with the import', `${(p99[1] / p99[0]).toFixed(2)} × without`, 'target ≤ 2');
+}
 console.log(`\n${rows.length} rows`);

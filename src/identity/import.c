@@ -194,7 +194,7 @@ import_add(struct import *im, const struct import_row *row)
 {
 	im->report.rows++;
 	im->batch[im->n++] = *row;
-	return im->n == BULK_TURN_ROWS ? import_finish(im) : OK;
+	return im->n == IMPORT_TURN_ROWS ? import_finish(im) : OK;
 }
 
 /* --- CSV ------------------------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /*
- * Accounts from elsewhere, in turns of at most BULK_TURN_ROWS rows, each a transaction of its own through the writer's bulk queue.  An
- * address that exists is left alone, so a file can be imported again after its errors were mended.
+ * Accounts from elsewhere, in turns of IMPORT_TURN_ROWS rows, each a transaction of its own through the writer's bulk queue: few rows,
+ * because on SQLite a turn of another process is time in which the server cannot write.  An address that exists is left alone, so a
+ * file can be imported again after its errors were mended.
  */
 #ifndef MUSTER_IDENTITY_IMPORT_H
 #define MUSTER_IDENTITY_IMPORT_H
@@ -13,7 +14,7 @@ struct import_row { /* what a file says, unchecked; NULL: nothing */
 	const char *email, *full_name, *role, *is_active, *password_hash;
 };
 
-enum { IMPORT_ERRORS_KEPT = 1000 };
+enum { IMPORT_ERRORS_KEPT = 1000, IMPORT_TURN_ROWS = 25 };
 struct import_error {
 	int64_t row; /* line of the file, or number of the row */
 	const char *message;
@@ -27,7 +28,7 @@ struct import {
 	struct ctx *cx; /* its arena keeps the report */
 	const char *source; /* for the audit trail */
 	bool dry_run;
-	struct import_row batch[BULK_TURN_ROWS];
+	struct import_row batch[IMPORT_TURN_ROWS];
 	size_t n;
 	struct arena memory; /* of the present batch */
 	struct import_report report;

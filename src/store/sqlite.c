@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { BUSY_MS = 5000, RESTART_BUSY_MS = 100, RESTART_PAUSE_MS = 1000, LOOKASIDE_BYTES = 1200, LOOKASIDE_SLOTS = 512 };
@@ -81,6 +82,21 @@ sqlite_path(struct arena *a, const char *url, const char **ret_message)
 	return NULL;
 }
 
+/*
+ * Another process holds the write lock for some milliseconds at most (a turn of an import, an operator's statement).  The library's own
+ * handler sleeps longer each time it is refused, while the neighbour may take the lock again; asking often is what is fair.
+ */
+static int
+ask_again(void *arg, int asked)
+{
+	enum { SOON_US = 250, SOON_TIMES = 200, LATER_US = 2000 };
+	const struct timespec t = {.tv_nsec = (asked < SOON_TIMES ? SOON_US : LATER_US) * 1000L};
+
+	(void)arg;
+	(void)nanosleep(&t, NULL);
+	return asked < SOON_TIMES + (BUSY_MS * 1000 - SOON_TIMES * SOON_US) / LATER_US;
+}
+
 sqlite3 *
 sqlite_connect(struct arena *a, const char *path, bool create, const char **ret_message)
 {
@@ -97,7 +113,7 @@ sqlite_connect(struct arena *a, const char *path, bool create, const char **ret_
 		/* Small allocations of a statement then need no heap. */
 		(void)sqlite3_db_config(handle, SQLITE_DBCONFIG_LOOKASIDE, NULL, LOOKASIDE_BYTES, LOOKASIDE_SLOTS);
 		(void)sqlite3_extended_result_codes(handle, 1);
-		(void)sqlite3_busy_timeout(handle, BUSY_MS);
+		(void)sqlite3_busy_handler(handle, ask_again, NULL);
 		rc = sqlite3_exec(handle, "PRAGMA schema_version", NULL, NULL, NULL); /* opening is lazy: is it a database? */
 	}
 	if (rc == SQLITE_OK)
@@ -482,7 +498,7 @@ sqlite_tend(struct db *base)
 	(void)sqlite3_busy_timeout(db->handle, RESTART_BUSY_MS);
 	if (sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_RESTART, &frames, &copied) == SQLITE_OK)
 		db->wal_bytes = 0;
-	(void)sqlite3_busy_timeout(db->handle, BUSY_MS);
+	(void)sqlite3_busy_handler(db->handle, ask_again, NULL);
 }
 
 const struct engine engine_sqlite = {
