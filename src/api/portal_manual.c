@@ -21,9 +21,7 @@ change(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return reply_record(rs, &manual_record_schema, &out);
 }
 
-static enum err
-delete(struct ctx *cx, const struct request *rq, struct reply *rs)
-{
+static enum err delete (struct ctx *cx, const struct request *rq, struct reply *rs) {
 	const struct manual_in *in = rq->body;
 
 	TRY(manual_delete(cx, rq->params[0], rq->params[1], in->reason));
@@ -70,7 +68,8 @@ static const struct route rows[] = {
 		.fresh_session = true,
 		.tag = "attendance",
 		.summary = "Remove a record",
-		.text = "The student can mark again, but not with the code that made this record (nonce_reused).  The audit trail "
+		.text = "The student can mark again, but not with the code that made this record (nonce_reused).  The audit "
+			"trail "
 			"keeps what it said."},
 };
 const struct route_table portal_manual_routes = ROUTE_TABLE(SURFACE_PORTAL, rows);

@@ -112,6 +112,7 @@ static const struct route rows[] = {
 		.fresh_session = true,
 		.tag = "administration",
 		.summary = "Change an account's role, or close and open it",
-		.text = "In force at the account's next request; closing it ends its sessions.  One active administrator always stays."},
+		.text = "In force at the account's next request; closing it ends its sessions.  One active administrator always "
+			"stays."},
 };
 const struct route_table portal_user_routes = ROUTE_TABLE(SURFACE_PORTAL, rows);

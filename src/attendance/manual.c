@@ -1,9 +1,9 @@
 /*
  * Attendance by hand.
  *
- * Each of the three first makes the row its own (the unique key at an insert, an update that changes nothing otherwise), so of two
- * administrators the second sees what the first did.  Places of an event with a capacity follow the records that attend: present,
- * late and flagged take one, as a mark does.
+ * Each of the three first makes the row its own (the unique key at an insert, an update that changes nothing otherwise), so of
+ * two administrators the second sees what the first did.  Places of an event with a capacity follow the records that attend:
+ * present, late and flagged take one, as a mark does.
  */
 #include "attendance/manual.h"
 
@@ -67,7 +67,8 @@ static const struct schema manual_case_schema = SCHEMA("ManualCase", struct manu
 
 SQL(MANUAL_LOAD, "uu",
 	"SELECT r.id AS \"record.attendance_id\", u.id AS \"record.user.id\", u.email AS \"record.user.email\","
-	" u.full_name AS \"record.user.full_name\", r.status AS \"record.status\", r.original_status AS \"record.original_status\","
+	" u.full_name AS \"record.user.full_name\", r.status AS \"record.status\", r.original_status AS "
+	"\"record.original_status\","
 	" r.method AS \"record.method\", r.marked_at AS \"record.marked_at\", r.reason AS \"record.reason\","
 	" r.marked_by AS \"record.marked_by\", r.changed_at AS \"record.changed_at\", e.title, u.mail_decisions"
 	" FROM attendance_records r JOIN users u ON u.id = r.user_id JOIN events e ON e.id = r.event_id"
@@ -136,11 +137,13 @@ tell(struct ctx *cx, const struct manual_case *c, const char *event_id, const ch
 }
 
 static enum err
-write_down(struct ctx *cx, const struct manual_case *c, const char *event_id, const char *from, const char *to, const char *reason)
+write_down(
+	struct ctx *cx, const struct manual_case *c, const char *event_id, const char *from, const char *to, const char *reason)
 {
 	return audit_ok(cx, AUDIT_ATTENDANCE_CHANGED, "attendance_record", c->record.attendance_id.text,
-		AUDIT_TEXT("event_id", event_id), AUDIT_TEXT("user_id", c->record.user.id.text), AUDIT_TEXT("from", from ? from : "none"),
-		AUDIT_TEXT("to", to ? to : "none"), AUDIT_TEXT("original", c->record.original_status), AUDIT_TEXT("reason", reason));
+		AUDIT_TEXT("event_id", event_id), AUDIT_TEXT("user_id", c->record.user.id.text),
+		AUDIT_TEXT("from", from ? from : "none"), AUDIT_TEXT("to", to ? to : "none"),
+		AUDIT_TEXT("original", c->record.original_status), AUDIT_TEXT("reason", reason));
 }
 
 static enum err
@@ -197,7 +200,8 @@ SQL(MANUAL_CHANGE, "uttum",
 	"UPDATE attendance_records SET status = $2, reason = $3, marked_by = $4, changed_at = $5 WHERE id = $1");
 
 enum err
-manual_change(struct ctx *cx, const char *event_id, const char *attendance_id, const struct manual_in *in, struct manual_record *ret)
+manual_change(
+	struct ctx *cx, const char *event_id, const char *attendance_id, const struct manual_in *in, struct manual_record *ret)
 {
 	struct manual_case c;
 

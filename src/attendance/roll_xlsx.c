@@ -1,8 +1,9 @@
 /*
- * The workbook is written in the library's constant-memory mode, row by row, into a file without a name, and read back from there.
+ * The workbook is written in the library's constant-memory mode, row by row, into a file without a name, and read back from
+ * there.
  *
- * A text that would be a formula if somebody typed it gets the apostrophe of the CSV as well: a text cell is not run when the book
- * is opened, but it would be when it is edited, or when the sheet is saved as CSV.
+ * A text that would be a formula if somebody typed it gets the apostrophe of the CSV as well: a text cell is not run when the
+ * book is opened, but it would be when it is edited, or when the sheet is saved as CSV.
  */
 #include "attendance/roll_xlsx.h"
 

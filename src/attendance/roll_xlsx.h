@@ -5,8 +5,8 @@
 #include "attendance/record.h"
 
 /*
- * The same columns as record_csv(), every cell a text: nothing in it is a formula, a number or a link.  Does file I/O: for the work
- * lane only.  ERR_UNAVAILABLE when the workbook cannot be written.
+ * The same columns as record_csv(), every cell a text: nothing in it is a formula, a number or a link.  Does file I/O: for the
+ * work lane only.  ERR_UNAVAILABLE when the workbook cannot be written.
  */
 enum err record_xlsx(struct ctx *cx, const struct roll *roll, struct span *ret) MUST_CHECK;
 

@@ -53,7 +53,8 @@ roster_course(struct ctx *cx, struct roster_course *c)
 }
 
 SQL(ROSTER_ADD, "uum",
-	"INSERT INTO enrollments (course_id, user_id, created_at) VALUES ($1, $2, $3) ON CONFLICT (course_id, user_id) DO NOTHING");
+	"INSERT INTO enrollments (course_id, user_id, created_at) VALUES ($1, $2, $3) ON CONFLICT (course_id, user_id) DO "
+	"NOTHING");
 
 static enum err
 take(struct ctx *cx, struct import *im, const struct import_row *row)
@@ -75,7 +76,8 @@ take(struct ctx *cx, struct import *im, const struct import_row *row)
 			import_refuse(im, row->line, "there is no account %s, and no name to make one", email);
 			return OK;
 		}
-		TRY(import_account(cx, im, &(const struct import_row){.line = row->line, .email = email, .full_name = row->full_name}));
+		TRY(import_account(
+			cx, im, &(const struct import_row){.line = row->line, .email = email, .full_name = row->full_name}));
 		if (im->report.failed > before.failed)
 			return OK;
 		im->report = before;

@@ -1,8 +1,8 @@
 /*
  * Old rows in files.
  *
- * A file holds the rows of whole seals, one JSON object a line, compressed; it is complete and on the disk before the database is told
- * of it, and only then a seal's rows go, seal by seal.  A crash in between leaves a file that the next run writes again.
+ * A file holds the rows of whole seals, one JSON object a line, compressed; it is complete and on the disk before the database is
+ * told of it, and only then a seal's rows go, seal by seal.  A crash in between leaves a file that the next run writes again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -125,7 +125,8 @@ moving_read(struct ctx *cx, void *arg)
 {
 	struct moving *m = arg;
 
-	return db_all(cx, trail_range, &trail_row_schema, &m->rows, V(m->seal->from_seq), V(m->seal->to_seq), V(m->seal->row_count));
+	return db_all(
+		cx, trail_range, &trail_row_schema, &m->rows, V(m->seal->from_seq), V(m->seal->to_seq), V(m->seal->row_count));
 }
 
 static enum err
@@ -226,7 +227,8 @@ audit_archive(struct ctx *cx, int64_t *ret_rows)
 		TRY(db_write_bulk(cx, remove_rows, &m));
 		rows += seals[i].row_count;
 	}
-	log_info(cx, "audit.archived", "old rows of the audit trail are in a file", LOG_TEXT("file", name), LOG_INT("rows", rows));
+	log_info(
+		cx, "audit.archived", "old rows of the audit trail are in a file", LOG_TEXT("file", name), LOG_INT("rows", rows));
 	*ret_rows = rows;
 	return OK;
 }

@@ -1,8 +1,8 @@
 /*
  * Sealing, and checking seals.
  *
- * What an HMAC covers is written with lengths in front, so that no two rows give the same bytes.  A seal keeps eight bytes of each
- * row's HMAC: enough to say which row is wrong, while the seal's own HMAC over the whole ones says that something is.
+ * What an HMAC covers is written with lengths in front, so that no two rows give the same bytes.  A seal keeps eight bytes of
+ * each row's HMAC: enough to say which row is wrong, while the seal's own HMAC over the whole ones says that something is.
  */
 #include "audit/seal.h"
 
@@ -51,12 +51,12 @@ number_span(uint8_t to[8], int64_t v)
 void
 trail_row_mac(const struct key *k, const struct trail_row *r, uint8_t ret[SHA256_BYTES])
 {
-	const char *const texts[] = {r->id.text, r->action, r->result, r->actor_id.text, r->entity_type, r->entity_id, r->ip_address,
-		r->user_agent, r->request_id, r->details};
+	const char *const texts[] = {r->id.text, r->action, r->result, r->actor_id.text, r->entity_type, r->entity_id,
+		r->ip_address, r->user_agent, r->request_id, r->details};
 	enum { TEXTS = sizeof(texts) / sizeof(texts[0]) };
 	uint8_t numbers[2 + TEXTS][8];
-	struct span parts[3 + 2 * TEXTS] = {SPAN_LIT("muster audit row 1"), number_span(numbers[0], r->seq),
-		number_span(numbers[1], r->created_at)};
+	struct span parts[3 + 2 * TEXTS] = {
+		SPAN_LIT("muster audit row 1"), number_span(numbers[0], r->seq), number_span(numbers[1], r->created_at)};
 
 	for (size_t i = 0; i < TEXTS; i++) { /* -1: null */
 		parts[3 + 2 * i] = number_span(numbers[2 + i], texts[i] ? (int64_t)strlen(texts[i]) : -1);
@@ -70,8 +70,9 @@ static const char *
 seal_mac(struct arena *a, const struct key *k, const char *before, const struct seal *s, struct span rows)
 {
 	uint8_t numbers[4][8], mac[SHA256_BYTES];
-	const struct span parts[] = {SPAN_LIT("muster audit seal 1"), number_span(numbers[0], (int64_t)strlen(before)), span_str(before),
-		number_span(numbers[1], s->from_seq), number_span(numbers[2], s->to_seq), number_span(numbers[3], s->row_count), rows};
+	const struct span parts[] = {SPAN_LIT("muster audit seal 1"), number_span(numbers[0], (int64_t)strlen(before)),
+		span_str(before), number_span(numbers[1], s->from_seq), number_span(numbers[2], s->to_seq),
+		number_span(numbers[3], s->row_count), rows};
 
 	crypto_hmac(key_span(k), parts, sizeof(parts) / sizeof(parts[0]), mac);
 	return b64url_text(a, (struct span){mac, sizeof(mac)});
@@ -97,12 +98,13 @@ macs_of(struct arena *a, const struct key *k, const struct trail_row *rows, size
 /* --- sealing --------------------------------------------------------------------------------------------------------------- */
 
 #define SEAL_COLUMNS "seq, from_seq, to_seq, row_count, row_macs, mac, key_id, sealed_at, archived_file"
-#define TRAIL_COLUMNS                                                                                                          \
+#define TRAIL_COLUMNS \
 	"seq, id, created_at, action, result, actor_id, entity_type, entity_id, ip_address, user_agent, request_id, details"
 
 SQL(SEAL_LAST, "", "SELECT " SEAL_COLUMNS " FROM audit_seals ORDER BY to_seq DESC LIMIT 1");
 SQL(SEAL_INSERT, "iiitttm",
-	"INSERT INTO audit_seals (from_seq, to_seq, row_count, row_macs, mac, key_id, sealed_at) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+	"INSERT INTO audit_seals (from_seq, to_seq, row_count, row_macs, mac, key_id, sealed_at) VALUES ($1, $2, $3, $4, $5, $6, "
+	"$7)"
 	" ON CONFLICT (to_seq) DO NOTHING");
 SQL(TRAIL_RANGE, "iii", "SELECT " TRAIL_COLUMNS " FROM audit_logs WHERE seq >= $1 AND seq <= $2 ORDER BY seq LIMIT $3");
 const struct sql *const trail_range = &TRAIL_RANGE;
@@ -130,7 +132,8 @@ audit_seal(struct ctx *cx, int64_t *ret_rows)
 	s.mac = seal_mac(cx->arena, k, last.mac, &s, (struct span){m.whole, n * SHA256_BYTES});
 	TRY(db_exec(cx, &SEAL_INSERT, NULL, V(s.from_seq), V(s.to_seq), V(s.row_count), V(s.row_macs), V(s.mac), V(k->id),
 		V(cx->now_us)));
-	log_info(cx, "audit.sealed", "a range of the audit trail is sealed", LOG_TEXT("head", s.mac), LOG_INT("to_seq", s.to_seq));
+	log_info(
+		cx, "audit.sealed", "a range of the audit trail is sealed", LOG_TEXT("head", s.mac), LOG_INT("to_seq", s.to_seq));
 	*ret_rows = (int64_t)n;
 	return OK;
 }
@@ -194,14 +197,17 @@ name_bad_row(struct ctx *cx, struct audit_verdict *v, const struct macs *m, cons
 	while (i < m->n && later < n && memcmp(m->part + i * ROW_MAC_BYTES, parts.p + later * ROW_MAC_BYTES, ROW_MAC_BYTES) != 0)
 		later++;
 	if (i < m->n && later < n)
-		fault(v, rows[i].seq, arena_printf(cx->arena, "before row seq %lld something was removed", (long long)rows[i].seq));
+		fault(v, rows[i].seq,
+			arena_printf(cx->arena, "before row seq %lld something was removed", (long long)rows[i].seq));
 	else if (i < m->n && i < n)
 		fault(v, rows[i].seq, arena_printf(cx->arena, "row seq %lld is not what was sealed", (long long)rows[i].seq));
 	else if (i < m->n)
-		fault(v, rows[i].seq, arena_printf(cx->arena, "row seq %lld was added after the sealing", (long long)rows[i].seq));
+		fault(v, rows[i].seq,
+			arena_printf(cx->arena, "row seq %lld was added after the sealing", (long long)rows[i].seq));
 	else if (i < n)
 		fault(v, i ? rows[i - 1].seq : FIELD_NONE,
-			arena_printf(cx->arena, "behind row seq %lld something was removed", (long long)(i ? rows[i - 1].seq : 0)));
+			arena_printf(
+				cx->arena, "behind row seq %lld something was removed", (long long)(i ? rows[i - 1].seq : 0)));
 }
 
 static enum err
@@ -212,13 +218,15 @@ check_seal(struct ctx *cx, struct audit_verdict *v, const struct seal *s, const 
 	struct list list;
 
 	if (!k) {
-		fault(v, FIELD_NONE, arena_printf(cx->arena, "seal %lld was made with a key that is not in SECRET_KEY", (long long)s->seq));
+		fault(v, FIELD_NONE,
+			arena_printf(cx->arena, "seal %lld was made with a key that is not in SECRET_KEY", (long long)s->seq));
 		return OK;
 	}
 	if (s->from_seq != expected_from || s->row_count < 1 || s->row_count > SEAL_ROWS_MAX ||
 		!b64url_decode(cx->arena, s->row_macs, strlen(s->row_macs), &parts) ||
 		parts.n != (size_t)s->row_count * ROW_MAC_BYTES) {
-		fault(v, FIELD_NONE, arena_printf(cx->arena, "seal %lld is damaged, or one before it is missing", (long long)s->seq));
+		fault(v, FIELD_NONE,
+			arena_printf(cx->arena, "seal %lld is damaged, or one before it is missing", (long long)s->seq));
 		return OK;
 	}
 	enum err e = rows_of(cx, s, &list);

@@ -1,9 +1,10 @@
 /*
- * Tamper-evidence.  Closed ranges of audit_logs are sealed: each seal is an HMAC (key KEY_AUDIT) over the seal before it, its range and
- * every row in it, so a row that is changed, removed, added or moved afterwards is found, and named; so is a seal.  Whoever keeps a
- * head elsewhere (the log has it) also finds a trail whose end was cut off.
+ * Tamper-evidence.  Closed ranges of audit_logs are sealed: each seal is an HMAC (key KEY_AUDIT) over the seal before it, its
+ * range and every row in it, so a row that is changed, removed, added or moved afterwards is found, and named; so is a seal.
+ * Whoever keeps a head elsewhere (the log has it) also finds a trail whose end was cut off.
  *
- * Rows over AUDIT_RETENTION_DAYS go into compressed files under DATA_DIR/archive, whole seals at a time, and stay verifiable there.
+ * Rows over AUDIT_RETENTION_DAYS go into compressed files under DATA_DIR/archive, whole seals at a time, and stay verifiable
+ * there.
  */
 #ifndef MUSTER_AUDIT_SEAL_H
 #define MUSTER_AUDIT_SEAL_H
@@ -34,8 +35,8 @@ struct seal {
 extern const struct schema seal_schema;
 
 /*
- * Job, every minute: seals rows that are SEAL_AGE_S old, a turn at most SEAL_ROWS_MAX.  A transaction that holds a lower seq longer
- * than that would be found by the verification as a row that was added; none of ours lives so long.
+ * Job, every minute: seals rows that are SEAL_AGE_S old, a turn at most SEAL_ROWS_MAX.  A transaction that holds a lower seq
+ * longer than that would be found by the verification as a row that was added; none of ours lives so long.
  */
 enum err audit_seal(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
 
@@ -44,9 +45,9 @@ enum err audit_archive(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
 
 struct audit_verdict {
 	int64_t seals, rows, unsealed; /* checked; rows that wait for a seal */
-	const char *head;              /* MAC of the last seal; "" without one */
-	const char *fault;             /* the first thing wrong, in words; NULL: nothing */
-	int64_t bad_seq;               /* of the row, when the fault is one row's; else FIELD_NONE */
+	const char *head;	       /* MAC of the last seal; "" without one */
+	const char *fault;	       /* the first thing wrong, in words; NULL: nothing */
+	int64_t bad_seq;	       /* of the row, when the fault is one row's; else FIELD_NONE */
 };
 /* `expect`: a head that the chain must contain; NULL: none.  Reads seal by seal, without a transaction over all. */
 enum err audit_verify(struct ctx *cx, const char *expect, struct audit_verdict *ret) MUST_CHECK;

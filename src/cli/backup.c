@@ -15,7 +15,8 @@ cmd_backup(const struct args *args)
 	int status = EXIT_FAILED;
 
 	if (app_open(&app, APP_STORE)) {
-		if (path ? backup_write(&app.arena, app.conf->database_url, path, &message) != OK : backup_now(&app.cx, &path) != OK) {
+		if (path ? backup_write(&app.arena, app.conf->database_url, path, &message) != OK
+			 : backup_now(&app.cx, &path) != OK) {
 			status = *message ? cli_fail("%s", message) : cli_error(&app.cx);
 		} else {
 			printf("%s\n", path);

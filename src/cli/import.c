@@ -111,8 +111,10 @@ find_course(struct ctx *cx, void *arg)
 static enum err
 from_csv(struct app *app, const struct args *args, struct import *im, struct span text)
 {
-	struct roster_course course = {.code = args_value(args, "course"), .title = args_value(args, "title"),
-		.owner_email = args_value(args, "owner"), .dry_run = im->dry_run};
+	struct roster_course course = {.code = args_value(args, "course"),
+		.title = args_value(args, "title"),
+		.owner_email = args_value(args, "owner"),
+		.dry_run = im->dry_run};
 
 	if (strcmp(args->word[0], "roster") == 0) {
 		TRY(db_write(&app->cx, find_course, &course));

@@ -1,6 +1,6 @@
 /*
- * One pass, one record at a time.  After a bad record reading goes on behind its line's end, so one stray quote spoils one row and not
- * the rest of the file.
+ * One pass, one record at a time.  After a bad record reading goes on behind its line's end, so one stray quote spoils one row
+ * and not the rest of the file.
  */
 #include "core/csv.h"
 

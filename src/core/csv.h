@@ -1,7 +1,7 @@
 /*
- * CSV as RFC 4180 has it, and a little of what is met besides: a byte order mark, LF alone as a line's end, blank lines (skipped), and a
- * semicolon or tab for the comma when the first line has no comma.  Bounded and strict otherwise: UTF-8 without NUL, a quote only
- * where it may stand.
+ * CSV as RFC 4180 has it, and a little of what is met besides: a byte order mark, LF alone as a line's end, blank lines
+ * (skipped), and a semicolon or tab for the comma when the first line has no comma.  Bounded and strict otherwise: UTF-8 without
+ * NUL, a quote only where it may stand.
  */
 #ifndef MUSTER_CORE_CSV_H
 #define MUSTER_CORE_CSV_H
@@ -13,7 +13,7 @@ enum { CSV_FIELDS_MAX = 64, CSV_FIELD_MAX_BYTES = 16 << 10 };
 struct csv {
 	struct span left;
 	char separator;
-	int64_t line;      /* of the record read last, from 1 */
+	int64_t line; /* of the record read last, from 1 */
 	int64_t next_line;
 };
 struct csv_record {

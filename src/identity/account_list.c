@@ -37,19 +37,19 @@ static const struct field found_fields[] = {
 };
 static const struct schema found_schema = SCHEMA("FoundAccount", struct found, found_fields);
 
-#define FOUND_COLUMNS                                                                                                          \
-	"SELECT u.id AS \"account.id\", u.email AS \"account.email\", u.full_name AS \"account.full_name\","                   \
-	" u.role AS \"account.role\", u.is_active AS \"account.is_active\", u.disabled_at AS \"account.disabled_at\","         \
-	" u.email_verified_at AS \"account.email_verified_at\", u.created_at AS \"account.created_at\","                       \
-	" r.status AS \"account.approval_status\", r.expires_at AS \"account.approval_expires_at\","                           \
+#define FOUND_COLUMNS                                                                                                  \
+	"SELECT u.id AS \"account.id\", u.email AS \"account.email\", u.full_name AS \"account.full_name\","           \
+	" u.role AS \"account.role\", u.is_active AS \"account.is_active\", u.disabled_at AS \"account.disabled_at\"," \
+	" u.email_verified_at AS \"account.email_verified_at\", u.created_at AS \"account.created_at\","               \
+	" r.status AS \"account.approval_status\", r.expires_at AS \"account.approval_expires_at\","                   \
 	" (SELECT MAX(s.login_at) FROM sessions s WHERE s.user_id = u.id) AS last_login_at"
-#define FOUND_REQUEST                                                                                                          \
-	" LEFT JOIN approval_requests r ON r.id = (SELECT q.id FROM approval_requests q WHERE q.user_id = u.id"                \
+#define FOUND_REQUEST                                                                                           \
+	" LEFT JOIN approval_requests r ON r.id = (SELECT q.id FROM approval_requests q WHERE q.user_id = u.id" \
 	" ORDER BY q.requested_at DESC, q.id DESC LIMIT 1)"
 
 /* $1 pattern, $2 role */
-#define FOUND_KEYS                                                                                                             \
-	"SELECT k.id FROM users k WHERE k.id > '00000000-0000-0000-0000-000000000000'"                                         \
+#define FOUND_KEYS                                                                     \
+	"SELECT k.id FROM users k WHERE k.id > '00000000-0000-0000-0000-000000000000'" \
 	"{?1 AND (k.email LIKE lower($1) ESCAPE '!' OR lower(k.full_name) LIKE lower($1) ESCAPE '!')}{?2 AND k.role = $2}"
 
 SQL(ACCOUNT_PAGE, "ttii",

@@ -19,7 +19,7 @@ extern const struct schema account_row_schema;
 
 struct account_filter {
 	const char *search; /* part of address or name, ASCII case does not matter; NULL: all */
-	enum role role;     /* ROLE_UNSET: all */
+	enum role role;	    /* ROLE_UNSET: all */
 	int64_t page, limit;
 };
 enum { ACCOUNT_SEARCH_MAX = 100 }; /* bytes */

@@ -1,9 +1,9 @@
 /*
  * Importing.
  *
- * The importer is often another process than the server, and on SQLite the two share one write lock, which nobody queues for: who asks
- * again at once gets it again.  So after each turn it stays away for a multiple of the time that the turn took, and the server's
- * batches go in between.  A dry run does all but write: its transactions end in being undone.
+ * The importer is often another process than the server, and on SQLite the two share one write lock, which nobody queues for: who
+ * asks again at once gets it again.  So after each turn it stays away for a multiple of the time that the turn took, and the
+ * server's batches go in between.  A dry run does all but write: its transactions end in being undone.
  */
 #include "identity/import.h"
 
@@ -97,8 +97,8 @@ check_row(struct ctx *cx, struct import *im, const struct import_row *row, struc
 	else if (hash && !password_hash_acceptable(hash, cx->srv->conf->env == ENV_DEV))
 		import_refuse(im, row->line, "the password hash is of no known kind, or too weak or too costly");
 	else {
-		*ret = (struct account_new){.email = email, .full_name = name, .password_hash = hash, .role = role,
-			.is_active = active == TRI_YES};
+		*ret = (struct account_new){
+			.email = email, .full_name = name, .password_hash = hash, .role = role, .is_active = active == TRI_YES};
 		return true;
 	}
 	return false;
@@ -225,7 +225,8 @@ read_header(struct ctx *cx, const struct csv_record *head, size_t offset[CSV_FIE
 			c++;
 		if (c == COLUMNS)
 			return fail(cx, ERR_VALIDATION,
-				"The first line names the columns email, full_name, role, is_active, password_hash; not %.40s.", name);
+				"The first line names the columns email, full_name, role, is_active, password_hash; not %.40s.",
+				name);
 		for (size_t k = 0; k < i; k++)
 			if (offset[k] == columns[c].offset)
 				return fail(cx, ERR_VALIDATION, "The column %.40s is there twice.", name);

@@ -1,7 +1,7 @@
 /*
- * Accounts from elsewhere, in turns of IMPORT_TURN_ROWS rows, each a transaction of its own through the writer's bulk queue: few rows,
- * because on SQLite a turn of another process is time in which the server cannot write.  An address that exists is left alone, so a
- * file can be imported again after its errors were mended.
+ * Accounts from elsewhere, in turns of IMPORT_TURN_ROWS rows, each a transaction of its own through the writer's bulk queue: few
+ * rows, because on SQLite a turn of another process is time in which the server cannot write.  An address that exists is left
+ * alone, so a file can be imported again after its errors were mended.
  */
 #ifndef MUSTER_IDENTITY_IMPORT_H
 #define MUSTER_IDENTITY_IMPORT_H
@@ -25,7 +25,7 @@ struct import_report {
 };
 
 struct import {
-	struct ctx *cx; /* its arena keeps the report */
+	struct ctx *cx;	    /* its arena keeps the report */
 	const char *source; /* for the audit trail */
 	bool dry_run;
 	struct import_row batch[IMPORT_TURN_ROWS];
@@ -46,8 +46,8 @@ void import_refuse(struct import *im, int64_t row, const char *fmt, ...) PRINTF(
 enum err import_account(struct ctx *cx, struct import *im, const struct import_row *row) MUST_CHECK;
 
 /*
- * A whole CSV file with a header line: email, full_name (or name), role, is_active, password_hash; the last three are optional, other
- * columns are refused.  ERR_VALIDATION when the header is wrong.
+ * A whole CSV file with a header line: email, full_name (or name), role, is_active, password_hash; the last three are optional,
+ * other columns are refused.  ERR_VALIDATION when the header is wrong.
  */
 enum err import_csv(struct import *im, struct span text) MUST_CHECK;
 

@@ -1,9 +1,9 @@
 /*
  * Backups.
  *
- * The daily job runs every minute and looks whether BACKUP_AT has passed since its last run that went well, which `jobs` knows; so a
- * server that was off at that hour makes up for it when it starts, and a new one begins with its first night.
- * Only files that are named as ours are ever removed.
+ * The daily job runs every minute and looks whether BACKUP_AT has passed since its last run that went well, which `jobs` knows;
+ * so a server that was off at that hour makes up for it when it starts, and a new one begins with its first night. Only files
+ * that are named as ours are ever removed.
  */
 #include "jobs/backup.h"
 
@@ -101,8 +101,8 @@ backup_now(struct ctx *cx, const char **ret_path)
 	if (mkdir(folder, 0700) != 0 && errno != EEXIST)
 		return fail_internal(cx, ERR_UNAVAILABLE, "%s: %s", folder, strerror(errno));
 	time_to_wire(cx->now_us, at); /* YYYY-MM-DDTHH:MM:SSZ */
-	const char *name = arena_printf(
-		cx->arena, "muster-%.4s%.2s%.2s-%.2s%.2s%.2s.db", at, at + 5, at + 8, at + 11, at + 14, at + 17);
+	const char *name =
+		arena_printf(cx->arena, "muster-%.4s%.2s%.2s-%.2s%.2s%.2s.db", at, at + 5, at + 8, at + 11, at + 14, at + 17);
 	const char *path = arena_printf(cx->arena, "%s/%s", folder, name);
 	if (backup_write(cx->arena, cx->srv->conf->database_url, path, &message) != OK)
 		return fail_internal(cx, ERR_UNAVAILABLE, "backup: %s", message);

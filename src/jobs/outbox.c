@@ -2,8 +2,8 @@
  * Mail out of the outbox.
  *
  * A mail is claimed by moving its next try into the future (so a second node, or this one after a crash, comes to it later), sent
- * with no transaction open, and then struck out; a crash in between sends it twice, never not at all.  What was sent keeps no data.
- * When the server does not answer, the run ends with that as its error: /v1/ready reads it from `jobs`.
+ * with no transaction open, and then struck out; a crash in between sends it twice, never not at all.  What was sent keeps no
+ * data. When the server does not answer, the run ends with that as its error: /v1/ready reads it from `jobs`.
  */
 #include "core/conf.h"
 #include "core/log.h"
@@ -46,7 +46,8 @@ SQL(OUTBOX_SENT, "um", "UPDATE outbox SET sent_at = $2, data = '{}', last_error 
 SQL(OUTBOX_AGAIN, "umt", "UPDATE outbox SET next_try_at = $2, last_error = $3 WHERE id = $1 AND sent_at IS NULL");
 SQL(OUTBOX_DROP, "u", "DELETE FROM outbox WHERE id = $1");
 SQL(OUTBOX_OLD, "mmi",
-	"DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE (sent_at IS NULL AND created_at < $1) OR sent_at < $2 LIMIT $3)");
+	"DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE (sent_at IS NULL AND created_at < $1) OR sent_at < $2 LIMIT "
+	"$3)");
 SQL(OUTBOX_LEFT, "", "SELECT COUNT(*) FROM outbox WHERE sent_at IS NULL");
 
 static enum err
@@ -54,8 +55,8 @@ claim(struct ctx *cx, void *arg)
 {
 	struct turn *t = arg;
 
-	return db_find(cx, &OUTBOX_CLAIM, &waiting_schema, &t->mail, &t->found, V(t->now_us),
-		V(t->now_us + LEASE_MINUTES * MINUTES_US));
+	return db_find(
+		cx, &OUTBOX_CLAIM, &waiting_schema, &t->mail, &t->found, V(t->now_us), V(t->now_us + LEASE_MINUTES * MINUTES_US));
 }
 
 static enum err

@@ -1,8 +1,9 @@
 /*
- * Sending.  libcurl speaks the protocol and stuffs dots; what it would pass on as it stands (envelope addresses) is checked before.
+ * Sending.  libcurl speaks the protocol and stuffs dots; what it would pass on as it stands (envelope addresses) is checked
+ * before.
  *
- * What a failure means: a 5xx about this message is for ever, everything else may pass.  A server that is not there, or refuses our
- * sign-in, is told apart, so that the caller stops and does not try a thousand more at once.
+ * What a failure means: a 5xx about this message is for ever, everything else may pass.  A server that is not there, or refuses
+ * our sign-in, is told apart, so that the caller stops and does not try a thousand more at once.
  */
 #include "net/smtp.h"
 
@@ -51,7 +52,8 @@ smtp_open(const char *url, const struct smtp_limits *limits)
 {
 	struct smtp *s = calloc(1, sizeof(*s));
 
-	if (!s || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(s->curl = curl_easy_init()) || !(s->memory = strdup(url)))
+	if (!s || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(s->curl = curl_easy_init()) ||
+		!(s->memory = strdup(url)))
 		BUG("no memory for mail");
 	s->url = s->memory;
 	s->limits = *limits;
@@ -100,7 +102,8 @@ discard(char *p, size_t size, size_t n, void *arg)
 static const char *
 why(struct arena *a, CURLcode rc, long code)
 {
-	return code ? arena_printf(a, "%s (the server's code: %ld)", curl_easy_strerror(rc), code) : arena_strdup(a, curl_easy_strerror(rc));
+	return code ? arena_printf(a, "%s (the server's code: %ld)", curl_easy_strerror(rc), code)
+		    : arena_strdup(a, curl_easy_strerror(rc));
 }
 
 static enum smtp_result

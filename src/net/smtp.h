@@ -25,9 +25,9 @@ struct smtp_limits {
 extern const struct smtp_limits smtp_limits_usual;
 
 struct smtp_message {
-	const char *from; /* "address" or "Name <address>" */
-	const char *to;   /* an address */
-	const char *id;   /* left part of Message-ID */
+	const char *from;		   /* "address" or "Name <address>" */
+	const char *to;			   /* an address */
+	const char *id;			   /* left part of Message-ID */
 	const char *subject, *text, *html; /* UTF-8 */
 	int64_t at_us;
 };

@@ -1,6 +1,6 @@
 /*
- * The message as it goes out.  Bodies travel as base64, so no line of theirs is too long, begins with a dot or ends a header; header
- * texts that are not plain ASCII become encoded words (RFC 2047), and so does everything with a control character in it.
+ * The message as it goes out.  Bodies travel as base64, so no line of theirs is too long, begins with a dot or ends a header;
+ * header texts that are not plain ASCII become encoded words (RFC 2047), and so does everything with a control character in it.
  */
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -12,7 +12,8 @@
 
 enum { ADDRESS_MAX = 320, LINE_BYTES = 57 /* 76 characters of base64 */, WORD_BYTES = 42 };
 
-/* No white space, control, bracket or quote; one '@' with something on both sides.  What an account's address is, was checked before. */
+/* No white space, control, bracket or quote; one '@' with something on both sides.  What an account's address is, was checked
+ * before. */
 bool
 smtp_address_valid(const char *address)
 {
@@ -90,8 +91,7 @@ static void
 add_date(struct buf *b, int64_t at_us)
 {
 	static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-	static const char *const months[] = {
-		"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 	time_t at_s = (time_t)(at_us / SECONDS_US);
 	struct tm tm;
 
@@ -131,7 +131,8 @@ smtp_compose(struct arena *a, const struct smtp_message *m, struct span *ret)
 	add_header_text(&b, m->subject);
 	buf_str(&b, "\r\n");
 	add_date(&b, m->at_us);
-	buf_printf(&b, "Message-ID: <%s@%s>\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n", m->id, strchr(from, '@') + 1);
+	buf_printf(&b, "Message-ID: <%s@%s>\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n", m->id,
+		strchr(from, '@') + 1);
 	buf_printf(&b, "Content-Type: multipart/alternative; boundary=\"%s\"\r\n\r\n", boundary);
 	add_part(&b, boundary, "text/plain", m->text);
 	add_part(&b, boundary, "text/html", m->html);

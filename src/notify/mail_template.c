@@ -1,7 +1,7 @@
 /*
- * The table of mails.  A template is paragraphs, parted by an empty line; `{member}` stands for a value.  The HTML is made from the same
- * paragraphs, every value escaped; a paragraph that is nothing but {link} becomes a link if it is a web address.
- * Values are put into bodies and never into a subject, so nothing that a person typed reaches a header.
+ * The table of mails.  A template is paragraphs, parted by an empty line; `{member}` stands for a value.  The HTML is made from
+ * the same paragraphs, every value escaped; a paragraph that is nothing but {link} becomes a link if it is a web address. Values
+ * are put into bodies and never into a subject, so nothing that a person typed reaches a header.
  */
 #include "notify/mail_template.h"
 
@@ -10,7 +10,8 @@
 static const struct template
 {
 	const char *name, *subject, *body;
-} templates[] = {
+}
+templates[] = {
 	{"signup_taken", "You have an account already",
 		"Hello {name},\n\nsomebody, perhaps you, signed up with this address.  It has an account already, so nothing was "
 		"changed.\n\n"
@@ -19,10 +20,12 @@ static const struct template
 		"Hello {name},\n\nyour attendance at {event} was changed by hand.  It is now: {status}.\n\nReason: {reason}\n\n"
 		"If you think this is wrong, talk to who runs the event."},
 	{"password_reset", "A new password",
-		"Hello {name},\n\nwith this link you can set a new password.  It is good for {minutes} minutes, once.\n\n{link}\n\n"
+		"Hello {name},\n\nwith this link you can set a new password.  It is good for {minutes} minutes, "
+		"once.\n\n{link}\n\n"
 		"If you did not ask for it, you need not do anything: your password stays as it is."},
 	{"email_verify", "Confirm your address",
-		"Hello {name},\n\nwith this link you confirm that this address is yours.  It is good for {minutes} minutes.\n\n{link}\n\n"
+		"Hello {name},\n\nwith this link you confirm that this address is yours.  It is good for {minutes} "
+		"minutes.\n\n{link}\n\n"
 		"If you did not sign up, you need not do anything."},
 	{"password_changed", "Your password was changed",
 		"Hello {name},\n\nthe password of your account was changed, and its other sessions have ended.\n\n"

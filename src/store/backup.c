@@ -1,8 +1,8 @@
 /*
  * SQLite's online backup interface, in both directions.
  *
- * The source is held in one read transaction from the first page to the last: so the copy is one state, and no writer makes the copy
- * begin again.  A file gets its name only when it is whole, checked, and on the disk.
+ * The source is held in one read transaction from the first page to the last: so the copy is one state, and no writer makes the
+ * copy begin again.  A file gets its name only when it is whole, checked, and on the disk.
  */
 #include "store/backup.h"
 
@@ -38,7 +38,8 @@ first_text(struct arena *a, sqlite3 *h, const char *sql)
 	sqlite3_stmt *st = NULL;
 	const char *text = NULL;
 
-	if (sqlite3_prepare_v2(h, sql, -1, &st, NULL) == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW && sqlite3_column_text(st, 0))
+	if (sqlite3_prepare_v2(h, sql, -1, &st, NULL) == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW &&
+		sqlite3_column_text(st, 0))
 		text = arena_strdup(a, (const char *)sqlite3_column_text(st, 0));
 	(void)sqlite3_finalize(st);
 	return text;
@@ -56,7 +57,8 @@ copy(struct arena *a, sqlite3 *to, sqlite3 *from, const char **ret_message)
 		(void)sqlite3_backup_finish(b);
 	}
 	if (rc != SQLITE_DONE)
-		*ret_message = arena_printf(a, "the copy failed: %s", rc == SQLITE_ERROR ? sqlite3_errmsg(to) : sqlite3_errstr(rc));
+		*ret_message =
+			arena_printf(a, "the copy failed: %s", rc == SQLITE_ERROR ? sqlite3_errmsg(to) : sqlite3_errstr(rc));
 	(void)run(from, "COMMIT");
 	return rc == SQLITE_DONE;
 }

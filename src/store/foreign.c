@@ -50,8 +50,10 @@ foreign_tables(struct foreign *f, struct arena *a)
 	sqlite3_stmt *st = NULL;
 	size_t n = 0;
 
-	(void)sqlite3_prepare_v2(f->handle, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' "
-					    "ORDER BY name", -1, &st, NULL);
+	(void)sqlite3_prepare_v2(f->handle,
+		"SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' "
+		"ORDER BY name",
+		-1, &st, NULL);
 	while (st && n < TABLES_MAX && sqlite3_step(st) == SQLITE_ROW)
 		names[n++] = arena_strdup(a, (const char *)sqlite3_column_text(st, 0));
 	(void)sqlite3_finalize(st);

@@ -51,7 +51,9 @@ once_a_day(void **state)
 	test_advance(t, MINUTES_US);
 	run_job(t);
 	assert_int_equal(files(t), 1);
-	assert_int_equal(count(t, "SELECT COUNT(*) FROM audit_logs WHERE action = 'backup' AND entity_id = 'muster-20260802-030000.db'"), 1);
+	assert_int_equal(
+		count(t, "SELECT COUNT(*) FROM audit_logs WHERE action = 'backup' AND entity_id = 'muster-20260802-030000.db'"),
+		1);
 	for (int day = 0; day < 3; day++) { /* one of them three days late */
 		test_advance(t, (day == 1 ? 3 : 1) * DAYS_US);
 		run_job(t);

@@ -33,7 +33,9 @@ unzip(struct test *t, const struct test_reply *r, const char *name)
 		const char *local = r->body + le(p + 42, 4);
 		char *out = arena_alloc(&t->arena, le(p + 24, 4) + 1, 1);
 		z_stream z = {.next_in = (Bytef *)(local + 30 + le(local + 26, 2) + le(local + 28, 2)),
-			.avail_in = le(p + 20, 4), .next_out = (Bytef *)out, .avail_out = le(p + 24, 4)};
+			.avail_in = le(p + 20, 4),
+			.next_out = (Bytef *)out,
+			.avail_out = le(p + 24, 4)};
 		assert_int_equal(inflateInit2(&z, -MAX_WBITS), Z_OK);
 		assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
 		inflateEnd(&z);
@@ -66,9 +68,9 @@ every_cell_is_a_text(void **state)
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
 		test_advance(t, SECONDS_US);
-		expect_status(call(t, POST, path, admin.bearer,
-				      PATH(t, "{'user_id':'%s','status':'late','reason':'%s'}", who[i]->id.text,
-					      i ? "12345" : "-1+1")),
+		expect_status(
+			call(t, POST, path, admin.bearer,
+				PATH(t, "{'user_id':'%s','status':'late','reason':'%s'}", who[i]->id.text, i ? "12345" : "-1+1")),
 			201);
 	}
 	struct test_reply *r = call(t, GET, PATH(t, "%s.xlsx", path), admin.bearer, NULL);
@@ -103,24 +105,25 @@ a_full_roll_and_an_empty_one(void **state)
 	const char *sheet = unzip(t, call(t, GET, path, admin.bearer, NULL), "xl/worksheets/sheet1.xml");
 	assert_non_null(strstr(sheet, "r=\"I1\""));
 	assert_null(strstr(sheet, "r=\"A2\""));
-	sql_run(t, PATH(t,
-			   "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
-			   " INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders, "
-			   "created_at,"
-			   " updated_at) SELECT printf('01890a5d-ac96-774b-bcce-%%012d', i), printf('s%%d@many.example', i), 'Some "
-			   "One',"
-			   " 'student', 1, 1, 1, 1, '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000' FROM n"));
+	sql_run(t,
+		PATH(t, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
+			" INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders, "
+			"created_at,"
+			" updated_at) SELECT printf('01890a5d-ac96-774b-bcce-%%012d', i), printf('s%%d@many.example', i), 'Some "
+			"One',"
+			" 'student', 1, 1, 1, 1, '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000' FROM n"));
 	sql_run(t, PATH(t,
 			   "INSERT INTO attendance_records (id, event_id, user_id, status, original_status, method, marked_at, "
 			   "recorded_at)"
-			   " SELECT id, '%s', id, 'present', 'present', 'import', created_at, created_at FROM users WHERE email LIKE "
+			   " SELECT id, '%s', id, 'present', 'present', 'import', created_at, created_at FROM users WHERE email "
+			   "LIKE "
 			   "'%%many.example'",
 			   e.id.text));
 	sheet = unzip(t, call(t, GET, path, admin.bearer, NULL), "xl/worksheets/sheet1.xml");
 	assert_non_null(strstr(sheet, "r=\"A5001\""));
 	expect_error(call(t, GET, path, student.bearer, NULL), 403, "forbidden");
-	expect_error(call(t, GET, "/api/admin/events/01890a5d-ac96-774b-bcce-b302099a8057/attendance.xlsx", admin.bearer, NULL), 404,
-		"not_found");
+	expect_error(call(t, GET, "/api/admin/events/01890a5d-ac96-774b-bcce-b302099a8057/attendance.xlsx", admin.bearer, NULL),
+		404, "not_found");
 	test_close(t);
 }
 

@@ -83,7 +83,8 @@ a_record_is_made_changed_and_removed(void **state)
 	expect_text(got, "changed_at", "2026-08-01T12:01:00Z");
 	assert_int_equal(attended(&r), 1);
 	assert_non_null(strstr(last_audit(&r), "attendance_changed success "));
-	assert_non_null(strstr(last_audit(&r), "\"from\":\"excused\",\"to\":\"present\",\"original\":\"excused\",\"reason\":\"Seen\""));
+	assert_non_null(
+		strstr(last_audit(&r), "\"from\":\"excused\",\"to\":\"present\",\"original\":\"excused\",\"reason\":\"Seen\""));
 	expect_text(call(r.t, PATCH, one, r.admin.bearer, "{'reason':'Seen by two'}"), "status", "present");
 	expect_text(call(r.t, GET, r.path, r.admin.bearer, NULL), "records.0.reason", "Seen by two");
 	expect_text(call(r.t, GET, "/api/attendance/me", r.student.bearer, NULL), "records.0.status", "present");
@@ -120,8 +121,8 @@ what_is_refused(void **state)
 	expect_error(create(&r, none, "present"), 404, "not_found");
 	expect_error(create(&r, r.admin.id.text, "flagged"), 422, "validation_error");
 	expect_error(create(&r, r.admin.id.text, "rejected"), 422, "validation_error");
-	expect_error(call(r.t, POST, r.path, r.admin.bearer, PATH(r.t, "{'user_id':'%s','status':'late','reason':'  '}", none)), 422,
-		"validation_error");
+	expect_error(call(r.t, POST, r.path, r.admin.bearer, PATH(r.t, "{'user_id':'%s','status':'late','reason':'  '}", none)),
+		422, "validation_error");
 	expect_error(call(r.t, DELETE, one, r.admin.bearer, NULL), 422, "validation_error");
 	expect_error(call(r.t, PATCH, one, r.admin.bearer, "{'status':'late'}"), 422, "validation_error");
 	/* A record of another event, and an event that is gone. */
@@ -153,7 +154,8 @@ a_removed_student_marks_with_another_code(void **state)
 	struct test_reply *m = mark(&r, &r.student, r.code.qr_payload);
 
 	(void)state;
-	expect_status(call(r.t, DELETE, PATH(r.t, "%s/%s", r.path, text_at(m, "attendance_id")), r.admin.bearer, "{'reason':'Left'}"),
+	expect_status(
+		call(r.t, DELETE, PATH(r.t, "%s/%s", r.path, text_at(m, "attendance_id")), r.admin.bearer, "{'reason':'Left'}"),
 		204);
 	expect_error(mark(&r, &r.student, r.code.qr_payload), 400, "nonce_reused");
 	struct qr_session next = make_code(r.t, &r.admin, &r.event);
@@ -200,7 +202,7 @@ old_counts_are_counted_again(void **state)
 	assert_int_equal(count(r.t, "SELECT attended FROM event_counts"), 1);
 	test_login(r.t, &r.admin);
 	expect_status(call(r.t, PATCH, PATH(r.t, "%s/%s", r.path, text_at(m, "attendance_id")), r.admin.bearer,
-			     "{'status':'absent','reason':'Seen elsewhere'}"),
+			      "{'status':'absent','reason':'Seen elsewhere'}"),
 		200);
 	assert_int_equal(attended(&r), 0);
 	test_close(r.t);

@@ -101,7 +101,8 @@ many_accounts_are_counted_no_further_than_a_page_may_lie(void **state)
 	struct test_user admin = test_user(t, ROLE_ADMIN);
 
 	sql_run(t, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)"
-		   " INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders, created_at,"
+		   " INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders, "
+		   "created_at,"
 		   " updated_at) SELECT printf('01890a5d-ac96-774b-bcce-%012d', i), printf('s%d@many.example', i), 'Some One', "
 		   "'student',"
 		   " 1, 1, 1, 1, '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000' FROM n");
@@ -139,8 +140,9 @@ an_account_is_changed(void **state)
 
 	expect_error(call(t, PATCH, own, admin.bearer, "{'role':'student'}"), 409, "last_admin");
 	expect_error(call(t, PATCH, own, admin.bearer, "{'is_active':false}"), 409, "last_admin");
-	assert_int_equal(count(t, "SELECT COUNT(*) FROM audit_logs WHERE action = 'role_changed' AND result = 'failure' AND details "
-				  "LIKE '%last_admin%'"),
+	assert_int_equal(
+		count(t, "SELECT COUNT(*) FROM audit_logs WHERE action = 'role_changed' AND result = 'failure' AND details "
+			 "LIKE '%last_admin%'"),
 		2);
 	expect_status(call(t, PATCH, path, admin.bearer, "{'role':'admin'}"), 200);
 	expect_status(call(t, PATCH, own, admin.bearer, "{'role':'student'}"), 200);

@@ -122,7 +122,8 @@ a_turn_has_a_bound(void **state)
 	(void)state;
 	sql_run(t, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) INSERT INTO audit_logs (id, "
 		   "created_at, action, result, ip_address, user_agent, request_id, details) SELECT "
-		   "'01900000-0000-7000-8000-000000000002', '2026-01-01 00:00:00.000000', 'login', 'success', '', '', '', '{}' FROM n");
+		   "'01900000-0000-7000-8000-000000000002', '2026-01-01 00:00:00.000000', 'login', 'success', '', '', '', '{}' "
+		   "FROM n");
 	assert_int_equal(seal(t), SEAL_ROWS_MAX);
 	assert_int_equal(seal(t), 500);
 	assert_int_equal(verify(t, NULL).rows, 1500);
@@ -147,13 +148,15 @@ the_first_bad_row_is_named(void **state)
 		{"DELETE FROM audit_logs WHERE seq BETWEEN 11 AND 20", "behind row seq 0 something was removed", FIELD_NONE},
 		{"DELETE FROM audit_logs WHERE seq IN (7, 8)", "before row seq 9 something was removed", 9},
 		{"UPDATE audit_logs SET seq = 1000 - seq WHERE seq = 7", "before row seq 8 something was removed", 8},
-		{"UPDATE audit_seals SET to_seq = 9, row_count = 9, row_macs = substr(row_macs, 1, 96) WHERE seq = 1", "seal 1 does not follow",
-			FIELD_NONE},
+		{"UPDATE audit_seals SET to_seq = 9, row_count = 9, row_macs = substr(row_macs, 1, 96) WHERE seq = 1",
+			"seal 1 does not follow", FIELD_NONE},
 		{"UPDATE audit_seals SET row_macs = 'x' WHERE seq = 2", "seal 2 is damaged", FIELD_NONE},
 		{"DELETE FROM audit_seals WHERE seq = 2", "seal 3 is damaged, or one before it is missing", FIELD_NONE},
 		{"UPDATE audit_seals SET key_id = 'deadbeef' WHERE seq = 2", "seal 2 was made with a key", FIELD_NONE},
-		{"UPDATE audit_seals SET mac = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' WHERE seq = 3", "seal 3 does not follow", FIELD_NONE},
-		{"UPDATE audit_seals SET archived_file = '../muster.db' WHERE seq = 1", "the archive ../muster.db is missing", FIELD_NONE},
+		{"UPDATE audit_seals SET mac = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' WHERE seq = 3",
+			"seal 3 does not follow", FIELD_NONE},
+		{"UPDATE audit_seals SET archived_file = '../muster.db' WHERE seq = 1", "the archive ../muster.db is missing",
+			FIELD_NONE},
 	};
 
 	(void)state;
@@ -175,7 +178,8 @@ an_added_row_is_found(void **state)
 
 	(void)state;
 	tamper(t, "DELETE FROM audit_logs WHERE seq = 21");
-	tamper(t, "INSERT INTO audit_logs (seq, id, created_at, action, result, ip_address, user_agent, request_id, details) VALUES (21, "
+	tamper(t, "INSERT INTO audit_logs (seq, id, created_at, action, result, ip_address, user_agent, request_id, details) "
+		  "VALUES (21, "
 		  "'01900000-0000-7000-8000-000000000002', '2026-01-01 00:00:00.000000', 'login', 'success', '', '', '', '{}')");
 	assert_int_equal(verify(t, NULL).bad_seq, 21);
 	test_close(t);
@@ -232,8 +236,8 @@ an_archive_stays_verifiable(void **state)
 	test_advance(t, 0);
 	assert_int_equal(archive(t), 20);
 	assert_int_equal(count(t, "SELECT COUNT(*) FROM audit_logs"), 9);
-	assert_string_equal(sql_text(t, "SELECT archived_file FROM audit_seals WHERE seq = 2"),
-		"audit-000000000001-000000000020.jsonl.gz");
+	assert_string_equal(
+		sql_text(t, "SELECT archived_file FROM audit_seals WHERE seq = 2"), "audit-000000000001-000000000020.jsonl.gz");
 	struct audit_verdict v = verify(t, before.head);
 	assert_null(v.fault);
 	assert_int_equal(v.rows, 29);

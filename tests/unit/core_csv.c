@@ -46,7 +46,9 @@ texts(void **state)
 		{"a", "a"},
 		{"a,b\r\nc,d\r\n", "a|b/c|d"},
 		{"a,b\nc,d", "a|b/c|d"},
-		{"\xEF\xBB\xBF" "a,b", "a|b"},
+		{"\xEF\xBB\xBF"
+		 "a,b",
+			"a|b"},
 		{"\n\r\n\na\n\n", "a"},
 		{",\n,,", "|/||"},
 		{"\"a,b\",\"c\"\"d\"\n", "a,b|c\"d"},

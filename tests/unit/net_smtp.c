@@ -90,7 +90,8 @@ a_message(void **state)
 	assert_true(smtp_compose(&a, &plain, &out));
 	assert_string_equal((const char *)out.p,
 		"From: Muster <muster@example.org>\r\nTo: <ada@example.org>\r\nSubject: A new password\r\n"
-		"Date: Sat, 01 Aug 2026 12:00:00 +0000\r\nMessage-ID: <01890a5d@example.org>\r\nAuto-Submitted: auto-generated\r\n"
+		"Date: Sat, 01 Aug 2026 12:00:00 +0000\r\nMessage-ID: <01890a5d@example.org>\r\nAuto-Submitted: "
+		"auto-generated\r\n"
 		"MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=\"=_01890a5d\"\r\n\r\n"
 		"--=_01890a5d\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
 		"SGVsbG8NCi4NCg==\r\n"
