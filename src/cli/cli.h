@@ -74,6 +74,7 @@ int cmd_audit(const struct args *args);
 int cmd_backup(const struct args *args);
 int cmd_restore(const struct args *args);
 int cmd_import(const struct args *args);
+int cmd_export(const struct args *args);
 
 /* Makes those demonstration accounts that are not there yet; ENV=dev only. */
 enum err seed_demo(struct ctx *cx, int *ret_created) MUST_CHECK;

@@ -9,6 +9,7 @@
 static const char *const migrate_forms[] = {"up", "down N", "status", "new NAME", NULL};
 static const char *const admin_forms[] = {"create", "reset-password", "list", NULL};
 static const char *const import_forms[] = {"users FILE", "roster FILE", "database FILE", NULL};
+static const char *const export_forms[] = {"users", "attendance EVENT", NULL};
 static const char *const backup_forms[] = {"[FILE]", NULL};
 static const char *const restore_forms[] = {"FILE", NULL};
 static const char *const audit_forms[] = {"verify", NULL};
@@ -45,6 +46,8 @@ static const struct command commands[] = {
 			   "argon2id, pbkdf2_sha256 as passlib writes them).  database: the SQLite file of the old portal; its table users\n"
 			   "is taken over, and what else is in it is named.  An address that exists is left alone, and wrong rows are named\n"
 			   "while the others go in.  The server may run meanwhile."},
+	{"export", cmd_export, "Write accounts, or an event's attendance, as CSV", .forms = export_forms, .min_words = 1, .max_words = 2,
+		.details = "On standard output.  The export is audited; no password hash is in it."},
 	{"backup", cmd_backup, "Copy the database while it is in use", .forms = backup_forms, .max_words = 1,
 		.details = "Into BACKUP_DIR, where the oldest over BACKUP_KEEP are removed, or into FILE.  The copy is checked.  Keep the\n"
 			   "secrets (DATA_DIR/secrets.env or your configuration) with it: without them its tokens and seals are dead."},

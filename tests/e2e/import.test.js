@@ -124,6 +124,31 @@ test("the old portal's database: users with integer ids, members and admins", as
 	}
 });
 
+test("exports are CSV that import reads, and are audited", async () => {
+	const server = await Server.start();
+	try {
+		const admin = await server.admin();
+		const student = await server.student("s", admin);
+		const event = await server.event(admin);
+		await server.want(201, server.mark((await server.qr(admin, event.id)).qr_payload, student.token));
+		const rows = Array.from({ length: 1500 }, (_, i) => `b${i}@example.org,"B ""${i}"", x"`);
+		await run(server.dir, ["users"], "b.csv", `email,full_name\n${rows.join("\n")}\nrisky@example.org,=1+1\n`);
+		const users = await command(["export", "users"], { dir: server.dir });
+		assert.equal(users.code, 0, users.stderr);
+		assert.equal(users.stdout.trimEnd().split("\r\n").length, 1504);
+		assert.match(users.stdout, /"risky@example\.org","'=1\+1",student,true/);
+		const again = await run(server.dir, ["users"], "e.csv", users.stdout);
+		assert.deepEqual([again.report.existing, again.report.failed], [1503, 0]);
+		const roll = await command(["export", "attendance", event.id], { dir: server.dir });
+		assert.match(roll.stdout, /^attendance_id,.*\r\n.*s@students\.example\.org,present,qr/);
+		assert.equal((await command(["export", "attendance", "x"], { dir: server.dir })).code, 2);
+		assert.equal((await command(["export", "attendance", student.id], { dir: server.dir })).code, 1);
+		assert.equal(server.sql("SELECT COUNT(*) AS n FROM audit_logs WHERE action = 'export'")[0].n, 2);
+	} finally {
+		await server.discard();
+	}
+});
+
 test("marks go on while thousands of accounts come in", async () => {
 	const server = await Server.start();
 	try {
