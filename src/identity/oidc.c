@@ -21,7 +21,8 @@ enum {
 	SKEW_S = 60,
 	SUBJECT_MAX = 255,
 	URL_MAX_BYTES = 2000,
-	ID_TOKEN_MAX = TOKEN_MAX
+	ID_TOKEN_MAX = TOKEN_MAX,
+	USERINFO_TOKEN_MAX = 8000
 };
 
 struct signing_key {
@@ -32,6 +33,7 @@ struct entry {
 	pthread_mutex_t lock;
 	struct arena arena; /* the document's texts */
 	const char *authorization_endpoint, *token_endpoint, *jwks_uri;
+	const char *userinfo_endpoint;		 /* NULL: none */
 	bool basic;				 /* how the token endpoint wants the client's secret */
 	int64_t document_us, keys_us, failed_us; /* monotonic; 0: never */
 	struct signing_key keys[KEYS_MAX];
@@ -189,6 +191,7 @@ take_document(struct ctx *cx, const struct oidc_provider *p, struct entry *e, co
 	e->authorization_endpoint = url_of(cx, e, document, "authorization_endpoint");
 	e->token_endpoint = url_of(cx, e, document, "token_endpoint");
 	e->jwks_uri = url_of(cx, e, document, "jwks_uri");
+	e->userinfo_endpoint = url_of(cx, e, document, "userinfo_endpoint");
 	if (!e->authorization_endpoint || !e->token_endpoint || !e->jwks_uri)
 		return away(cx, p, "the discovery document lacks an endpoint");
 	e->basic = !methods || list_has(methods, "client_secret_basic");
@@ -357,7 +360,7 @@ basic_authorization(struct ctx *cx, const struct oidc_provider *p)
 }
 
 struct token_endpoint {
-	const char *url;
+	const char *url, *userinfo; /* userinfo NULL: none */
 	bool basic;
 };
 
@@ -368,12 +371,19 @@ token_endpoint(struct ctx *cx, const struct oidc_provider *p, struct token_endpo
 	struct entry *e CLEANUP(unlock) = lock_entry(cx, p);
 
 	TRY(document_ready(cx, p, e));
-	*ret = (struct token_endpoint){arena_strdup(cx->arena, e->token_endpoint), e->basic};
+	*ret = (struct token_endpoint){.url = arena_strdup(cx->arena, e->token_endpoint),
+		.userinfo = e->userinfo_endpoint ? arena_strdup(cx->arena, e->userinfo_endpoint) : NULL,
+		.basic = e->basic};
 	return OK;
 }
 
+struct redeemed {
+	const char *id_token; /* NULL: the code was refused */
+	const char *access_token, *userinfo;
+};
+
 static enum err
-redeem(struct ctx *cx, const struct oidc_provider *p, const struct oidc_answer *in, const char **ret_id_token)
+redeem(struct ctx *cx, const struct oidc_provider *p, const struct oidc_answer *in, struct redeemed *ret)
 {
 	struct token_endpoint e;
 	json_t *answer = NULL;
@@ -397,7 +407,9 @@ redeem(struct ctx *cx, const struct oidc_provider *p, const struct oidc_answer *
 	if (status >= 500)
 		return away(cx, p, "the token endpoint fails");
 	const char *token = text(answer, "id_token");
-	*ret_id_token = status == 200 && token[0] ? token : NULL;
+	*ret = (struct redeemed){.id_token = status == 200 && token[0] ? token : NULL,
+		.access_token = text(answer, "access_token"),
+		.userinfo = e.userinfo};
 	return OK;
 }
 
@@ -453,6 +465,16 @@ email_proven(const struct oidc_provider *p, const json_t *claims)
 	return p->kind != OIDC_MICROSOFT && json_is_true(json_object_get(claims, "email_verified"));
 }
 
+static void
+take_person(const struct oidc_provider *p, const json_t *claims, struct oidc_claims *ret)
+{
+	const char *email = text(claims, "email"), *name = text(claims, "name");
+
+	ret->email = email[0] && strlen(email) <= EMAIL_MAX ? email : NULL;
+	ret->name = name[0] && strlen(name) <= NAME_MAX_BYTES && !str_has_control(name) ? name : NULL;
+	ret->email_proven = email_proven(p, claims);
+}
+
 static enum err
 read_token(struct ctx *cx, const struct oidc_provider *p, const char *id_token, const char *nonce, struct oidc_claims *ret,
 	const char **ret_wrong)
@@ -471,12 +493,34 @@ read_token(struct ctx *cx, const struct oidc_provider *p, const char *id_token, 
 	*ret_wrong = json_is_object(claims) ? claims_wrong(cx, p, claims, nonce) : "bad_token";
 	if (*ret_wrong)
 		return OK;
-	const char *email = text(claims, "email"), *name = text(claims, "name");
-	*ret = (struct oidc_claims){.issuer = text(claims, "iss"),
-		.subject = text(claims, "sub"),
-		.email = email[0] && strlen(email) <= EMAIL_MAX ? email : NULL,
-		.name = name[0] && strlen(name) <= NAME_MAX_BYTES && !str_has_control(name) ? name : NULL,
-		.email_proven = email_proven(p, claims)};
+	*ret = (struct oidc_claims){.issuer = text(claims, "iss"), .subject = text(claims, "sub")};
+	take_person(p, claims, ret);
+	return OK;
+}
+
+/*
+ * Providers that keep to OpenID Connect Core §5.4 tell address and name only here.  What is said counts for the subject of the
+ * signed token alone (§5.3.2).
+ */
+static enum err
+ask_userinfo(
+	struct ctx *cx, const struct oidc_provider *p, const struct redeemed *r, struct oidc_claims *ret, const char **ret_wrong)
+{
+	const char *token = r->access_token;
+	json_t *answer = NULL;
+	int status = 0;
+
+	if (ret->email || !r->userinfo || !token[0] || str_has_control(token) || strlen(token) > USERINFO_TOKEN_MAX)
+		return OK;
+	const struct http_fetch f = {
+		.url = r->userinfo, .authorization = arena_printf(cx->arena, "Bearer %s", token), .plain = plain_allowed(cx)};
+	TRY(fetch_json(cx, p, &f, &status, &answer));
+	if (status != 200 || !json_is_object(answer))
+		return OK;
+	if (strcmp(text(answer, "sub"), ret->subject) != 0)
+		*ret_wrong = "bad_subject";
+	else
+		take_person(p, answer, ret);
 	return OK;
 }
 
@@ -484,12 +528,13 @@ enum err
 oidc_exchange(struct ctx *cx, const struct oidc_provider *p, const struct oidc_answer *in, struct oidc_claims *ret,
 	const char **ret_wrong)
 {
-	const char *id_token = NULL;
+	struct redeemed r = {0};
 
-	TRY(redeem(cx, p, in, &id_token));
-	if (!id_token) {
+	TRY(redeem(cx, p, in, &r));
+	if (!r.id_token) {
 		*ret_wrong = "code_refused";
 		return OK;
 	}
-	return read_token(cx, p, id_token, in->nonce, ret, ret_wrong);
+	TRY(read_token(cx, p, r.id_token, in->nonce, ret, ret_wrong));
+	return *ret_wrong ? OK : ask_userinfo(cx, p, &r, ret, ret_wrong);
 }

@@ -149,8 +149,9 @@ SQL(PASSWORD_CHANGE, "uttm",
 static enum err
 change_write(struct ctx *cx, void *arg)
 {
-	struct confirming *c = arg;
+	const struct confirming *c = arg;
 	const char *id = cx->actor->user_id.text;
+	struct account now; /* not c->who: what a run undone has read must not be compared with */
 	int64_t rows;
 
 	TRY(session_recheck(cx));
@@ -159,8 +160,8 @@ change_write(struct ctx *cx, void *arg)
 		return fail(cx, ERR_INVALID_CREDENTIALS, NULL); /* somebody else changed it meanwhile */
 	TRY(secret_kill(cx, "password_reset", id));
 	TRY(session_end_all(cx, id, cx->actor->session_id.text, "password_changed"));
-	TRY(account_by_id(cx, id, &c->who));
-	TRY(mail_notice(cx, &c->who, "password_changed"));
+	TRY(account_by_id(cx, id, &now));
+	TRY(mail_notice(cx, &now, "password_changed"));
 	return audit_ok(cx, AUDIT_PASSWORD_CHANGED, "user", id);
 }
 

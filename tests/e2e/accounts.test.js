@@ -51,7 +51,6 @@ async function provider(clientRedirect) {
 			response_types: ["code"], grant_types: ["authorization_code"] }],
 		pkce: { required: () => true, methods: ["S256"] },
 		claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["name"] },
-		conformIdTokenClaims: false,
 		features: { devInteractions: { enabled: false } },
 		interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
 		findAccount: (ctx, id) => people[id] && { accountId: id, claims: () => ({ sub: id, ...people[id] }) },

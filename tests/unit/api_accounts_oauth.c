@@ -582,6 +582,23 @@ microsoft_by_tenant(void **state)
 }
 
 static void
+an_address_may_come_from_userinfo(void **state)
+{
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+
+	idp.email = idp.extra = NULL;
+	idp.userinfo = "{\"sub\":\"somebody-else\",\"email\":\"person@example.org\",\"email_verified\":true}";
+	struct test_reply *r = arrive(t, true);
+	expect_error(r, 401, "oauth_failed");
+	expect_text(r, "error.details.oauth_error", "bad_subject");
+	idp.userinfo = "{\"sub\":\"person-1\",\"email\":\"person@example.org\",\"email_verified\":true,\"name\":\"Per\"}";
+	r = arrive(t, true);
+	expect_text(r, "user.email", "person@example.org");
+	expect_json(r, "user.email_verified", "true");
+	test_close(t);
+}
+
+static void
 google(void **state)
 {
 	struct test *t = *state = test_open(TEST_CONF("OAUTH_GOOGLE_CLIENT_ID=" CLIENT, "OAUTH_GOOGLE_CLIENT_SECRET=s",
@@ -618,6 +635,7 @@ main(void)
 		cmocka_unit_test(the_last_way_in_stays),
 		cmocka_unit_test(microsoft_by_tenant),
 		cmocka_unit_test(google),
+		cmocka_unit_test(an_address_may_come_from_userinfo),
 	};
 
 	return cmocka_run_group_tests_name("api_accounts_oauth", tests, NULL, NULL);

@@ -22,8 +22,9 @@ static struct scripted {
 	/* what it says */
 	const char *issuer, *claims, *header, *token_body; /* NULL: the honest one */
 	const char *sub, *email, *nonce, *aud, *iss;
-	const char *extra; /* more members of the claims, ",\"x\":1" */
-	const char *jwks;  /* the whole set; NULL: our key */
+	const char *extra;    /* more members of the claims, ",\"x\":1" */
+	const char *userinfo; /* what its endpoint says; NULL: there is none */
+	const char *jwks;     /* the whole set; NULL: our key */
 	const char *kid;
 	int64_t exp_in_s, iat_in_s;
 	bool down, no_signature, huge;
@@ -114,8 +115,9 @@ scripted_fetch(struct arena *a, const struct http_fetch *f, struct http_answer *
 		return answer_with(a, idp.document_status,
 			arena_printf(a,
 				"{\"issuer\":\"%s\",\"authorization_endpoint\":\"%s/authorize\",\"token_endpoint\":\"%s/token\","
-				"\"jwks_uri\":\"%s/keys\"}",
-				idp.issuer, ISSUER, ISSUER, ISSUER),
+				"\"jwks_uri\":\"%s/keys\"%s}",
+				idp.issuer, ISSUER, ISSUER, ISSUER,
+				idp.userinfo ? ",\"userinfo_endpoint\":\"" ISSUER "/userinfo\"" : ""),
 			ret);
 	}
 	if (str_ends(f->url, "/keys")) {
@@ -125,6 +127,10 @@ scripted_fetch(struct arena *a, const struct http_fetch *f, struct http_answer *
 			return false;
 		}
 		return answer_with(a, idp.jwks_status, idp.jwks ? idp.jwks : rsa_set(a, idp.signing, "k1"), ret);
+	}
+	if (str_ends(f->url, "/userinfo")) {
+		assert_string_equal(f->authorization, "Bearer x");
+		return answer_with(a, 200, idp.userinfo, ret);
 	}
 	assert_string_equal(f->url, ISSUER "/token");
 	idp.exchanges++;
