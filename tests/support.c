@@ -2,11 +2,14 @@
  * A whole server in process, without sockets.  Everything of a test lies in one folder that test_close() removes, and on one
  * clock that moves only by test_advance(), so nothing here ever waits.
  *
+ * MUSTER_TEST_DATABASE_URL (postgresql:///…) makes every test a database of its own on that server instead of a SQLite file.
+ *
  * References to layers above store/ are weak: tests of audit/ and identity/ link this object without api/.
  */
 #include "support.h"
 
 #include <ftw.h>
+#include <libpq-fe.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +107,56 @@ remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 
 /* --- opening ---- */
 
+/* --- a database on a PostgreSQL server ---- */
+
+static PGresult *
+pg_run(const char *url, const char *sql)
+{
+	PGconn *conn = PQconnectdb(url);
+	PGresult *r = PQexec(conn, sql);
+
+	if (PQresultStatus(r) != PGRES_COMMAND_OK && PQresultStatus(r) != PGRES_TUPLES_OK)
+		fail_msg("%s: %s", sql, PQerrorMessage(conn));
+	PQfinish(conn);
+	return r;
+}
+
+static const char *
+server_url(void)
+{
+	const char *url = getenv("MUSTER_TEST_DATABASE_URL");
+
+	return url && url[0] ? url : NULL;
+}
+
+/* Those of SQLite's that tests look at results with. */
+static const char sqlite_functions[] =
+	"CREATE FUNCTION json_extract(doc text, path text) RETURNS text LANGUAGE sql AS"
+	" $$ SELECT doc::jsonb #>> string_to_array(substr(path, 3), '.') $$;"
+	"CREATE FUNCTION concat_step(so_far text, item text, mark text) RETURNS text LANGUAGE sql AS"
+	" $$ SELECT CASE WHEN item IS NULL THEN so_far ELSE coalesce(so_far || mark, '') || item END $$;"
+	"CREATE FUNCTION concat_step(so_far text, item text) RETURNS text LANGUAGE sql AS"
+	" $$ SELECT concat_step(so_far, item, ',') $$;"
+	"CREATE AGGREGATE group_concat(text) (sfunc = concat_step, stype = text);"
+	"CREATE AGGREGATE group_concat(text, text) (sfunc = concat_step, stype = text);"
+	"CREATE FUNCTION printf(form text, n bigint) RETURNS text LANGUAGE sql AS"
+	" $$ SELECT regexp_replace(form, '%0(\\d+)d', lpad(n::text, substring(form FROM '%0(\\d+)d')::int, '0')) $$;";
+
+/* The server's URL with another database's name in it. */
+static void
+make_database(struct test *t)
+{
+	static atomic_int number;
+	const char *url = server_url(), *name = strstr(url, "///"), *rest = strchr(url, '?');
+
+	if (!name)
+		fail_msg("MUSTER_TEST_DATABASE_URL: postgresql:///postgres?host=… is meant");
+	t->pg_name = arena_printf(&t->arena, "muster_%ld_%d", (long)getpid(), atomic_fetch_add(&number, 1));
+	t->pg_url = arena_printf(&t->arena, "%.*s///%s%s", (int)(name - url), url, t->pg_name, rest ? rest : "");
+	PQclear(pg_run(url, arena_printf(&t->arena, "CREATE DATABASE %s", t->pg_name)));
+	PQclear(pg_run(t->pg_url, sqlite_functions));
+}
+
 static struct config *
 make_config(struct test *t, const char *const *overrides)
 {
@@ -117,7 +170,7 @@ make_config(struct test *t, const char *const *overrides)
 		"BCRYPT_ROUNDS=4",
 		"RATE_LIMIT_ENABLED=false",
 		arena_printf(&t->arena, "DATA_DIR=%s", t->dir),
-		arena_printf(&t->arena, "DATABASE_URL=sqlite:///%s", t->db_path),
+		arena_printf(&t->arena, "DATABASE_URL=%s", t->pg_url ? t->pg_url : arena_printf(&t->arena, "sqlite:///%s", t->db_path)),
 	};
 	const char *message = "";
 	size_t n = 0;
@@ -182,6 +235,8 @@ test_open_with(const char *const *overrides, const struct route_table *const *ta
 	assert_non_null(mkdtemp(t->dir));
 	snprintf(t->db_path, sizeof(t->db_path), "%s/muster.db", t->dir);
 	t->srv.source = (struct source){test_wall, test_monotonic, test_random, t};
+	if (server_url())
+		make_database(t);
 	t->srv.conf = make_config(t, overrides);
 	t->srv.keys = keys_open(t->srv.conf);
 	t->srv.metrics = metrics_open(dispatch_route_count ? dispatch_route_count() : 1);
@@ -234,6 +289,8 @@ test_close(struct test *t)
 	metrics_close(t->srv.metrics);
 	keys_close((struct keys *)(uintptr_t)t->srv.keys);
 	conf_free((struct config *)(uintptr_t)t->srv.conf);
+	if (t->pg_name)
+		PQclear(pg_run(server_url(), arena_printf(&t->arena, "DROP DATABASE %s WITH (FORCE)", t->pg_name)));
 	nftw(t->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 	arena_release(&t->arena);
 	pthread_mutex_destroy(&t->lock);
@@ -320,6 +377,47 @@ test_login(struct test *t, struct test_user *u)
 
 /* --- the database, past the program ---- */
 
+/*
+ * The tests' own statements are written for SQLite: a number for a boolean is taken inside this transaction only, so that the
+ * program's statements get no such help.
+ */
+static PGresult *
+pg_run_kindly(const char *url, const char *sql)
+{
+	static const char cast[] = "UPDATE pg_cast SET castcontext = '%c' WHERE castsource = 23 AND casttarget = 16";
+	PGconn *conn = PQconnectdb(url);
+	char text[sizeof(cast) + 8];
+
+	PQclear(PQexec(conn, "BEGIN"));
+	snprintf(text, sizeof(text), cast, 'i');
+	PQclear(PQexec(conn, text));
+	PGresult *r = PQexec(conn, sql);
+	if (PQresultStatus(r) != PGRES_COMMAND_OK && PQresultStatus(r) != PGRES_TUPLES_OK)
+		fail_msg("%s: %s", sql, PQerrorMessage(conn));
+	snprintf(text, sizeof(text), cast, 'e');
+	PQclear(PQexec(conn, text));
+	PGresult *end = PQexec(conn, "COMMIT");
+	if (PQresultStatus(end) != PGRES_COMMAND_OK)
+		fail_msg("%s: %s", sql, PQerrorMessage(conn));
+	PQclear(end);
+	PQfinish(conn);
+	return r;
+}
+
+static bool
+run_pg(struct test *t, const char *sql, char *ret, size_t cap)
+{
+	PGresult *r = pg_run_kindly(t->pg_url, sql);
+	bool found = PQntuples(r) > 0 && !PQgetisnull(r, 0, 0);
+
+	if (found && PQftype(r, 0) == 16) /* a boolean is 1 or 0 in SQLite */
+		str_copy(ret, cap, PQgetvalue(r, 0, 0)[0] == 't' ? "1" : "0");
+	else if (found)
+		str_copy(ret, cap, PQgetvalue(r, 0, 0));
+	PQclear(r);
+	return found;
+}
+
 static bool
 run_sql(struct test *t, const char *sql, char *ret, size_t cap)
 {
@@ -327,6 +425,8 @@ run_sql(struct test *t, const char *sql, char *ret, size_t cap)
 	sqlite3_stmt *stmt = NULL;
 	bool found = false;
 
+	if (t->pg_url)
+		return run_pg(t, sql, ret, cap);
 	assert_int_equal(sqlite3_open_v2(t->db_path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
 	sqlite3_busy_timeout(db, 10000);
 	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK)

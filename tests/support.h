@@ -40,6 +40,7 @@ struct test {
 	struct dispatcher *d; /* NULL where api/ is not linked */
 	char dir[200];
 	char db_path[240];
+	const char *pg_url, *pg_name; /* set: the database is on a PostgreSQL server, and db_path names nothing */
 	atomic_llong wall_us, monotonic_us;
 	pthread_mutex_t lock; /* of random state and replies */
 	uint64_t random_state;

@@ -6,6 +6,8 @@
  * epoch; an entry that remembers older numbers is never used, also when a fill that had read the old row puts it in afterwards.
  * Users that share a slot forget together, which costs a query and nothing else.
  *
+ * On a database that other nodes share, an entry is a lease: after a second it counts as missing, and the row is read again.
+ *
  * A session that has ended is kept as ended: it never comes back, unless by a change that raises these numbers.  Shards are
  * bounded; a full one drops entries by a clock hand.
  */
@@ -17,7 +19,7 @@
 #include "identity/session.h"
 #include "store/db.h"
 
-enum { SHARDS = 64, SLOTS = 1 << 14 };
+enum { SHARDS = 64, SLOTS = 1 << 14, LEASE_US = 1000000 };
 
 struct entry {
 	struct entry *next;
@@ -27,6 +29,7 @@ struct entry {
 	bool live;
 	enum role role;
 	int64_t login_at, expires_at;
+	int64_t read_us; /* monotonic, before the row was read */
 	size_t email_n;
 	char texts[]; /* e-mail NUL name NUL */
 };
@@ -128,6 +131,18 @@ copy_actor(struct arena *a, const struct entry *e, struct actor *ret)
 	ret->full_name = arena_strdup(a, e->texts + e->email_n + 1);
 }
 
+static int64_t
+monotonic_us(const struct ctx *cx)
+{
+	return cx->srv->source.monotonic_us(cx->srv->source.arg);
+}
+
+static bool
+in_force(const struct ctx *cx, const struct entry *e)
+{
+	return !cx->srv->store || !db_is_shared(cx->srv->store) || monotonic_us(cx) - e->read_us < LEASE_US;
+}
+
 enum err
 session_lookup(struct ctx *cx, const struct access_claims *c, struct actor *ret, bool *ret_miss)
 {
@@ -142,7 +157,7 @@ session_lookup(struct ctx *cx, const struct access_claims *c, struct actor *ret,
 	for (struct entry *e = *bucket_of(t, s, hash); e; e = e->next) {
 		if (memcmp(&e->session_id, &c->session_id, ID_BYTES) != 0 || memcmp(&e->user_id, &c->user_id, ID_BYTES) != 0)
 			continue;
-		found = e->epoch == epoch && e->generation == generation;
+		found = e->epoch == epoch && e->generation == generation && in_force(cx, e);
 		live = e->live && e->expires_at > cx->now_us;
 		if (found && live)
 			copy_actor(cx->arena, e, ret);
@@ -242,6 +257,7 @@ session_fill(struct ctx *cx, const struct access_claims *c, struct actor *ret)
 	struct session_table *t = cx->srv->sessions;
 	uint64_t epoch = atomic_load(&t->epoch);
 	uint32_t generation = atomic_load(user_slot(t, c->user_id.text));
+	int64_t read_us = monotonic_us(cx);
 	struct session_row row = {.email = "", .full_name = ""};
 	bool found;
 
@@ -251,6 +267,7 @@ session_fill(struct ctx *cx, const struct access_claims *c, struct actor *ret)
 		struct entry *e = entry_new(c, &row, live);
 		e->epoch = epoch;
 		e->generation = generation;
+		e->read_us = read_us;
 		if (live)
 			copy_actor(cx->arena, e, ret);
 		insert(t, e);

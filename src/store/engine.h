@@ -101,6 +101,7 @@ struct engine {
 	const char *name;
 	unsigned batch_max; /* jobs of one transaction */
 	unsigned writers;   /* at most */
+	bool shared;	    /* several nodes may use one database, and foreign_write() does not see them */
 	unsigned attempts;  /* of a job that runs alone after its batch was void */
 	struct db *(*open)(struct db_store *s, enum db_use use, struct arena *a, const char **ret_message);
 	void (*close)(struct db *db);

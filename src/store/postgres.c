@@ -228,6 +228,8 @@ struct arguments { /* of one execution, as libpq wants them */
 static void
 make_arguments(struct arguments *g, const struct call *c)
 {
+	static const char nil[] = "00000000-0000-0000-0000-000000000000";
+
 	(void)snprintf(g->name, sizeof(g->name), "s%" PRIu32, number_of(c));
 	for (int i = 0; i < c->st->n_params; i++) {
 		const struct val *v = &c->args[i];
@@ -236,8 +238,8 @@ make_arguments(struct arguments *g, const struct call *c)
 		g->lengths[i] = g->formats[i] = 0;
 		if (v->kind == VAL_NULL)
 			g->values[i] = NULL;
-		else if (v->kind == VAL_TEXT)
-			g->values[i] = v->s;
+		else if (v->kind == VAL_TEXT) /* what is no UUID is equal to none: PostgreSQL would refuse the statement */
+			g->values[i] = c->st->sql->kinds[i] == 'u' && !uuid_valid(v->s) ? nil : v->s;
 		else if (v->kind == VAL_NUM)
 			(void)snprintf(text, sizeof(g->texts[i]), "%.17g", v->d);
 		else if (v->kind == VAL_INT && c->st->sql->kinds[i] == 'm')
@@ -579,6 +581,7 @@ const struct engine engine_postgres = {
 	.name = "postgresql",
 	.batch_max = BATCH_MAX_PG,
 	.writers = WRITERS_MAX,
+	.shared = true,
 	.attempts = 3,
 	.open = postgres_open,
 	.close = postgres_close,

@@ -359,6 +359,12 @@ db_engine_name(const struct db_store *s)
 }
 
 bool
+db_is_shared(const struct db_store *s)
+{
+	return s->engine->shared;
+}
+
+bool
 db_prepare_all(struct db_store *s, const char **ret_message)
 {
 	struct db *db = s->engine->open(s, USE_READ, &s->memory, ret_message);

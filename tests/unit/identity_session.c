@@ -677,6 +677,27 @@ recheck_run(struct ctx *cx, void *arg)
 	return session_recheck(cx);
 }
 
+/* On a shared database another node's change takes effect within a second, with or without news of it. */
+static void
+entries_are_leases_where_nodes_share(void **state)
+{
+	struct test *t = test_open(NULL);
+	struct test_user u = test_user(t, ROLE_STUDENT);
+	bool shared = db_is_shared(t->srv.store);
+
+	(void)state;
+	assert_int_equal(shared, t->pg_url != NULL);
+	assert_int_equal(access(t, u.bearer), OK);
+	if (shared) {
+		sql_run(t, "UPDATE sessions SET revoked_at = login_at");
+		test_advance(t, SECONDS_US - 1);
+		assert_int_equal(access(t, u.bearer), OK);
+		test_advance(t, 1);
+		assert_int_equal(access(t, u.bearer), ERR_TOKEN_REVOKED);
+	}
+	test_close(t);
+}
+
 static void
 recheck_in_the_transaction(void **state)
 {
@@ -895,6 +916,7 @@ main(void)
 		TEST(late_fill_is_worth_nothing),
 		TEST(undone_work_forgets_nothing),
 		cmocka_unit_test(table_is_bounded),
+		cmocka_unit_test(entries_are_leases_where_nodes_share),
 		TEST(recheck_in_the_transaction),
 		TEST(secret_is_taken_once),
 		TEST(secret_binding_expiry_and_only_one),

@@ -125,6 +125,9 @@ all_kinds(struct ctx *cx, void *arg)
 	TRY(db_int(cx, &T_EQUAL, &equal, V_ID(a), V(name), V(INT64_C(-9007199254740993)), V(0.1), V(true), V(some_time),
 		V(((struct span){(const uint8_t *)"\0\1\xff", 3}))));
 	assert_int_equal(equal, 1);
+	bool found;
+	TRY(db_find(cx, &T_GET, &thing_schema, &t, &found, V("nonsense"))); /* is nobody's id, and no failure */
+	assert_false(found);
 	return OK;
 }
 
