@@ -16,8 +16,8 @@ unit:
 unit-programs: nothing $(UNIT_PROGRAMS)
 
 # The tests that use a database, on PostgreSQL instead of SQLite.  Left out: those that look at rows with SQLite's own SQL.
-SQLITE_ONLY := api_zz_coverage api_accounts_reset api_auth api_backup api_event api_export api_jobs api_users attendance_claim \
-	attendance_mark attendance_record audit_seal audit_trail identity_approval
+SQLITE_ONLY := api_zz_coverage api_accounts_reset api_auth api_backup api_export api_jobs api_users attendance_claim \
+	attendance_record audit_seal audit_trail identity_approval
 UNIT_PG := $(filter audit_% notify_% identity_% attendance_% api_%,$(filter-out $(SQLITE_ONLY),$(UNIT)))
 .PHONY: unit-pg
 unit-pg:

@@ -25,7 +25,7 @@
 #include "notify/live.h"
 #include "store/db.h"
 
-enum { LOOPS = 2, READERS = 4, WRITERS = 4, SESSIONS_KEPT = 200000, LIMIT_KEYS = 1 << 16, GRACE_MS = 30000, HASH_SLOW_MS = 250 };
+enum { LOOPS = 2, READERS = 4, WRITERS = 2, SESSIONS_KEPT = 200000, LIMIT_KEYS = 1 << 16, GRACE_MS = 30000, HASH_SLOW_MS = 250 };
 
 struct serving {
 	struct app app;

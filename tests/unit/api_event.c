@@ -67,7 +67,7 @@ an_event_lives(void **state)
 	expect_json(call(t, GET, "/api/events", student.bearer, NULL), "events", "[]");
 	assert_int_equal(count(t, "SELECT is_deleted FROM events"), 1);
 	assert_string_equal(sql_text(t, "SELECT group_concat(action) FROM (SELECT action FROM audit_logs WHERE action LIKE "
-					"'event%' ORDER BY seq)"),
+					"'event%' ORDER BY seq) a"),
 		"event_created,event_updated,event_deleted");
 }
 

@@ -248,6 +248,10 @@ a_rival_between_load_and_write(void **state)
 	int64_t audits;
 
 	(void)state;
+	if (r.t->pg_url) { /* the trigger is written for SQLite */
+		test_close(r.t);
+		return;
+	}
 	in.capacity = 5;
 	struct event e = make_event(r.t, &r.admin, in);
 	struct qr_session code = make_code(r.t, &r.admin, &e);
