@@ -174,6 +174,28 @@ batch_give_up(struct db *db, struct db_job *jobs, enum err e, const char *why)
 	finish(db, jobs);
 }
 
+/* Smoothed over about eight batches. */
+static void
+learn(int64_t *mean_ns, int64_t sample_ns)
+{
+	*mean_ns = *mean_ns ? *mean_ns + (sample_ns - *mean_ns) / 8 : sample_ns;
+}
+
+/*
+ * While a batch is in work, those who wait for the one before can be answered and ask again; so the smallest batch is best whose
+ * flush is a small part of it.  A slow disk makes long batches, a quick one short ones.
+ */
+size_t
+batch_size(const struct db *db)
+{
+	enum { FLUSH_WORTH = 4, SMALLEST = 32 };
+	int64_t n = db->job_ns ? FLUSH_WORTH * db->flush_ns / db->job_ns : 0;
+
+	if (n < SMALLEST)
+		n = SMALLEST;
+	return (size_t)n < db->engine->batch_max ? (size_t)n : db->engine->batch_max;
+}
+
 /* All jobs in one transaction; WELL: they are finished. */
 static enum outcome
 run_together(struct db_store *s, struct db *db, struct db_job *jobs, bool savepoints)
@@ -181,12 +203,18 @@ run_together(struct db_store *s, struct db *db, struct db_job *jobs, bool savepo
 	enum outcome done = WELL;
 	bool wrote = false;
 	unsigned n = 0;
+	int64_t begun_us = time_monotonic_us();
 
 	db->eager = !savepoints;
 	for (struct db_job *job = jobs; job && done == WELL; job = job->next, n++)
 		done = run_job(db, job, savepoints, &wrote);
+	int64_t ran_us = time_monotonic_us();
 	if (done == WELL && !commit(s, db, wrote))
 		done = GONE;
+	if (done == WELL && wrote) {
+		learn(&db->job_ns, (ran_us - begun_us) * 1000 / n + 1);
+		learn(&db->flush_ns, (time_monotonic_us() - ran_us) * 1000);
+	}
 	db->eager = false;
 	if (done == GONE && db->late && !savepoints)
 		done = NEEDS_UNDO;

@@ -134,6 +134,7 @@ struct db { /* one connection; an engine's own struct begins with it */
 	char message[MESSAGE_MAX];
 	struct hook *hooks; /* of the present batch */
 	size_t n_hooks, cap_hooks;
+	int64_t job_ns, flush_ns;  /* what a job and a COMMIT take, learnt */
 	struct db *next; /* in the pool */
 };
 
@@ -171,6 +172,7 @@ bool writer_start(struct writer *w); /* its db is open */
 void writer_stop(struct writer *w);  /* runs what is queued first */
 
 /* One transaction for all of them, or as many as it takes (batch.c).  Every done() was called when it returns. */
+size_t batch_size(const struct db *db); /* how many jobs the next batch should take at most */
 void batch_run(struct db_store *s, struct db *db, struct db_job *jobs);
 void batch_give_up(struct db *db, struct db_job *jobs, enum err e, const char *why);
 

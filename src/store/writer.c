@@ -130,7 +130,7 @@ writer_main(void *arg)
 	while (wait_for_jobs(w)) {
 		bool bulk = bulk_is_due(w);
 		size_t before = w->normal.count + w->bulk.count;
-		struct db_job *jobs = bulk ? pop(&w->bulk, 1) : pop(&w->normal, w->db->engine->batch_max);
+		struct db_job *jobs = bulk ? pop(&w->bulk, 1) : pop(&w->normal, batch_size(w->db));
 		gauge_queue(s, (int64_t)(w->normal.count + w->bulk.count) - (int64_t)before);
 		(void)pthread_mutex_unlock(&w->lock);
 
