@@ -85,6 +85,8 @@ json_escape(struct buf *out, const char *s, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		uint8_t c = (uint8_t)s[i];
+		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
+			continue;
 		char code[6] = {'\\', 0};
 		size_t len = 2, width = 1;
 

@@ -200,13 +200,17 @@ put_code(struct line *l, unsigned c)
 	put(l, (char[]){'\\', 'u', hex[c >> 12 & 15], hex[c >> 8 & 15], hex[c >> 4 & 15], hex[c & 15]}, 6);
 }
 
-static void
-put_string(struct line *l, const char *s)
+static bool
+is_plain(uint8_t c)
 {
-	size_t n = cut(s, VALUE_MAX_BYTES);
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static void
+put_escaped(struct line *l, const char *s, size_t n)
+{
 	bool utf8 = str_utf8_valid((struct span){(const uint8_t *)s, n});
 
-	put(l, "\"", 1);
 	for (size_t i = 0; i < n; i++) {
 		uint8_t c = (uint8_t)s[i];
 		if (c == '"' || c == '\\') {
@@ -221,6 +225,20 @@ put_string(struct line *l, const char *s)
 			put(l, (const char *)&c, 1);
 		}
 	}
+}
+
+/* Nearly all of what is logged is plain; that goes in one piece. */
+static void
+put_string(struct line *l, const char *s)
+{
+	size_t n = cut(s, VALUE_MAX_BYTES), plain = 0;
+
+	while (plain < n && is_plain((uint8_t)s[plain]))
+		plain++;
+	put(l, "\"", 1);
+	put(l, s, plain);
+	if (plain < n)
+		put_escaped(l, s + plain, n - plain);
 	put(l, "\"", 1);
 }
 
