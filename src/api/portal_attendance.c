@@ -5,6 +5,7 @@
 #include "attendance/record.h"
 #include "attendance/roll_xlsx.h"
 #include "store/db.h"
+#include "core/conf.h"
 
 #define XLSX_TYPE "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -135,7 +136,7 @@ static const struct route rows[] = {
 		.handler = mark,
 		.access = SIGNED_IN,
 		.lane = LANE_WRITE,
-		.limit = {{"mark", 5, 60}, BY_ACCOUNT},
+		.limit = {{"mark", 5, 60}, BY_ACCOUNT, offsetof(struct config, rl_mark_account_limit)},
 		.body = &mark_in_schema,
 		.reply = &mark_out_schema,
 		.status = 201,

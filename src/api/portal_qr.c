@@ -2,6 +2,7 @@
 #include "api/route.h"
 
 #include "attendance/qr.h"
+#include "core/conf.h"
 
 enum { PNG_SCALE = 12 };
 
@@ -107,7 +108,7 @@ static const struct route rows[] = {
 		.handler = generate,
 		.access = ADMIN,
 		.lane = LANE_WRITE,
-		.limit = {{"qr_generate", 10, 60}, BY_ACCOUNT},
+		.limit = {{"qr_generate", 10, 60}, BY_ACCOUNT, offsetof(struct config, rl_qr_admin_limit)},
 		.body = &qr_new_schema,
 		.reply = &qr_session_schema,
 		.status = 201,

@@ -12,6 +12,7 @@
 #include "core/metrics.h"
 #include "http/limit.h"
 #include "http/server.h"
+#include "identity/throttle.h"
 #include "store/db.h"
 
 static const struct field mark_row_fields[] = {
@@ -106,12 +107,10 @@ case_of_payload(struct ctx *cx, const char *payload, struct mark_case *ret)
 
 /* --- typed codes ----------------------------------------------------------------------------------------------------------- */
 
-static const struct limit typed_by_account = {"typed_code", 5, 60};
-static const struct limit typed_by_ip = {"typed_code_ip", 30, 60};
-static const struct limit typed_by_event = {"typed_code_event", 300, 60};
+enum { GUESS_WINDOW_S = 60, SHARED_NETWORK_FACTOR = 100 };
 
 struct guess { /* the counters one attempt holds a hit of */
-	const struct limit *limit[2];
+	struct limit limit[2];
 	const char *key[2];
 	size_t n;
 };
@@ -120,19 +119,20 @@ static void
 guess_give_back(struct ctx *cx, const struct guess *g)
 {
 	for (size_t i = 0; i < g->n; i++)
-		limiter_give_back(cx->srv->limiter, g->limit[i], g->key[i], 1);
+		limiter_give_back(cx->srv->limiter, &g->limit[i], g->key[i], 1);
 }
 
 static enum err
-guess_take(struct ctx *cx, struct guess *g, const struct limit *limit, const char *key)
+guess_take(struct ctx *cx, struct guess *g, const char *name, int64_t max, const char *key)
 {
+	const struct limit limit = {name, max, GUESS_WINDOW_S};
 	int retry_s = 1;
 
-	if (!limiter_take(cx->srv->limiter, limit, key, &retry_s)) {
+	if (!limiter_take(cx->srv->limiter, &limit, key, &retry_s)) {
 		guess_give_back(cx, g);
 		cx->error.retry_after_s = retry_s;
 		if (cx->srv->metrics)
-			metrics_add(cx->srv->metrics, M_RATE_LIMITED, limit->name, 1);
+			metrics_add(cx->srv->metrics, M_RATE_LIMITED, name, 1);
 		return fail(cx, ERR_RATE_LIMITED, "Too many wrong codes; wait, or scan the picture.");
 	}
 	g->limit[g->n] = limit;
@@ -143,15 +143,18 @@ guess_take(struct ctx *cx, struct guess *g, const struct limit *limit, const cha
 static enum err
 guess_begin(struct ctx *cx, const char *event_id, struct guess *g)
 {
+	const struct config *conf = cx->srv->conf;
+
 	g->n = 0;
-	if (!cx->srv->limiter || !cx->srv->conf->rate_limit_enabled)
+	if (!cx->srv->limiter || !conf->rate_limit_enabled)
 		return OK;
 	if (cx->actor)
-		return guess_take(cx, g, &typed_by_account, cx->actor->user_id.text);
+		return guess_take(cx, g, "typed_code", conf->rl_code_account_limit, cx->actor->user_id.text);
 	char *prefix = arena_new(cx->arena, char, 46);
 	ip_prefix(cx->client->ip, prefix);
-	TRY(guess_take(cx, g, &typed_by_ip, prefix));
-	return guess_take(cx, g, &typed_by_event, event_id);
+	int64_t by_ip = conf->rl_code_ip_limit * (network_shared(cx) ? SHARED_NETWORK_FACTOR : 1);
+	TRY(guess_take(cx, g, "typed_code_ip", by_ip, prefix));
+	return guess_take(cx, g, "typed_code_event", conf->rl_code_event_limit, event_id);
 }
 
 struct candidate {

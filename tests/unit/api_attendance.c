@@ -259,6 +259,23 @@ five_marks_a_minute(void **state)
 	test_close(r.t);
 }
 
+static void
+limits_are_configuration(void **state)
+{
+	struct room r =
+		room_open_with(TEST_CONF("RATE_LIMIT_ENABLED=true", "RL_MARK_ACCOUNT_LIMIT=2", "RL_QR_ADMIN_LIMIT=1", "RL_CODE_ACCOUNT_LIMIT=1"));
+	const char *event = PATH(r.t, "{'event_id':'%s'}", r.event.id.text);
+	const char *typed = PATH(r.t, "{'code':'000000','event_id':'%s'}", r.event.id.text);
+
+	(void)state;
+	expect_status(call(r.t, POST, "/api/admin/qr-sessions", r.admin.bearer, event), 201);
+	expect_error(call(r.t, POST, "/api/admin/qr-sessions", r.admin.bearer, event), 429, "rate_limited");
+	expect_error(call(r.t, POST, "/api/attendance/mark", r.student.bearer, typed), 400, "invalid_qr");
+	expect_error(call(r.t, POST, "/api/attendance/mark", r.student.bearer, typed), 429, "rate_limited");
+	expect_error(mark(&r, &r.student, "qr_payload", r.code.qr_payload), 429, "rate_limited");
+	test_close(r.t);
+}
+
 /* A hall behind one address claims far more often than a minute's 60, but not with foreign payloads. */
 static void
 a_hall_may_claim(void **state)
@@ -437,6 +454,7 @@ main(void)
 		cmocka_unit_test(claims_over_http),
 		cmocka_unit_test(typed_codes_over_http),
 		cmocka_unit_test(five_marks_a_minute),
+		cmocka_unit_test(limits_are_configuration),
 		cmocka_unit_test(a_hall_may_claim),
 		cmocka_unit_test(a_repeated_request_gets_its_reply_again),
 		cmocka_unit_test(sixty_four_taps_are_one_mark),
