@@ -7,6 +7,8 @@
  */
 #include "attendance/case.h"
 
+#include "attendance/count.h"
+
 #include "core/conf.h"
 #include "core/keys.h"
 #include "core/metrics.h"
@@ -42,6 +44,7 @@ static const struct field mark_row_fields[] = {
 	F(struct mark_row, claim_spent, 0, 0, 0, NULL),
 	F(struct mark_row, has_roster, 0, 0, 0, NULL),
 	F(struct mark_row, enrolled, 0, 0, 0, NULL),
+	F(struct mark_row, counted_to, 0, 0, 0, NULL),
 };
 const struct schema mark_row_schema = SCHEMA("MarkRow", struct mark_row, mark_row_fields);
 
@@ -53,7 +56,8 @@ SQL(MARK_LOAD, "uuu",
 	" EXISTS (SELECT 1 FROM used_nonces u WHERE u.nonce = q.token AND u.user_id = $2) AS nonce_used,"
 	" EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $3) AS claim_spent,"
 	" EXISTS (SELECT 1 FROM enrollments a WHERE a.course_id = e.course_id) AS has_roster,"
-	" EXISTS (SELECT 1 FROM enrollments n WHERE n.course_id = e.course_id AND n.user_id = $2) AS enrolled"
+	" EXISTS (SELECT 1 FROM enrollments n WHERE n.course_id = e.course_id AND n.user_id = $2) AS enrolled,"
+	" " COUNTED_TO " AS counted_to"
 	" FROM qr_sessions q JOIN events e ON e.id = q.event_id"
 	" LEFT JOIN attendance_records r ON r.event_id = q.event_id AND r.user_id = $2 WHERE q.id = $1");
 

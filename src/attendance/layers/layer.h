@@ -32,6 +32,7 @@ struct mark_row {
 	const char *record_status, *record_original;
 	int64_t record_marked_at;
 	bool nonce_used, claim_spent, has_roster, enrolled;
+	struct uuid counted_to; /* records with ids up to here are counted already (attendance/count.h) */
 };
 extern const struct schema mark_row_schema;
 
