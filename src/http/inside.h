@@ -24,6 +24,7 @@ enum {
 	EXCHANGES_KEPT = 256,         /* free exchanges a loop keeps */
 	RESUME_DIRECT_MAX = 64,       /* with more suspended connections in a loop, resumes are collected */
 	RESUME_COLLECT_US = 500,
+	NUDGE_MS = 20,                /* bounds the library's sleep over ready connections (server.c) */
 	LINGERERS_MAX = 64,           /* refused uploads whose rest is read after the reply, at once */
 	LINGER_MS = 2000,
 };
@@ -95,6 +96,7 @@ struct loop {
 	struct server_side *free;
 	int n_free;
 	atomic_int in_flight, suspended;
+	int nudge;                      /* eventfd in the daemon's epoll set */
 };
 
 struct http_server {

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -259,6 +261,22 @@ server_clear(struct http_server *s)
 	pthread_mutex_destroy(&s->lock);
 }
 
+/*
+ * The library takes 128 events at a time and, when it got exactly 128, asks again before it works on them, ready to sleep until the
+ * next connection times out: a room of that many would wait for a stranger.  So the watchdog nudges each loop through a descriptor
+ * among its events; one without a pointer means nothing to the library.
+ */
+static void
+loop_nudge_open(struct loop *loop)
+{
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
+
+	loop->nudge = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!info || loop->nudge < 0 || epoll_ctl(info->epoll_fd, EPOLL_CTL_ADD, loop->nudge, &event) != 0)
+		BUG("an HTTP loop cannot be nudged: %s", strerror(errno));
+}
+
 /* Certificate, proxies, sockets, daemons; NULL or what was wrong. */
 static const char *
 server_start(struct http_server *s, struct arena *a)
@@ -283,10 +301,14 @@ server_start(struct http_server *s, struct arena *a)
 		return arena_printf(a, "cannot listen on %s port %d: %s", o->host, o->port, strerror(errno));
 	for (int i = 0; i < s->n_loops; i++) {
 		s->loops[i].daemon = daemon_start(&s->loops[i], fds[i], &pem);
-		if (s->loops[i].daemon)
+		if (s->loops[i].daemon) {
+			loop_nudge_open(&s->loops[i]);
 			continue;
-		for (int k = 0; k < i; k++)
+		}
+		for (int k = 0; k < i; k++) {
 			MHD_stop_daemon(s->loops[k].daemon);
+			close(s->loops[k].nudge);
+		}
 		for (int k = i + 1; k < s->n_loops; k++) /* the library has closed its own */
 			close(fds[k]);
 		return o->tls_cert_file ? "certificate and key do not fit" : "the HTTP library does not start";
@@ -390,5 +412,7 @@ http_server_close(struct http_server *s, int grace_ms)
 		MHD_stop_daemon(s->loops[i].daemon);
 	streams_close(s->streams);
 	watchdog_stop(s);
+	for (int i = 0; i < s->n_loops; i++)
+		close(s->loops[i].nudge);
 	server_clear(s);
 }

@@ -175,6 +175,19 @@ watch_wait(struct http_server *s, int tick_ms)
 	return !end;
 }
 
+/* See loop_nudge_open(). */
+static void
+loop_nudge(struct loop *loop)
+{
+	bool used;
+
+	pthread_mutex_lock(&loop->lock);
+	used = loop->conns != NULL;
+	pthread_mutex_unlock(&loop->lock);
+	if (used)
+		eventfd_write(loop->nudge, 1);
+}
+
 static void *
 watchdog_thread(void *arg)
 {
@@ -187,9 +200,11 @@ watchdog_thread(void *arg)
 	tick_ms = (int)(shortest_us / 8000);
 	tick_ms = tick_ms > TICK_MAX_MS ? TICK_MAX_MS : tick_ms < 5 ? 5 : tick_ms;
 	pthread_setname_np(pthread_self(), "http-watch");
-	while (watch_wait(s, tick_ms)) {
+	while (watch_wait(s, tick_ms < NUDGE_MS ? tick_ms : NUDGE_MS)) {
 		int64_t now_us = time_monotonic_us();
 
+		for (int i = 0; i < s->n_loops; i++)
+			loop_nudge(&s->loops[i]);
 		if (now_us - checked_us < tick_ms * 900)
 			continue;
 		checked_us = now_us;

@@ -3,6 +3,7 @@
  */
 #include "unit/http_env.h"
 
+#include <semaphore.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -153,6 +154,63 @@ test_many_deferred(void **state)
 		}
 	}
 	app_close(app);
+}
+
+struct stop { /* a handler that keeps its loop until it may go on */
+	sem_t reached, go;
+};
+
+static void
+handle_stop(void *arg, struct exchange *x)
+{
+	struct stop *stop = arg;
+
+	if (strcmp(x->request.path, "/stop") == 0) {
+		sem_post(&stop->reached);
+		sem_wait(&stop->go);
+	}
+	answer_text(x, "on");
+	exchange_reply(x);
+}
+
+/* As many requests at one moment as the library takes events at once: answered, although nobody else comes to wake it. */
+static void
+test_full_house(void **state)
+{
+	enum { EVENTS = 128 };
+	struct stop stop;
+	struct http_options o = {.host = "127.0.0.1", .loops = 1, .max_body = 100, .source = &source_system, .handle = handle_stop, .arg = &stop};
+	struct client_conn *c[EVENTS], *first;
+	struct http_server *server;
+	struct arena arena;
+	struct answer a;
+	const char *message;
+
+	(void)state;
+	arena_init(&arena);
+	sem_init(&stop.reached, 0, 0);
+	sem_init(&stop.go, 0, 0);
+	assert_int_equal(http_server_open(&arena, &o, &server, &message), OK);
+	first = client_open(http_server_port(server));
+	for (int i = 0; i < EVENTS; i++) {
+		c[i] = client_open(http_server_port(server));
+		client_text(c[i], "GET /a HTTP/1.1\r\n" H "\r\n");
+		client_answer(c[i], false, &a);
+		assert_int_equal(a.status, 200);
+	}
+	client_text(first, "GET /stop HTTP/1.1\r\n" H "\r\n");
+	sem_wait(&stop.reached);
+	for (int i = 0; i < EVENTS; i++)
+		client_text(c[i], "GET /b HTTP/1.1\r\n" H "\r\n");
+	sem_post(&stop.go);
+	for (int i = 0; i < EVENTS; i++) {
+		client_answer(c[i], false, &a);
+		assert_int_equal(a.status, 200);
+		client_close(c[i]);
+	}
+	client_close(first);
+	http_server_close(server, 2000);
+	arena_release(&arena);
 }
 
 static void
@@ -517,6 +575,7 @@ main(void)
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_handler_has_no_deadline),
 		cmocka_unit_test(test_many_deferred),
+		cmocka_unit_test(test_full_house),
 		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_reset_storm),
 		cmocka_unit_test(test_close_waits),
