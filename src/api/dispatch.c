@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "identity/oidc.h"
+#include "net/sentry.h"
 
 struct waiter {
 	pthread_mutex_t lock;
@@ -386,6 +387,14 @@ log_failure(const struct call *c)
 	const struct err_row *row = err_row(c->result);
 	enum log_level level = row->status >= 500 ? LOG_ERROR : LOG_DEBUG;
 
+	if (row->status == 500)
+		sentry_report(c->d->srv->sentry, &(const struct sentry_event){.error = row->name,
+							 .what = method_name(c->x->request.method),
+							 .where = c->row ? c->row->route->path : "unmatched",
+							 .file = e->file ? e->file : __FILE__,
+							 .func = e->func ? e->func : __func__,
+							 .line = e->line,
+							 .request_id = c->client.request_id});
 	if (!log_on(level))
 		return;
 	const struct log_field fields[] = {

@@ -22,10 +22,12 @@
 #include "identity/session.h"
 #include "jobs/jobs.h"
 #include "jobs/ticker.h"
+#include "net/sentry.h"
 #include "notify/live.h"
 #include "store/db.h"
 
 enum { LOOPS = 2, READERS = 4, WRITERS = 2, SESSIONS_KEPT = 200000, LIMIT_KEYS = 1 << 16, GRACE_MS = 30000, HASH_SLOW_MS = 250 };
+enum { REPORTS_MS = 2000 }; /* for errors not yet reported, when the server stops */
 
 struct serving {
 	struct app app;
@@ -209,6 +211,7 @@ start(struct serving *s)
 	app->srv.sessions = session_table_open(&app->srv.source, SESSIONS_KEPT);
 	app->srv.limiter = limiter_open(&app->srv.source, LIMIT_KEYS);
 	app->srv.live = live_open();
+	app->srv.sentry = sentry_open(app->conf, &app->srv.source, app->srv.metrics);
 	app->srv.stats = stats_cache_open();
 	if (!open_store(s) || !first_accounts(s))
 		return false;
@@ -244,6 +247,7 @@ stop(struct serving *s)
 	if (srv->live)
 		live_close(srv->live);
 	stats_cache_close(srv->stats);
+	sentry_close(srv->sentry, REPORTS_MS);
 	if (srv->limiter)
 		limiter_close(srv->limiter);
 	if (srv->sessions)

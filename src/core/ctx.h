@@ -23,6 +23,7 @@ struct limiter;
 struct live;
 struct metrics;
 struct oidc;
+struct sentry;
 struct session_table;
 struct stats_cache;
 
@@ -48,6 +49,7 @@ struct server {
 	struct stats_cache *stats;      /* attendance/record.h */
 	struct oidc *oidc;              /* identity/oidc.h; the dispatcher's */
 	struct live *live;              /* notify/live.h */
+	struct sentry *sentry;          /* net/sentry.h */
 };
 
 enum role {

@@ -45,6 +45,7 @@ static const struct {
 	[M_RATE_LIMITED] = {"muster_rate_limited_total", "limit", "Refused requests by limit.", COUNTER, NULL},
 	[M_APPROVAL_TIMEOUTS] = {"muster_approval_timeouts_total", NULL, "Signups that nobody decided in time.", COUNTER, NULL},
 	[M_DEADLOCKS] = {"muster_deadlocks_total", NULL, "Deadlocks and serialisation failures of the database.", COUNTER, NULL},
+	[M_ERROR_REPORTS] = {"muster_error_reports_total", "result", "Internal errors reported to SENTRY_DSN.", COUNTER, NULL},
 };
 
 static const short statuses[] = {200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 408, 409, 410,

@@ -26,6 +26,7 @@ enum metric { /* one row each in metrics.c: name, kind, label, help */
 	M_RATE_LIMITED,       /* counter {limit} */
 	M_APPROVAL_TIMEOUTS,  /* counter */
 	M_DEADLOCKS,          /* counter */
+	M_ERROR_REPORTS,      /* counter {result}: sent, dropped, failed */
 	M__MAX
 };
 

@@ -21,6 +21,7 @@
 #include "identity/approval.h"
 #include "identity/reset.h"
 #include "identity/session.h"
+#include "net/sentry.h"
 #include "store/db.h"
 
 const struct job job_rows[] = {
@@ -132,6 +133,13 @@ note_failure(struct ctx *cx, struct turn *t, enum err e)
 	t->error = error.internal ? error.internal : err_row(e)->name;
 	log_error(cx, "job.failed", t->error, LOG_TEXT("job", t->job->name), LOG_TEXT("error", err_row(e)->name));
 	count_job(cx, M_JOB_FAILURES, t->job->name);
+	sentry_report(cx->srv->sentry, &(const struct sentry_event){.error = err_row(e)->name,
+					       .what = "job",
+					       .where = t->job->name,
+					       .file = error.file ? error.file : __FILE__,
+					       .func = error.func ? error.func : __func__,
+					       .line = error.line,
+					       .request_id = ""});
 	error_clear(cx);
 	if (db_write(cx, turn_failed, t) != OK)
 		log_error(cx, "job.failed", "the failure could not be noted", LOG_TEXT("job", t->job->name));

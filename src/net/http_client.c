@@ -31,6 +31,23 @@ receive(char *bytes, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
+/* The library asks here at least once a second, also while it waits. */
+static int
+wants_stop(void *arg, curl_off_t down_max, curl_off_t down, curl_off_t up_max, curl_off_t up)
+{
+	const atomic_bool *stop = arg;
+
+	(void)down_max, (void)down, (void)up_max, (void)up;
+	return stop && atomic_load(stop);
+}
+
+static void
+add_header(struct curl_slist *headers, const char *line)
+{
+	if (!curl_slist_append(headers, line))
+		BUG("out of memory");
+}
+
 static bool
 set_up(CURL *c, const struct http_fetch *f, const struct curl_slist *headers, struct buf *body)
 {
@@ -46,6 +63,9 @@ set_up(CURL *c, const struct http_fetch *f, const struct curl_slist *headers, st
 	       curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, receive) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_WRITEDATA, body) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, wants_stop) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_XFERINFODATA, f->stop) == CURLE_OK &&
 	       (!f->form || curl_easy_setopt(c, CURLOPT_POSTFIELDS, f->form) == CURLE_OK);
 }
 
@@ -60,11 +80,10 @@ http_fetch(struct arena *a, const struct http_fetch *f, struct http_answer *ret,
 	buf_init(&body, a, 4096);
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(c = curl_easy_init()) || !headers)
 		BUG("libcurl does not start");
-	if (f->authorization) {
-		struct curl_slist *more = curl_slist_append(headers, arena_printf(a, "Authorization: %s", f->authorization));
-		if (!more)
-			BUG("out of memory");
-	}
+	if (f->authorization)
+		add_header(headers, arena_printf(a, "Authorization: %s", f->authorization));
+	for (const char *const *line = f->headers; line && *line; line++)
+		add_header(headers, *line);
 	if (!set_up(c, f, headers, &body)) {
 		*ret_why = "the URL is not usable";
 		return false;

@@ -5,15 +5,19 @@
 #ifndef MUSTER_NET_HTTP_CLIENT_H
 #define MUSTER_NET_HTTP_CLIENT_H
 
+#include <stdatomic.h>
+
 #include "core/str.h"
 
 enum { HTTP_CLIENT_BODY_MAX = 1 << 20, HTTP_CLIENT_CONNECT_MS = 3000, HTTP_CLIENT_TOTAL_MS = 6000 };
 
 struct http_fetch {
 	const char *url;
-	const char *form;	   /* POSTed as application/x-www-form-urlencoded; NULL: GET */
-	const char *authorization; /* value of that header; NULL: none */
-	bool plain;		   /* http:// is allowed (development) */
+	const char *form;	    /* POSTed as application/x-www-form-urlencoded, or as `headers` say; NULL: GET */
+	const char *authorization;  /* value of that header; NULL: none */
+	const char *const *headers; /* further lines "Name: value", NULL at the end; NULL: none */
+	const atomic_bool *stop;    /* becomes true: gives up within about a second; NULL: never */
+	bool plain;		    /* http:// is allowed (development) */
 };
 struct http_answer {
 	int status;
