@@ -49,8 +49,7 @@ check_services(struct report *r, const struct config *conf)
 		report_add(r, conf->env == ENV_DEV ? FINDING_SKIPPED : FINDING_WARNING, "mail",
 			conf->env == ENV_DEV ? NULL : "set SMTP_URL and MAIL_FROM", "not configured; mail waits in the table outbox");
 	else
-		report_add(r, FINDING_WARNING, "mail", "tell users by other means for now",
-			"SMTP_URL is set, but this version does not send mail yet; it waits in the table outbox");
+		report_add(r, FINDING_OK, "mail", NULL, "configured; /v1/ready says whether the mail server answers");
 	report_add(r, FINDING_SKIPPED, "face models", NULL, "this version does not check faces");
 }
 
@@ -130,7 +129,7 @@ check_backup(struct report *r, const struct config *conf)
 	if (dir)
 		closedir(dir);
 	if (newest == 0 || time_wall_us() / SECONDS_US - newest > BACKUP_HOURS_MAX * 3600)
-		report_add(r, FINDING_WARNING, "backup", "daily: sqlite3 muster.db \".backup 'FILE'\" into that directory (or pg_dump)",
+		report_add(r, FINDING_WARNING, "backup", "run muster backup (SQLite) or pg_dump into that directory; a running server does the former daily",
 			"none of the last day in %s", path);
 	else
 		report_add(r, FINDING_OK, "backup", NULL, "one of the last day in %s", path);
