@@ -47,11 +47,11 @@ take_alg(const json_t *header)
 }
 
 static bool
-split_segments(const char *token, const char *seg[3], size_t len[3])
+split_segments(const char *token, size_t max_bytes, const char *seg[3], size_t len[3])
 {
-	size_t n = strnlen(token, TOKEN_MAX + 1);
+	size_t n = strnlen(token, max_bytes + 1);
 
-	if (n > TOKEN_MAX)
+	if (n > max_bytes)
 		return false;
 	const char *end = token + n;
 	for (int i = 0; i < 3; i++) {
@@ -73,7 +73,7 @@ jws_split(struct arena *a, const char *token, struct jws_parts *ret)
 	const char *seg[3];
 	size_t len[3];
 
-	if (!split_segments(token, seg, len))
+	if (!split_segments(token, FOREIGN_TOKEN_MAX, seg, len))
 		return false;
 	if (!b64url_decode(a, seg[0], len[0], &parts.header) || !b64url_decode(a, seg[1], len[1], &parts.payload) ||
 		!b64url_decode(a, seg[2], len[2], &parts.signature))
@@ -173,7 +173,7 @@ jws_verify(
 	size_t len[3];
 	struct span claims;
 
-	if (!split_segments(token, seg, len))
+	if (!split_segments(token, TOKEN_MAX, seg, len))
 		return false;
 	const struct key *key = key_by_own_header(keys, use, typ, seg[0], len[0]);
 	if (!key)

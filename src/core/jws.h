@@ -27,12 +27,15 @@ struct jws_parts { /* spans into the token */
 	char typ[33];
 	enum jws_alg alg;
 };
-/* Splits and checks form and header; verifies nothing yet. */
+/* Splits and checks form and header, of at most FOREIGN_TOKEN_MAX bytes; verifies nothing yet. */
 bool jws_split(struct arena *a, const char *token, struct jws_parts *ret);
 
 /* HS256 with our own keys: kid names the key of `use`, typ must equal.  The payload JSON is `claims` (an object's text). */
 char *jws_sign(struct arena *a, const struct key *key, const char *typ, const char *claims);
-/* True only when form, typ, kid, algorithm and MAC all fit; *ret_claims spans the payload JSON in `a`.  Expiry is the caller's. */
+/*
+ * True only when size (TOKEN_MAX), form, typ, kid, algorithm and MAC all fit; *ret_claims spans the payload JSON in `a`.  Expiry is
+ * the caller's.
+ */
 bool jws_verify(struct arena *a, const struct keys *keys, enum key_use use, const char *typ, const char *token,
 		struct span *ret_claims);
 /* Asymmetric: the signature of `parts` under `key`; alg must be the key's. */

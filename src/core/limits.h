@@ -12,7 +12,8 @@ enum {
 	REQUEST_ID_MAX = 128,             /* X-Request-ID and Idempotency-Key, characters */
 	USER_AGENT_MAX = 300,             /* kept of User-Agent, bytes */
 	QR_PAYLOAD_MAX = 600,             /* base64url text of a code, with or without its URL */
-	TOKEN_MAX = 2048,                 /* any compact JWS we accept */
+	TOKEN_MAX = 2048,                 /* a compact JWS of our own */
+	FOREIGN_TOKEN_MAX = 16 << 10,     /* of others: an ID token with its groups and roles */
 	PATH_PARAMS_MAX = 4,              /* {…} members of one path */
 	BODY_MAX = 1 << 20,               /* request body, bytes */
 	BODIES_IN_FLIGHT_MAX = 64 << 20,  /* all request bodies together, bytes */

@@ -212,6 +212,13 @@ await_factor(struct ctx *cx, const struct attempt *t, const struct account *who,
 static enum err
 let_in(struct ctx *cx, struct attempt *t, const struct account *who, struct login_result *ret)
 {
+	enum err e = t->in->also ? t->in->also(cx, t->in->also_arg, who) : OK;
+
+	if (e == ERR_TOKEN_INVALID) {
+		error_clear(cx);
+		return refuse_login(cx, t, ERR_TOKEN_INVALID, "used_token");
+	}
+	TRY(e);
 	const struct proof proof = {.password = true, .web = t->in->web};
 	const struct audit_note notes[] = {
 		AUDIT_TEXT("surface", surface_names[t->in->surface]), AUDIT_TEXT("device", t->device.text[0] ? "known" : "new")};

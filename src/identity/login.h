@@ -24,6 +24,12 @@ struct login {
 	const char *device_token; /* known device; NULL */
 	enum login_surface surface;
 	bool web;
+	/*
+	 * What happens in the transaction that makes the session, just before it, or nothing; NULL: nothing.  Its ERR_TOKEN_INVALID
+	 * refuses the login.  With a second factor due there is no session yet, and it is not called.
+	 */
+	enum err (*also)(struct ctx *cx, void *arg, const struct account *who);
+	void *also_arg;
 };
 struct login_result {
 	struct account who;

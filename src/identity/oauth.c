@@ -116,6 +116,7 @@ struct returning {
 	const char *redirect_uri;
 	struct oauth_person person;
 	const char *wrong; /* why the provider's answer was refused */
+	const char *away;  /* why it gave none */
 	struct oauth_entry entry;
 };
 
@@ -165,6 +166,18 @@ arrive(struct ctx *cx, void *arg)
 	return oauth_arrive(cx, r->in, &r->person, &r->entry);
 }
 
+/* Nothing was found out about anybody; the trail still says that somebody was turned away, and what the provider did. */
+static enum err
+refuse_away(struct ctx *cx, void *arg)
+{
+	const struct returning *r = arg;
+	const struct audit_note notes[] = {AUDIT_TEXT("reason", "provider_unavailable"),
+		AUDIT_TEXT("provider", r->provider.id), AUDIT_TEXT("cause", r->away)};
+
+	return audit_write(cx,
+		&(const struct audit_entry){.action = AUDIT_LOGIN_FAILED, .result = "failure", .notes = notes, .n_notes = 3});
+}
+
 static enum err
 ask_provider(struct ctx *cx, struct returning *r)
 {
@@ -195,7 +208,14 @@ oauth_callback(struct ctx *cx, const struct oauth_answer *in, struct oauth_entry
 	if (error_has_fields(cx))
 		return fail(cx, ERR_VALIDATION, NULL);
 	TRY(db_write(cx, take_state, &r));
-	TRY(ask_provider(cx, &r));
+	enum err asked = ask_provider(cx, &r);
+	if (asked == ERR_UNAVAILABLE) {
+		const struct error was = cx->error;
+		r.away = was.internal;
+		TRY(db_write(cx, refuse_away, &r));
+		cx->error = was;
+	}
+	TRY(asked);
 	TRY(db_write(cx, arrive, &r));
 	*ret = r.entry;
 	return OK;

@@ -32,27 +32,34 @@ look(struct ctx *cx, void *arg)
 	return account_by_id(cx, l->taken.user_id.text, &l->who);
 }
 
+/* Within the login: whoever finds the token spent gets no session either. */
 static enum err
-make_link(struct ctx *cx, void *arg)
+make_link(struct ctx *cx, void *arg, const struct account *who)
 {
 	struct linking *l = arg;
 	struct oauth_person p = {0};
 
-	if (l->mfa_token) {
-		const struct mfa_completing c = {.mfa_token = l->mfa_token,
-			.factor = l->in->factor,
-			.device_token = l->in->device_token,
-			.web = l->in->web};
-		TRY(mfa_complete(cx, &c, &l->result));
-	}
-	TRY(secret_consume(cx, purpose, l->in->link_token, l->who.id.text, l->in->binding, &l->taken));
+	TRY(secret_consume(cx, purpose, l->in->link_token, who->id.text, l->in->binding, &l->taken));
 	const json_t *data = json_read(cx->arena, span_str(l->taken.data));
 	p.provider = json_string_value(json_object_get(data, "provider"));
 	p.claims.issuer = json_string_value(json_object_get(data, "issuer"));
 	p.claims.subject = json_string_value(json_object_get(data, "subject"));
 	p.claims.email = json_string_value(json_object_get(data, "email"));
-	TRY(oauth_identity_insert(cx, l->who.id.text, &p));
-	return mail_notice(cx, &l->who, "oauth_linked");
+	TRY(oauth_identity_insert(cx, who->id.text, &p));
+	return mail_notice(cx, who, "oauth_linked");
+}
+
+static enum err
+complete_and_link(struct ctx *cx, void *arg)
+{
+	struct linking *l = arg;
+	const struct mfa_completing c = {.mfa_token = l->mfa_token,
+		.factor = l->in->factor,
+		.device_token = l->in->device_token,
+		.web = l->in->web};
+
+	TRY(mfa_complete(cx, &c, &l->result));
+	return make_link(cx, l, &l->who);
 }
 
 /* The binding is looked at before the password is: a link token in another browser opens no way to guess. */
@@ -81,14 +88,13 @@ oauth_link(struct ctx *cx, const struct oauth_linking *in, struct login_result *
 		.password = in->password,
 		.device_token = in->device_token,
 		.surface = LOGIN_ACCOUNTS,
-		.web = in->web};
+		.web = in->web,
+		.also = make_link,
+		.also_arg = &l};
 	TRY(login_password(cx, &login, &l.result));
 	l.mfa_token = l.result.mfa_token;
-	if (l.mfa_token && !in->factor.code && !in->factor.backup_code) {
-		*ret = l.result;
-		return OK;
-	}
-	TRY(db_write(cx, make_link, &l));
+	if (l.mfa_token && (in->factor.code || in->factor.backup_code))
+		TRY(db_write(cx, complete_and_link, &l));
 	*ret = l.result;
 	return OK;
 }

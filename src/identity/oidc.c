@@ -21,7 +21,6 @@ enum {
 	SKEW_S = 60,
 	SUBJECT_MAX = 255,
 	URL_MAX_BYTES = 2000,
-	ID_TOKEN_MAX = TOKEN_MAX,
 	USERINFO_TOKEN_MAX = 8000
 };
 
@@ -481,7 +480,7 @@ read_token(struct ctx *cx, const struct oidc_provider *p, const char *id_token, 
 {
 	struct jws_parts parts;
 
-	if (strnlen(id_token, ID_TOKEN_MAX + 1) > ID_TOKEN_MAX || !jws_split(cx->arena, id_token, &parts) ||
+	if (!jws_split(cx->arena, id_token, &parts) ||
 		(parts.alg != JWS_RS256 && parts.alg != JWS_ES256) || (parts.typ[0] && strcasecmp(parts.typ, "JWT") != 0)) {
 		*ret_wrong = "bad_token";
 		return OK;

@@ -1,5 +1,5 @@
 /*
- * Fernet: the specification's own vectors (generate.json, verify.json), every byte of a token changed in turn, forms that are no
+ * Fernet: the specification's own vectors (generate.json, verify.json, invalid.json), every byte of a token changed in turn, forms that are no
  * tokens, and texts bound to their place.
  */
 #include "core_env.h"
@@ -42,6 +42,31 @@ specification(void **state)
 	assert_true(fernet_open(&arena, key(), VECTOR_NOW_S + 1, TTL_S, vector, &out));
 	assert_int_equal(out.n, 5);
 	assert_memory_equal(out.p, "hello", 5);
+}
+
+/* Each is one second old, but for the last. */
+static void
+specification_of_the_invalid(void **state)
+{
+	static const char *const rows[] = {
+		/* wrong MAC, too short, no base64, no whole block, padding, a clock far ahead, an IV that breaks the padding */
+		"gAAAAAAdwJ6xAAECAwQFBgcICQoLDA0OD3HkMATM5lFqGaerZ-fWPAl1-szkFVzXTuGb4hR8AKtwcaX1YdykQUFBQUFBQUFBQQ==",
+		"gAAAAAAdwJ6xAAECAwQFBgcICQoLDA0OD3HkMATM5lFqGaerZ-fWPA==",
+		"%%%%%%%%%%%%%AECAwQFBgcICQoLDA0OD3HkMATM5lFqGaerZ-fWPAl1-szkFVzXTuGb4hR8AKtwcaX1YdykRtfsH-p1YsUD2Q==",
+		"gAAAAAAdwJ6xAAECAwQFBgcICQoLDA0OD3HkMATM5lFqGaerZ-fWPOm73QeoCk9uGib28Xe5vz6oxq5nmxbx_v7mrfyudzUm",
+		"gAAAAAAdwJ6xAAECAwQFBgcICQoLDA0ODz4LEpdELGQAad7aNEHbf-JkLPIpuiYRLQ3RtXatOYREu2FWke6CnJNYIbkuKNqOhw==",
+		"gAAAAAAdwStRAAECAwQFBgcICQoLDA0OD3HkMATM5lFqGaerZ-fWPAnja1xKYyhd-Y6mSkTOyTGJmw2Xc2a6kBd-iX9b_qXQcw==",
+		"gAAAAAAdwJ6xBQECAwQFBgcICQoLDA0OD3HkMATM5lFqGaerZ-fWPAkLhFLHpGtDBRLRTZeUfWgHSv49TF2AUEZ1TIvcZjK1zQ==",
+	};
+	static const char expires[] =
+		"gAAAAAAdwJ6xAAECAwQFBgcICQoLDA0OD3HkMATM5lFqGaerZ-fWPAl1-szkFVzXTuGb4hR8AKtwcaX1YdykRtfsH-p1YsUD2Q==";
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		if (opens(rows[i], VECTOR_NOW_S + 1))
+			fail_msg("row %zu", i);
+	assert_true(opens(expires, VECTOR_NOW_S + 1));
+	assert_false(opens(expires, VECTOR_NOW_S + 91));
 }
 
 static void
@@ -164,6 +189,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(specification, reset),
+		cmocka_unit_test_teardown(specification_of_the_invalid, reset),
 		cmocka_unit_test_teardown(age, reset),
 		cmocka_unit_test_teardown(every_length, reset),
 		cmocka_unit_test_teardown(what_is_no_token, reset),

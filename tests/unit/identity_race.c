@@ -470,7 +470,8 @@ static const struct race races[] = {
 	{"pending login", pending_prepare, complete_try, 1, ERR_TOKEN_INVALID,
 		{{FACTOR_SESSIONS, 1}, {SPENT("mfa_backup", "IS NULL"), 9}}, ERR_INVALID_CODE},
 	{"link token", link_prepare, link_try, 1, ERR_TOKEN_INVALID,
-		{{"SELECT count(*) FROM oauth_identities", 1}, {AUDITED("oauth_linked"), 1}}},
+		{{"SELECT count(*) FROM oauth_identities", 1}, {AUDITED("oauth_linked"), 1},
+			{"SELECT count(*) FROM sessions WHERE NOT mfa", 2}}}, /* the one before the race, and the winner's */
 	{"approval decision", decision_prepare, decision_try, 1, ERR_ALREADY_DECIDED,
 		{{AUDITED("approval_%"), 1}, {"SELECT count(*) FROM approval_requests WHERE status <> 'pending'", 1}}},
 };

@@ -235,4 +235,21 @@ arrive(struct test *t, bool post)
 	return come_back(t, post, "campus", &b);
 }
 
+__attribute__((unused)) static struct test_reply *
+sign_in(struct test *t, const char *email, const char *password)
+{
+	return call(t, POST, "/v1/auth/login", NULL, PATH(t, "{'email':'%s','password':'%s'}", email, password));
+}
+
+__attribute__((unused)) static int64_t
+failures(struct test *t, const char *reason)
+{
+	return count(t, PATH(t,
+				"SELECT count(*) FROM audit_logs WHERE action = 'login_failed'"
+				" AND json_extract(details, '$.reason') = '%s'",
+				reason));
+}
+
+#define BOTH_METHODS for (int post = 0; post < 2; post++)
+
 #endif
