@@ -3,11 +3,8 @@
 
 #include "attendance/mark.h"
 #include "attendance/record.h"
-#include "attendance/roll_xlsx.h"
 #include "store/db.h"
 #include "core/conf.h"
-
-#define XLSX_TYPE "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 struct limit_query {
 	int64_t limit;
@@ -88,30 +85,30 @@ export_audit(struct ctx *cx, void *arg)
 }
 
 static enum err
-roll_file(struct ctx *cx, const struct request *rq, struct reply *rs, const char *format, const char *type,
-	enum err (*make)(struct ctx *cx, const struct roll *roll, struct span *ret))
+roll_file(struct ctx *cx, const struct request *rq, struct reply *rs, const struct sheet_format *as)
 {
-	struct export e = {.event_id = rq->params[0], .format = format};
+	struct export e = {.event_id = rq->params[0], .format = as->name};
 	struct span file;
 
 	TRY(db_read(cx, export_read, &e));
-	TRY(make(cx, &e.roll, &file));
+	const struct sheet sheet = record_sheet(cx, &e.roll);
+	TRY(as->make(cx, &sheet, &file));
 	TRY(db_write(cx, export_audit, &e));
 	reply_header(rs, "Content-Disposition",
-		arena_printf(rs->arena, "attachment; filename=\"attendance-%s.%s\"", e.event_id, format));
-	return reply_bytes(rs, type, file);
+		arena_printf(rs->arena, "attachment; filename=\"attendance-%s.%s\"", e.event_id, as->name));
+	return reply_bytes(rs, as->content_type, file);
 }
 
 static enum err
 roll_csv(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	return roll_file(cx, rq, rs, "csv", "text/csv; charset=utf-8", record_csv);
+	return roll_file(cx, rq, rs, &sheet_as_csv);
 }
 
 static enum err
 roll_xlsx(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	return roll_file(cx, rq, rs, "xlsx", XLSX_TYPE, record_xlsx);
+	return roll_file(cx, rq, rs, &sheet_as_xlsx);
 }
 
 static const struct route rows[] = {

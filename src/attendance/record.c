@@ -1,5 +1,5 @@
 /*
- * Records as lists, and an event's roll as CSV (RFC 4180).
+ * Records as lists, and an event's roll as a sheet.
  *
  * A student's rate counts events that were there for them: over, without a roster or with the student on it, and not all over
  * before the account existed.  What a student attended counts even before its end, so the rate never exceeds 100.
@@ -118,55 +118,33 @@ record_list_event(struct ctx *cx, const char *event_id, int64_t limit, struct ro
 	return OK;
 }
 
-/*
- * A cell that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV injection); quotes where there is a
- * comma, quote or line break.
- */
-static void
-csv_cell(struct buf *b, const char *text, char end)
-{
-	if (!text)
-		text = "";
-	bool formula = text[0] && strchr("=+-@\t\r", text[0]);
-	bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+static const struct sheet_column roll_columns[] = {
+	{"attendance_id", 38},
+	{"user_id", 38},
+	{"full_name", 28},
+	{"email", 32},
+	{"status", 10},
+	{"method", 10},
+	{"marked_at", 22},
+	{"reason", 40},
+	{"marked_by", 38},
+};
+enum { ROLL_COLUMNS = sizeof(roll_columns) / sizeof(roll_columns[0]) };
 
-	if (quoted)
-		buf_chr(b, '"');
-	if (formula)
-		buf_chr(b, '\'');
-	for (const char *p = text; *p; p++) {
-		if (*p == '"')
-			buf_chr(b, '"');
-		buf_chr(b, *p);
-	}
-	if (quoted)
-		buf_chr(b, '"');
-	if (end == '\n')
-		buf_chr(b, '\r');
-	buf_chr(b, end);
-}
-
-enum err
-record_csv(struct ctx *cx, const struct roll *roll, struct span *ret)
+struct sheet
+record_sheet(struct ctx *cx, const struct roll *roll)
 {
 	const struct roll_record *rows = roll->records.items;
-	char at[TIME_WIRE_BYTES + 1];
-	struct buf b;
+	const char **cells = arena_new(cx->arena, const char *, roll->records.count * ROLL_COLUMNS + 1);
 
-	buf_init(&b, cx->arena, 256 + roll->records.count * 192);
-	buf_str(&b, "attendance_id,user_id,full_name,email,status,method,marked_at,reason,marked_by\r\n");
 	for (size_t i = 0; i < roll->records.count; i++) {
-		time_to_wire(rows[i].marked_at, at);
-		csv_cell(&b, rows[i].attendance_id.text, ',');
-		csv_cell(&b, rows[i].user.id.text, ',');
-		csv_cell(&b, rows[i].user.full_name, ',');
-		csv_cell(&b, rows[i].user.email, ',');
-		csv_cell(&b, rows[i].status, ',');
-		csv_cell(&b, rows[i].method, ',');
-		csv_cell(&b, at, ',');
-		csv_cell(&b, rows[i].reason, ',');
-		csv_cell(&b, rows[i].marked_by.text, '\n');
+		const struct roll_record *r = &rows[i];
+		char *at = arena_new(cx->arena, char, TIME_WIRE_BYTES + 1);
+		time_to_wire(r->marked_at, at);
+		memcpy(&cells[i * ROLL_COLUMNS],
+			((const char *[ROLL_COLUMNS]){r->attendance_id.text, r->user.id.text, r->user.full_name, r->user.email,
+				r->status, r->method, at, r->reason, r->marked_by.text}),
+			ROLL_COLUMNS * sizeof(*cells));
 	}
-	*ret = buf_span(&b);
-	return OK;
+	return (struct sheet){"Attendance", roll_columns, ROLL_COLUMNS, roll->records.count, cells};
 }

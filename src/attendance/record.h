@@ -2,6 +2,7 @@
 #ifndef MUSTER_ATTENDANCE_RECORD_H
 #define MUSTER_ATTENDANCE_RECORD_H
 
+#include "attendance/sheet.h"
 #include "core/field.h"
 
 struct record_event {
@@ -42,8 +43,8 @@ struct roll {
 };
 extern const struct schema roll_schema;
 enum err record_list_event(struct ctx *cx, const char *event_id, int64_t limit, struct roll *ret) MUST_CHECK;
-/* The same as CSV text (formula-safe), audited as export by the caller's transaction. */
-enum err record_csv(struct ctx *cx, const struct roll *roll, struct span *ret) MUST_CHECK;
+/* The same to take away; audited as export by the caller. */
+struct sheet record_sheet(struct ctx *cx, const struct roll *roll);
 
 struct stats_users {
 	int64_t total, students, admins, pending_approvals;

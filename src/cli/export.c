@@ -103,7 +103,8 @@ export_roll(struct ctx *cx, const char *event_id, int64_t *ret_rows)
 	struct span csv;
 
 	TRY(db_read(cx, read_roll, &r));
-	TRY(record_csv(cx, &r.roll, &csv));
+	const struct sheet sheet = record_sheet(cx, &r.roll);
+	TRY(sheet_csv(cx, &sheet, &csv));
 	(void)fwrite(csv.p, 1, csv.n, stdout); /* main() looks whether standard output took it all */
 	*ret_rows = (int64_t)r.roll.records.count;
 	return OK;

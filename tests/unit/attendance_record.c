@@ -421,7 +421,8 @@ csv_is_safe_for_spreadsheets(void **state)
 	ctx_as(r.t, &cx, &r.admin);
 	must(&cx, db_read(&cx, roll_run, &q));
 	assert_int_equal(q.roll.total, ROWS);
-	must(&cx, record_csv(&cx, &q.roll, &csv));
+	const struct sheet sheet = record_sheet(&cx, &q.roll);
+	must(&cx, sheet_csv(&cx, &sheet, &csv));
 	const char *text = arena_strndup(&r.t->arena, (const char *)csv.p, csv.n);
 	const char *head = "attendance_id,user_id,full_name,email,status,method,marked_at,reason,marked_by\r\n";
 	assert_memory_equal(text, head, strlen(head));
