@@ -44,6 +44,14 @@ static const struct field mark_row_fields[] = {
 	F(struct mark_row, claim_spent, 0, 0, 0, NULL),
 	F(struct mark_row, has_roster, 0, 0, 0, NULL),
 	F(struct mark_row, enrolled, 0, 0, 0, NULL),
+	F(struct mark_row, owner_id, 0, 0, 0, NULL),
+	F(struct mark_row, latitude, 0, 0, 0, NULL),
+	F(struct mark_row, longitude, 0, 0, 0, NULL),
+	F(struct mark_row, geofence_radius_m, 0, 0, 0, NULL),
+	F(struct mark_row, networks, 0, 0, 0, NULL),
+	F(struct mark_row, require_device, 0, 0, 0, NULL),
+	F(struct mark_row, require_face, 0, 0, 0, NULL),
+	F(struct mark_row, generation, 0, 0, 0, NULL),
 	F(struct mark_row, counted_to, 0, 0, 0, NULL),
 };
 const struct schema mark_row_schema = SCHEMA("MarkRow", struct mark_row, mark_row_fields);
@@ -51,7 +59,8 @@ const struct schema mark_row_schema = SCHEMA("MarkRow", struct mark_row, mark_ro
 SQL(MARK_LOAD, "uuu",
 	"SELECT q.id AS qr_id, q.event_id, e.course_id, q.token, q.key_id, q.expires_at AS code_expires_at, q.is_revoked,"
 	" e.kind, e.title, e.policy, e.scheduled_at, e.ends_at, e.closed_at, e.capacity, e.taken, e.late_after_minutes,"
-	" e.rotate_seconds, e.is_deleted,"
+	" e.rotate_seconds, e.is_deleted, e.owner_id, e.latitude, e.longitude, e.geofence_radius_m, e.networks,"
+	" e.require_device, e.require_face, e.generation,"
 	" r.id AS record_id, r.status AS record_status, r.original_status AS record_original, r.marked_at AS record_marked_at,"
 	" EXISTS (SELECT 1 FROM used_nonces u WHERE u.nonce = q.token AND u.user_id = $2) AS nonce_used,"
 	" EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $3) AS claim_spent,"
@@ -61,20 +70,31 @@ SQL(MARK_LOAD, "uuu",
 	" FROM qr_sessions q JOIN events e ON e.id = q.event_id"
 	" LEFT JOIN attendance_records r ON r.event_id = q.event_id AND r.user_id = $2 WHERE q.id = $1");
 
-/* Rotating fast is done against codes being passed on, and a claim is a code that keeps: there it is reviewed by default. */
-static int
-claim_policy(struct ctx *cx, const struct mark_row *row)
+/* Reads what the event's policy says; unsaid is flag.  Rotating fast is done against codes being passed on, and a claim is a code
+ * that keeps: there it is reviewed by default. */
+static void
+read_policy(struct ctx *cx, struct mark_case *c)
 {
 	enum { FAST_ROTATION_S = 30 };
-	static const char *const words[] = {"", "on", "flag", "off", NULL};
-	const char *word = NULL;
+	static const char *const layer_words[] = {"", "flag", "reject", "off", NULL};
+	static const char *const claim_words[] = {"", "on", "flag", "off", NULL};
+	const json_t *policy = c->row.policy ? json_read(cx->arena, span_str(c->row.policy)) : NULL;
+	struct {
+		const char *name;
+		enum layer_policy *at;
+	} layers[] = {{"device", &c->device_policy}, {"geofence", &c->geofence_policy}, {"network", &c->network_policy},
+		{"face", &c->face_policy}};
 
-	if (row->policy)
-		word = json_string_value(json_object_get(json_read(cx->arena, span_str(row->policy)), "claim"));
-	int said = word ? enum_index(words, word) : 0;
-	if (said)
-		return said;
-	return row->rotate_seconds != FIELD_NONE && row->rotate_seconds < FAST_ROTATION_S ? CLAIM_POLICY_FLAG : CLAIM_POLICY_ON;
+	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++) {
+		const char *word = json_string_value(json_object_get(policy, layers[i].name));
+		int said = word ? enum_index(layer_words, word) : 0;
+		*layers[i].at = said ? (enum layer_policy)said : LAYER_FLAG;
+	}
+	const char *word = json_string_value(json_object_get(policy, "claim"));
+	bool fast = c->row.rotate_seconds != FIELD_NONE && c->row.rotate_seconds < FAST_ROTATION_S;
+	c->claim_policy = word ? enum_index(claim_words, word) : 0;
+	if (!c->claim_policy)
+		c->claim_policy = fast ? CLAIM_POLICY_FLAG : CLAIM_POLICY_ON;
 }
 
 enum err
@@ -90,8 +110,7 @@ case_load(struct ctx *cx, const char *student_id, struct mark_case *c)
 	if (!found || !str_eq(c->row.token, c->code.nonce))
 		return OK;
 	c->found = true;
-	if (c->by_claim || !student_id)
-		c->claim_policy = claim_policy(cx, &c->row);
+	read_policy(cx, c);
 	return OK;
 }
 

@@ -154,6 +154,7 @@ open_case(struct ctx *cx, const struct mark_in *in, struct mark_case *ret)
 		TRY(case_of_typed(cx, in->event_id.text, in->code, ret));
 	else
 		TRY(case_of_payload(cx, in->qr_payload, ret));
+	ret->in = in;
 	return case_load(cx, cx->actor->user_id.text, ret);
 }
 

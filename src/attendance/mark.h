@@ -13,13 +13,21 @@
 
 enum verdict { VERDICT_UNSET = 0, VERDICT_PASS, VERDICT_FLAG, VERDICT_REJECT, VERDICT_SKIP };
 
-struct mark_in { /* exactly one of qr_payload, claim, code */
+struct selfie; /* attendance/selfie.h */
+
+/* Exactly one of qr_payload, qr_session_id with qr_nonce, claim, code.  What a route cannot carry counts as missing. */
+struct mark_in {
 	const char *qr_payload;
+	const char *qr_session_id, *qr_nonce; /* a session's code in two parts */
 	const char *claim, *proof;
 	const char *code;
-	struct uuid event_id; /* with code */
+	struct uuid event_id;		      /* with code */
+	double latitude, longitude, accuracy; /* degrees, metres; NAN or 0, 0: not told */
+	const char *imei;		      /* any stable id of the device */
+	const char *device_challenge, *device_signature;
+	const struct selfie *selfie; /* no schema fills it */
 };
-extern const struct schema mark_in_schema;
+extern const struct schema mark_in_schema; /* the portal's */
 
 struct mark_event {
 	struct uuid id;

@@ -250,7 +250,7 @@ verdicts_are_told(void **state)
 	assert_null(layers_flags(a, &c));
 	assert_string_equal(layers_json(a, &c),
 		"[{\"layer\":\"signature\",\"verdict\":\"pass\"},{\"layer\":\"expiry\",\"verdict\":\"pass\"},"
-		"{\"layer\":\"window\",\"verdict\":\"pass\"},{\"layer\":\"enrolment\",\"verdict\":\"skip\"},"
+		"{\"layer\":\"window\",\"verdict\":\"pass\"},"
 		"{\"layer\":\"duplicate\",\"verdict\":\"reject\",\"detail\":\"Marked already.\"}]");
 
 	c = good();

@@ -12,11 +12,16 @@
 
 enum { LAYERS_MAX = 12, CLAIM_POLICY_ON = 1, CLAIM_POLICY_FLAG, CLAIM_POLICY_OFF };
 
+/* What an event's policy says of a layer that measures; unset is flag. */
+enum layer_policy { LAYER_POLICY_UNSET = 0, LAYER_FLAG, LAYER_REJECT, LAYER_OFF };
+
 struct finding {
 	enum verdict verdict;
 	enum err why;	    /* of a reject */
 	const char *flag;   /* of a flag: its name in the record's `flags` */
 	const char *detail; /* plain words; NULL: nothing to say */
+	double score;	    /* what was measured, when `scored`: metres of a geofence, likeness of a face */
+	bool scored;
 };
 
 /* The row that MARK_LOAD reads. */
@@ -32,6 +37,11 @@ struct mark_row {
 	const char *record_status, *record_original;
 	int64_t record_marked_at;
 	bool nonce_used, claim_spent, has_roster, enrolled;
+	struct uuid owner_id;
+	double latitude, longitude, geofence_radius_m; /* NAN: none */
+	const char *networks;			       /* JSON list of CIDRs; NULL: any */
+	bool require_device, require_face;
+	int64_t generation;
 	struct uuid counted_to; /* records with ids up to here are counted already (attendance/count.h) */
 };
 extern const struct schema mark_row_schema;
@@ -53,6 +63,8 @@ struct mark_case {
 	const char *method;    /* "qr", "code" */
 	bool found;	       /* `row` was read */
 	struct mark_row row;
+	const struct mark_in *in; /* what the student sent along; NULL when a claim is made */
+	enum layer_policy device_policy, geofence_policy, network_policy, face_policy;
 	int claim_policy;
 	bool by_claim, has_key, proof_fits, other_network, other_agent;
 	struct mark_claim claim;
@@ -69,7 +81,7 @@ extern const size_t layer_row_count;
 
 /* The first reject's error, or OK. */
 enum err layers_judge(struct mark_case *c, bool with_student);
-/* [{layer,verdict,detail}] of what was asked. */
+/* [{layer,verdict,detail,score}] of what was asked, without skips that have nothing to say. */
 const char *layers_json(struct arena *a, const struct mark_case *c);
 /* Comma-separated names of the flags; NULL when there are none. */
 const char *layers_flags(struct arena *a, const struct mark_case *c);
@@ -81,6 +93,10 @@ struct finding layer_enrolment(const struct mark_case *c);
 struct finding layer_duplicate(const struct mark_case *c);
 struct finding layer_replay(const struct mark_case *c);
 struct finding layer_claim(const struct mark_case *c);
+struct finding layer_device(const struct mark_case *c);
+struct finding layer_geofence(const struct mark_case *c);
+struct finding layer_network(const struct mark_case *c);
+struct finding layer_face(const struct mark_case *c);
 
 static inline struct finding
 found_pass(const char *detail)
@@ -104,6 +120,15 @@ static inline struct finding
 found_flag(const char *flag, const char *detail)
 {
 	return (struct finding){.verdict = VERDICT_FLAG, .flag = flag, .detail = detail};
+}
+
+/* A fault that the policy weighs: skip, flag or reject. */
+static inline struct finding
+found_fault(enum layer_policy policy, enum err why, const char *flag, const char *detail)
+{
+	if (policy == LAYER_OFF)
+		return found_skip();
+	return policy == LAYER_REJECT ? found_reject(why, detail) : found_flag(flag, detail);
 }
 
 #endif

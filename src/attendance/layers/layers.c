@@ -2,7 +2,8 @@
  * The ordered table of layers, and how a case goes through it.
  *
  * The order is the contract's: of two faults the earlier row's is told.  `claim` comes after the six that refuse for the code's
- * or the student's own sake, and is asked only of marks by claim.
+ * or the student's own sake, and is asked only of marks by claim; the last four measure, and the event's policy says what a fault
+ * of theirs is worth.
  */
 #include "attendance/layers/layer.h"
 
@@ -16,6 +17,10 @@ const struct layer layer_rows[] = {
 	{"duplicate", true, layer_duplicate},
 	{"replay", true, layer_replay},
 	{"claim", true, layer_claim},
+	{"device", true, layer_device},
+	{"geofence", true, layer_geofence},
+	{"network", true, layer_network},
+	{"face", true, layer_face},
 };
 const size_t layer_row_count = sizeof(layer_rows) / sizeof(layer_rows[0]);
 _Static_assert(sizeof(layer_rows) / sizeof(layer_rows[0]) <= LAYERS_MAX, "every layer has a place for its finding");
@@ -48,13 +53,15 @@ layers_json(struct arena *a, const struct mark_case *c)
 	json_arr(&j, NULL);
 	for (size_t i = 0; i < layer_row_count; i++) {
 		const struct finding *f = &c->findings[i];
-		if (f->verdict == VERDICT_UNSET)
+		if (f->verdict == VERDICT_UNSET || (f->verdict == VERDICT_SKIP && !f->detail))
 			continue;
 		json_obj(&j, NULL);
 		json_str(&j, "layer", layer_rows[i].name);
 		json_str(&j, "verdict", verdict_names[f->verdict]);
 		if (f->detail)
 			json_str(&j, "detail", f->detail);
+		if (f->scored)
+			json_num(&j, "score", f->score);
 		json_obj_end(&j);
 	}
 	json_arr_end(&j);
