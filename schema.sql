@@ -94,6 +94,15 @@ CREATE TABLE courses (
 ) STRICT;
 CREATE INDEX idx_courses_owner ON courses (owner_id);
 
+CREATE TABLE device_uses (
+	device_hash TEXT NOT NULL,
+	event_id TEXT NOT NULL,
+	user_id TEXT NOT NULL,
+	attendance_id TEXT NOT NULL,
+	used_at TEXT NOT NULL,
+	PRIMARY KEY (device_hash, event_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE devices (
 	id TEXT PRIMARY KEY,
 	user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -103,8 +112,10 @@ CREATE TABLE devices (
 	created_at TEXT NOT NULL,
 	decided_at TEXT,
 	decided_by TEXT
-) STRICT;
-CREATE INDEX idx_devices_hash ON devices (device_hash);
+, key_id TEXT) STRICT;
+CREATE UNIQUE INDEX idx_devices_bound ON devices (user_id) WHERE status = 'bound';
+CREATE UNIQUE INDEX idx_devices_bound_hash ON devices (device_hash) WHERE status = 'bound';
+CREATE UNIQUE INDEX idx_devices_pending ON devices (user_id) WHERE status = 'pending';
 CREATE INDEX idx_devices_user ON devices (user_id, status);
 
 CREATE TABLE enrollments (
@@ -334,6 +345,7 @@ CREATE TABLE schema_migrations (
 	applied_at TEXT NOT NULL
 ) STRICT;
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (1, 'init', '8dfe51ef040c2989d81ea78a9e91574141880ce08c8c1deea65e14fed55ee0f0', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (11, 'devices', 'ea74c1f9bbeda42f71f9ce5d0b0f50e419485ca3827a29d8a208595429f2a62b', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (2, 'audit_seals', '5fce9a3b2050b42f5f3ead50ad87c5b55ce52277a843dd9133202c384a220718', '1970-01-01 00:00:00.000000');
 
 CREATE TABLE sessions (

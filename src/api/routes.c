@@ -11,6 +11,7 @@ extern const struct route_table portal_event_routes, portal_qr_routes, portal_at
 extern const struct route_table portal_stream_routes;
 extern const struct route_table accounts_auth_routes, accounts_me_routes, accounts_mfa_routes;
 extern const struct route_table accounts_reset_routes, accounts_oauth_routes;
+extern const struct route_table campus_device_routes;
 extern const struct route_table web_routes;
 
 const struct route_table *const route_tables[] = {
@@ -30,6 +31,7 @@ const struct route_table *const route_tables[] = {
 	&accounts_mfa_routes,
 	&accounts_reset_routes,
 	&accounts_oauth_routes,
+	&campus_device_routes,
 	&web_routes,
 };
 const size_t route_table_count = sizeof(route_tables) / sizeof(route_tables[0]);

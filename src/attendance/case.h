@@ -24,8 +24,4 @@ enum err case_load(struct ctx *cx, const char *student_id, struct mark_case *c) 
 /* MACs of the client, as claims carry them. */
 void claim_client_macs(struct ctx *cx, char ret_network[B64_SHA256_CHARS + 1], char ret_agent[B64_SHA256_CHARS + 1]);
 
-/* A P-256 key of the two coordinates; NULL when there is no such point. */
-struct jws_public;
-struct jws_public *claim_key(struct arena *a, const char *x, const char *y, char ret_thumbprint[B64_SHA256_CHARS + 1]);
-
 #endif

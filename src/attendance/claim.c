@@ -5,6 +5,7 @@
  * is checked long after; everything in it is flat and without escapes, as the claim reader wants it.
  */
 #include "attendance/case.h"
+#include "attendance/p256.h"
 
 #include <string.h>
 
@@ -74,78 +75,26 @@ client_is(struct ctx *cx, const char *what, const char *value, const char *mac)
 
 /* --- the key --------------------------------------------------------------------------------------------------------------- */
 
-struct jws_public *
-claim_key(struct arena *a, const char *x, const char *y, char ret_thumbprint[B64_SHA256_CHARS + 1])
-{
-	/* Rebuilt, so that whatever else a browser exports (key_ops, ext) does not matter. */
-	const char *text = arena_printf(a, "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}", x, y);
-	const json_t *jwk = json_read(a, span_str(text));
-
-	if (!jwk || (ret_thumbprint && !jwk_thumbprint(jwk, ret_thumbprint)))
-		return NULL;
-	return jws_public_from_jwk(jwk);
-}
-
-static void
-key_free(struct jws_public **k)
-{
-	if (*k)
-		jws_public_free(*k);
-}
-
-static bool
-coordinate(struct arena *a, const json_t *jwk, const char *name, char ret[B64_SHA256_CHARS + 1])
-{
-	const char *text = json_string_value(json_object_get(jwk, name));
-	struct span bytes;
-
-	if (!text || strlen(text) != B64_SHA256_CHARS || !b64url_decode(a, text, B64_SHA256_CHARS, &bytes))
-		return false;
-	str_copy(ret, B64_SHA256_CHARS + 1, text);
-	return true;
-}
-
-struct claim_pub {
-	char x[B64_SHA256_CHARS + 1], y[B64_SHA256_CHARS + 1], thumbprint[B64_SHA256_CHARS + 1]; /* "" without a key */
-};
-
 static enum err
-key_wrong(struct ctx *cx, const char *message)
+read_key(struct ctx *cx, const char *text, struct p256 *ret)
 {
-	error_field(cx, "public_key", "%s", message);
-	return fail(cx, ERR_VALIDATION, NULL);
-}
+	const char *wrong = NULL;
 
-static enum err
-read_key(struct ctx *cx, const char *text, struct claim_pub *ret)
-{
-	struct claim_pub pub = {.x = ""};
-	CLEANUP(key_free) struct jws_public *key = NULL;
-
-	if (!text) {
-		if (cx->srv->conf->env != ENV_DEV)
-			return key_wrong(cx, "is required");
-		*ret = pub;
+	*ret = (struct p256){.x = ""};
+	if (!text)
+		wrong = cx->srv->conf->env != ENV_DEV ? "is required" : NULL;
+	else if (!p256_read(cx->arena, text, ret))
+		wrong = "must be a P-256 public key as JWK";
+	if (!wrong)
 		return OK;
-	}
-	const json_t *jwk = json_read(cx->arena, span_str(text));
-	if (json_is_string(jwk))
-		jwk = json_read(cx->arena, span_str(json_string_value(jwk)));
-	const char *kty = json_string_value(json_object_get(jwk, "kty"));
-	const char *crv = json_string_value(json_object_get(jwk, "crv"));
-	if (str_eq(kty, "EC") && str_eq(crv, "P-256") && coordinate(cx->arena, jwk, "x", pub.x) &&
-		coordinate(cx->arena, jwk, "y", pub.y))
-		key = claim_key(cx->arena, pub.x, pub.y, pub.thumbprint);
-	if (!key)
-		return key_wrong(cx, "must be a P-256 public key as JWK");
-	*ret = pub;
-	return OK;
+	error_field(cx, "public_key", "%s", wrong);
+	return fail(cx, ERR_VALIDATION, NULL);
 }
 
 /* --- making ---------------------------------------------------------------------------------------------------------------- */
 
 static const char *
-sign_claim(struct ctx *cx, const struct mark_case *c, const struct claim_pub *pub, int64_t expires_us)
+sign_claim(struct ctx *cx, const struct mark_case *c, const struct p256 *pub, int64_t expires_us)
 {
 	char network[B64_SHA256_CHARS + 1], agent[B64_SHA256_CHARS + 1];
 	struct uuid id = new_id(cx);
@@ -209,7 +158,7 @@ enum err
 attendance_claim(struct ctx *cx, const struct claim_in *in, struct claim_out *ret)
 {
 	struct mark_case c;
-	struct claim_pub pub;
+	struct p256 pub;
 
 	TRY(check_claim_in(cx, in));
 	TRY(read_key(cx, in->public_key, &pub));
@@ -265,18 +214,6 @@ read_claims(struct span claims, struct mark_claim *ret)
 	return true;
 }
 
-static bool
-proof_fits(struct ctx *cx, const struct mark_claim *claim, const char *text, const char *proof)
-{
-	enum { RAW_SIGNATURE_BYTES = 64 };
-	struct span signature;
-
-	if (!proof || !b64url_decode(cx->arena, proof, strlen(proof), &signature) || signature.n != RAW_SIGNATURE_BYTES)
-		return false;
-	CLEANUP(key_free) struct jws_public *key = claim_key(cx->arena, claim->x, claim->y, NULL);
-	return key && jws_es256_raw(key, span_str(text), signature);
-}
-
 enum err
 case_of_claim(struct ctx *cx, const char *claim, const char *proof, struct mark_case *ret)
 {
@@ -299,7 +236,7 @@ case_of_claim(struct ctx *cx, const char *claim, const char *proof, struct mark_
 	ret->at_us = ret->claim.at_us;
 	ret->method = ret->claim.typed ? "code" : "qr";
 	ret->has_key = ret->claim.x[0] != 0;
-	ret->proof_fits = ret->has_key && proof_fits(cx, &ret->claim, claim, proof);
+	ret->proof_fits = ret->has_key && p256_signed(cx->arena, ret->claim.x, ret->claim.y, span_str(claim), proof);
 	ip_prefix(cx->client->ip, network);
 	ret->other_network = !client_is(cx, "net", network, ret->claim.network);
 	ret->other_agent = !client_is(cx, "ua", cx->client->user_agent, ret->claim.agent);

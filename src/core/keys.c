@@ -31,6 +31,8 @@ static const struct {
 	[KEY_FERNET] = {"muster fernet", offsetof(struct config, mfa_encryption_key)},
 	[KEY_AUDIT] = {"muster audit", offsetof(struct config, secret_key)},
 	[KEY_CLIENT] = {"muster client", offsetof(struct config, secret_key)},
+	[KEY_DEVICE_ID] = {"muster device id", offsetof(struct config, token_pepper)},
+	[KEY_CHALLENGE] = {"muster challenge", offsetof(struct config, secret_key)},
 };
 
 struct keys *

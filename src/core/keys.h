@@ -23,6 +23,8 @@ enum key_use {
 	KEY_FERNET,      /* MFA_ENCRYPTION_KEY */
 	KEY_AUDIT,       /* SECRET_KEY: audit seals */
 	KEY_CLIENT,      /* SECRET_KEY: MACs of network, user agent, e-mail for bindings and limits */
+	KEY_DEVICE_ID,   /* TOKEN_PEPPER: stored hashes of the devices that students mark with */
+	KEY_CHALLENGE,   /* SECRET_KEY: challenges for a device's key */
 	KEY__MAX
 };
 
