@@ -1,5 +1,6 @@
 /*
- * From bytes to the structs of a row's schemas: query string, JSON, HTML forms (urlencoded, and the text parts of multipart/form-data).
+ * From bytes to the structs of a row's schemas: query string, JSON, HTML forms (urlencoded and multipart/form-data, with files where the
+ * row takes them).
  */
 #ifndef MUSTER_API_BODY_H
 #define MUSTER_API_BODY_H
@@ -14,8 +15,5 @@ enum err query_read(struct ctx *cx, const struct route *r, struct request *rq) M
  */
 enum err body_read(struct ctx *cx, const struct route *r, struct request *rq, const char *content_type, const char *content_encoding)
 	MUST_CHECK;
-
-/* The text parts of a multipart/form-data body; false when it is malformed or has file parts. */
-bool multipart_pairs(struct arena *a, const char *content_type, struct span body, struct pair **ret, size_t *ret_count);
 
 #endif

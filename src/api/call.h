@@ -29,7 +29,7 @@ struct dispatcher {
 	struct cidr *shared; /* SHARED_NETWORKS */
 	size_t n_shared;
 	struct header fixed[HEADERS_FIXED]; /* on every reply */
-	struct pool *read, *hash, *work;
+	struct pool *read, *hash, *work, *files;
 	struct idem_table *running;
 	atomic_int in_flight;
 	pthread_mutex_t lock;  /* of `idle` */
@@ -57,6 +57,7 @@ struct call {
 	struct access_claims claims;
 	bool deferred;           /* the exchange may be answered from another thread */
 	bool hall;               /* counted as hall traffic */
+	bool prepared;           /* the row's prepare() has run */
 	struct taken taken[3];
 	int n_taken;
 	const char *authorization, *origin, *content_type, *content_encoding, *idempotency_key;
@@ -83,6 +84,7 @@ void lane_resume_idempotent(struct call *c, bool stored);
 /* --- dispatch.c ---- */
 void call_go(struct call *c);                  /* the phases from c->phase on */
 enum next call_refuse(struct call *c, enum err e); /* c->result = e, with c->cx.error set */
+const char *bearer_token(const char *authorization); /* NULL when the header is none, or of another scheme */
 void call_finish(struct call *c);              /* reply, metrics, log; c is gone afterwards */
 
 /* --- reply.c ---- */

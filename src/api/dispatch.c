@@ -134,8 +134,8 @@ phase_route(struct call *c)
 	return GO_ON;
 }
 
-static const char *
-bearer(const char *authorization)
+const char *
+bearer_token(const char *authorization)
 {
 	if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
 		return NULL;
@@ -151,7 +151,7 @@ static enum next
 phase_token(struct call *c)
 {
 	const struct route *r = c->row->route;
-	const char *token = bearer(c->authorization);
+	const char *token = bearer_token(c->authorization);
 
 	if (r->access == ANYONE && (!token || r->lane == LANE_LOOP))
 		return GO_ON;
@@ -515,15 +515,6 @@ dispatch_call(struct dispatcher *d, struct exchange *x)
 	pthread_mutex_unlock(&w.lock);
 	pthread_cond_destroy(&w.answered);
 	pthread_mutex_destroy(&w.lock);
-}
-
-/* Every row takes up to the one ceiling: rows without a body ignore what is sent, within it. */
-int64_t
-dispatch_body_limit(void *dispatcher, const struct request *rq)
-{
-	(void)dispatcher;
-	(void)rq;
-	return BODY_MAX;
 }
 
 void

@@ -18,10 +18,11 @@ void dispatch_close(struct dispatcher *d);
 /* In tests: an error that a row does not list aborts, instead of becoming internal_error. */
 void dispatch_strict(struct dispatcher *d, bool strict);
 
-/* For http_options: handle, finish, body_limit, refuse with arg = the dispatcher. */
+/* For http_options: handle, finish, body_limit, uploads, refuse with arg = the dispatcher. */
 void dispatch_handle(void *dispatcher, struct exchange *x);
 void dispatch_finish(void *dispatcher, struct exchange *x);
-int64_t dispatch_body_limit(void *dispatcher, const struct request *rq);
+int64_t dispatch_body_limit(void *dispatcher, const struct request *rq, enum err *ret_refusal);
+bool dispatch_uploads(void *dispatcher, const struct request *rq, struct multipart_rule *ret);
 void dispatch_refuse(void *dispatcher, struct exchange *x, enum err code);
 
 /*

@@ -36,6 +36,21 @@ idem_close(struct idem_table *t)
 	pthread_mutex_destroy(&t->lock);
 }
 
+/* What a form says, without its boundary: a browser that sends it again makes another. */
+static void
+hash_parts(struct buf *b, const struct multipart_parts *parts)
+{
+	uint8_t digest[SHA256_BYTES];
+
+	for (size_t i = 0; parts && i < parts->n_pairs; i++)
+		buf_printf(b, "%zu %s %zu %s\n", strlen(parts->pairs[i].name), parts->pairs[i].name, strlen(parts->pairs[i].value),
+			parts->pairs[i].value);
+	for (int i = 0; parts && i < parts->n_files; i++) {
+		crypto_sha256(parts->files[i].bytes, digest);
+		buf_add(b, digest, sizeof(digest));
+	}
+}
+
 static void
 hash_request(struct call *c)
 {
@@ -48,7 +63,8 @@ hash_request(struct call *c)
 	buf_chr(&b, '\n');
 	buf_str(&b, rq->query_text ? rq->query_text : "");
 	buf_chr(&b, '\n');
-	buf_add(&b, rq->raw_body.p, rq->raw_body.n);
+	buf_add(&b, rq->raw_body.p, rq->parts ? 0 : rq->raw_body.n);
+	hash_parts(&b, rq->parts);
 	crypto_sha256(buf_span(&b), digest);
 	b64url_encode((struct span){digest, sizeof(digest)}, c->idem.body_hash);
 }

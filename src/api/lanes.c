@@ -12,7 +12,7 @@
 #include "core/log.h"
 #include "identity/hasher.h"
 
-enum { READ_THREADS = 2, WORK_THREADS = 4, WORK_QUEUE_MAX = 256 };
+enum { READ_THREADS = 2, WORK_THREADS = 4, WORK_QUEUE_MAX = 256, FILE_THREADS_MORE = 2, FILE_QUEUE_MAX = 64 };
 
 static void *
 reader_open(void *store)
@@ -55,6 +55,9 @@ lanes_open(struct dispatcher *d)
 	}
 	struct pool_options o = {.name = "work", .threads = WORK_THREADS, .max_queued = WORK_QUEUE_MAX};
 	d->work = pool_open(&o);
+	/* Of these as many as there are cores can be busy with a face; the others with storage. */
+	struct pool_options files = {.name = "files", .threads = threads + FILE_THREADS_MORE, .max_queued = FILE_QUEUE_MAX};
+	d->files = pool_open(&files);
 }
 
 void
@@ -62,6 +65,7 @@ lanes_close(struct dispatcher *d)
 {
 	if (d->hash)
 		pool_close(d->hash);
+	pool_close(d->files);
 	pool_close(d->work);
 	if (d->read)
 		pool_close(d->read);
@@ -315,11 +319,38 @@ slow_task(void *state, void *arg)
 	run_here(c);
 }
 
+/* Files first, then the phase that was interrupted for them. */
+static void
+prepare_task(void *state, void *arg)
+{
+	struct call *c = arg;
+	enum err e;
+
+	(void)state;
+	c->prepared = true;
+	if (c->x->side && exchange_gone(c->x))
+		e = fail_internal(&c->cx, ERR_UNAVAILABLE, "the client has gone");
+	else
+		e = check_listed(c, c->row->route->prepare(&c->cx, &c->x->request));
+	if (e == OK) {
+		c->phase--;
+		call_go(c);
+		return;
+	}
+	c->result = e;
+	if (c->row->route->failure && err_row(e)->status < 500 && lane_audit_refusal(c) == PARKED)
+		return;
+	call_finish(c);
+}
+
 enum next
 lane_run(struct call *c)
 {
+	const struct multipart_parts *parts = c->x->request.parts;
 	enum err e = OK;
 
+	if (c->row->route->prepare && parts && parts->n_files && !c->prepared)
+		return queue(c, c->d->files, prepare_task);
 	switch (c->row->route->lane) {
 	case LANE_LOOP:
 		c->cx.db = NULL;

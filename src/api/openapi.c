@@ -16,6 +16,7 @@ enum { COMPONENTS_MAX = 300, TAGS_MAX = 40 };
 struct component {
 	const struct schema *schema;
 	bool input;
+	bool open; /* unknown members are ignored: forms with files */
 };
 
 struct doc {
@@ -57,7 +58,7 @@ collect(struct doc *d, const struct schema *s, bool input)
 			return;
 	if (d->n_components == COMPONENTS_MAX)
 		BUG("more than %d schemas", COMPONENTS_MAX);
-	d->components[d->n_components++] = (struct component){s, input};
+	d->components[d->n_components++] = (struct component){.schema = s, .input = input};
 	for (size_t i = 0; i < s->count; i++)
 		if (s->fields[i].sub)
 			collect(d, s->fields[i].sub, input);
@@ -168,24 +169,66 @@ write_parameters(struct doc *d, const struct row *row)
 	json_arr_end(j);
 }
 
+/* The form's texts, and beside them its files. */
+static void
+write_files(struct doc *d, const struct route *r)
+{
+	struct json *j = &d->j;
+
+	json_obj(j, "schema");
+	json_arr(j, "allOf");
+	write_ref(d, NULL, "schemas", r->body->name);
+	json_obj(j, NULL);
+	json_str(j, "type", "object");
+	json_obj(j, "properties");
+	json_obj(j, r->files.part);
+	if (r->files.max > 1) {
+		json_str(j, "type", "array");
+		json_int(j, "minItems", r->files.min);
+		json_int(j, "maxItems", r->files.max);
+		json_obj(j, "items");
+	}
+	json_str(j, "type", "string");
+	json_str(j, "format", "binary");
+	json_str(j, "description", "A JPEG or PNG picture.");
+	if (r->files.max > 1)
+		json_obj_end(j);
+	json_obj_end(j);
+	json_obj_end(j);
+	if (r->files.min) {
+		json_arr(j, "required");
+		json_str(j, NULL, r->files.part);
+		json_arr_end(j);
+	}
+	json_obj_end(j);
+	json_arr_end(j);
+	json_obj_end(j);
+}
+
 static void
 write_body(struct doc *d, const struct route *r)
 {
 	static const char *const types[] = {"application/json", "application/x-www-form-urlencoded", "multipart/form-data"};
 	struct json *j = &d->j;
-	bool required = false;
+	bool required = r->files.min > 0;
 
 	if (!r->body)
 		return;
 	for (size_t i = 0; i < r->body->count; i++)
 		required = required || (r->body->fields[i].flags & F_REQUIRED);
 	collect(d, r->body, true);
+	for (size_t i = 0; r->files.max && i < d->n_components; i++)
+		if (d->components[i].schema == r->body)
+			d->components[i].open = true;
 	json_obj(j, "requestBody");
 	json_bool(j, "required", required);
 	json_obj(j, "content");
-	for (int i = 0; i < (r->form ? 3 : 1); i++) {
+	for (int i = r->files.min ? 2 : 0; i < (r->form ? 3 : 1); i++) {
 		json_obj(j, types[i]);
-		write_ref(d, "schema", "schemas", r->body->name);
+		if (r->files.max && i == 2)
+			write_files(d, r);
+		else
+			write_ref(d, "schema", "schemas", r->body->name);
 		json_obj_end(j);
 	}
 	json_obj_end(j);
@@ -438,7 +481,10 @@ write_components(struct doc *d)
 	json_raw(j, "securitySchemes", security_schemes);
 	json_obj(j, "schemas");
 	for (size_t i = 0; i < d->n_components; i++)
-		field_openapi(j, d->components[i].schema->name, d->components[i].schema, d->components[i].input);
+		if (d->components[i].open)
+			field_openapi_open(j, d->components[i].schema->name, d->components[i].schema);
+		else
+			field_openapi(j, d->components[i].schema->name, d->components[i].schema, d->components[i].input);
 	if (flat)
 		json_raw(j, "Error", error_schema);
 	if (nested)

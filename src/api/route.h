@@ -33,6 +33,12 @@ struct route_limit {
 	size_t configured;  /* offsetof(struct config, rl_…): the maximum is that variable's; 0: limit.max */
 };
 
+/* Files of a multipart/form-data body; each is a picture of UPLOAD_ALLOWED_IMAGE_TYPES and at most UPLOAD_MAX_IMAGE_MB. */
+struct route_files {
+	const char *part; /* their part's name */
+	int min, max;     /* how many; max 0: the row takes none, and a part with a file name is malformed */
+};
+
 enum { ROUTE_ERRORS_MAX = 16 };
 
 struct route {
@@ -46,6 +52,12 @@ struct route {
 	const struct schema *query; /* NULL: query members are ignored */
 	const struct schema *body;  /* NULL: no body wanted */
 	bool form;                  /* the body may also be an HTML form (urlencoded or multipart) */
+	struct route_files files;   /* multipart parts with files; unknown parts are then ignored */
+	/*
+	 * What needs files and the outside (storage, faces) and must be done before the handler's lane: runs on the work lane without a
+	 * connection, only when files came, and leaves its result in rq->prepared.  Its errors are the row's.
+	 */
+	enum err (*prepare)(struct ctx *cx, struct request *rq);
 	const struct schema *reply; /* NULL: no JSON body (204, files, pages); then reply_type says what */
 	const char *reply_type;
 	int status;                 /* of success */

@@ -70,6 +70,10 @@ check_route(const struct route *r)
 		BUG("%s %s: fresh_session needs an account and a database", method_name(r->method), r->path);
 	if (r->form && !r->body)
 		BUG("%s %s: a form needs a body", method_name(r->method), r->path);
+	if (r->files.max && (!r->form || !r->files.part || r->access == ANYONE || r->method != POST || strchr(r->path, '{')))
+		BUG("%s %s: files come in forms, by POST of an account, to a path without parameters", method_name(r->method), r->path);
+	if (r->prepare && !r->files.max)
+		BUG("%s %s: there is nothing to prepare", method_name(r->method), r->path);
 }
 
 bool

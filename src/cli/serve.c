@@ -167,6 +167,7 @@ open_http(struct serving *s)
 		.handle = dispatch_handle,
 		.finish = dispatch_finish,
 		.body_limit = dispatch_body_limit,
+		.uploads = dispatch_uploads,
 		.refuse = dispatch_refuse,
 		.arg = s->dispatcher,
 	};

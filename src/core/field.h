@@ -104,6 +104,8 @@ void field_write_json(struct json *j, const char *key, const struct schema *s, c
 
 /* Appends the OpenAPI 3.1 schema object.  `input` leaves out read-only matters and adds bounds and required. */
 void field_openapi(struct json *j, const char *key, const struct schema *s, bool input);
+/* Input whose unknown members are ignored. */
+void field_openapi_open(struct json *j, const char *key, const struct schema *s);
 
 /* Finds the member that a result column "a.b" names.  NULL when there is none.  *ret_path gives the fields from the outside in. */
 enum { FIELD_DEPTH_MAX = 4 };

@@ -193,8 +193,8 @@ is_needed(const struct field *f, bool input)
 	return false;
 }
 
-void
-field_openapi(struct json *j, const char *key, const struct schema *s, bool input)
+static void
+write_schema(struct json *j, const char *key, const struct schema *s, bool input, bool closed)
 {
 	bool any = false;
 
@@ -215,7 +215,19 @@ field_openapi(struct json *j, const char *key, const struct schema *s, bool inpu
 				json_str(j, NULL, s->fields[i].name);
 		json_arr_end(j);
 	}
-	if (input)
+	if (closed)
 		json_bool(j, "additionalProperties", false);
 	json_obj_end(j);
+}
+
+void
+field_openapi(struct json *j, const char *key, const struct schema *s, bool input)
+{
+	write_schema(j, key, s, input, input);
+}
+
+void
+field_openapi_open(struct json *j, const char *key, const struct schema *s)
+{
+	write_schema(j, key, s, true, false);
 }

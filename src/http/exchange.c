@@ -97,6 +97,7 @@ exchange_give(struct server_side *side)
 	side->deferred = side->close = side->has_body = false;
 	side->refusal = OK;
 	side->body = NULL;
+	side->multipart = NULL;
 	side->body_n = side->drained = 0;
 	side->uri = NULL;
 	atomic_store_explicit(&side->state, SIDE_NEW, memory_order_relaxed);
@@ -264,6 +265,36 @@ target_make_safe(struct request *rq)
 		rq->path = "/";
 }
 
+/* A part of the shared allowance for bodies; given back when the exchange ends. */
+static bool
+body_reserve(void *arg, size_t n)
+{
+	struct server_side *side = arg;
+	struct http_server *s = side->loop->server;
+
+	if (atomic_load_explicit(&s->bodies, memory_order_relaxed) + (int64_t)n > BODIES_IN_FLIGHT_MAX)
+		return false;
+	body_account(s, (int64_t)n);
+	side->body_cap += n;
+	return true;
+}
+
+static enum err
+multipart_begin(struct server_side *side)
+{
+	const struct http_options *o = &side->loop->server->o;
+	const char *type = request_header(&side->x.request, "Content-Type");
+	struct multipart_rule rule = {0};
+
+	if (!o->uploads || !media_is(type, "multipart/form-data") || !o->uploads(o->arg, &side->x.request, &rule))
+		return OK;
+	rule.length = side->length;
+	rule.reserve = body_reserve;
+	rule.arg = side;
+	side->multipart = multipart_open(&side->x.arena, type, &rule);
+	return side->multipart ? OK : ERR_MALFORMED_REQUEST;
+}
+
 static enum MHD_Result
 on_headers(struct server_side *side, const char *method, const char *version)
 {
@@ -282,11 +313,13 @@ on_headers(struct server_side *side, const char *method, const char *version)
 	if (e == OK && atomic_load(&s->stopping))
 		e = ERR_UNAVAILABLE;
 	if (e == OK && side->has_body) {
-		side->body_max = o->body_limit ? o->body_limit(o->arg, rq) : o->max_body;
-		if (side->length > side->body_max)
+		side->body_max = o->body_limit ? o->body_limit(o->arg, rq, &e) : o->max_body;
+		if (e == OK && side->length > side->body_max)
 			e = ERR_BODY_TOO_LARGE;
-		else if (atomic_load_explicit(&s->bodies, memory_order_relaxed) >= BODIES_IN_FLIGHT_MAX)
+		else if (e == OK && atomic_load_explicit(&s->bodies, memory_order_relaxed) >= BODIES_IN_FLIGHT_MAX)
 			e = ERR_OVERLOADED;
+		if (e == OK)
+			e = multipart_begin(side);
 	}
 	if (e != OK) {
 		target_make_safe(rq);
@@ -323,17 +356,34 @@ body_grow(struct server_side *side, size_t n)
 	return OK;
 }
 
+static enum err
+body_add(struct server_side *side, const char *data, size_t n)
+{
+	if (side->multipart) {
+		side->body_n += n;
+		return (int64_t)side->body_n > side->body_max ? ERR_BODY_TOO_LARGE : multipart_feed(side->multipart, data, n);
+	}
+	TRY(body_grow(side, n));
+	memcpy(side->body + side->body_n, data, n);
+	side->body_n += n;
+	return OK;
+}
+
+/* An upload is read to its end, so that its sender learns what was wrong with it: it was let in by its length already. */
+static int64_t
+drain_max(const struct server_side *side)
+{
+	return side->multipart ? side->body_max : DRAIN_MAX;
+}
+
 static enum MHD_Result
 on_body(struct server_side *side, const char *data, size_t n)
 {
-	enum err e = body_grow(side, n);
+	enum err e = body_add(side, data, n);
 
-	if (e == OK) {
-		memcpy(side->body + side->body_n, data, n);
-		side->body_n += n;
+	if (e == OK)
 		return MHD_YES;
-	}
-	if (side->length > (int64_t)side->body_n + DRAIN_MAX)
+	if (side->length > (int64_t)side->body_n + drain_max(side))
 		return MHD_NO;
 	side->refusal = e;
 	side->drained = n;
@@ -347,7 +397,15 @@ on_complete(struct server_side *side)
 	const struct http_options *o = &side->loop->server->o;
 
 	conn_phase(side->conn, PHASE_APP, 0);
-	side->x.request.raw_body = (struct span){(const uint8_t *)side->body, side->body_n};
+	if (side->multipart) {
+		struct multipart_parts *parts = arena_new(&side->x.arena, struct multipart_parts, 1);
+		enum err e = multipart_end(side->multipart, parts);
+		if (e != OK)
+			return refuse_now(side, e);
+		side->x.request.parts = parts;
+	} else {
+		side->x.request.raw_body = (struct span){(const uint8_t *)side->body, side->body_n};
+	}
 	atomic_store_explicit(&side->state, SIDE_HANDLING, memory_order_relaxed);
 	o->handle(o->arg, &side->x);
 	if (side->deferred)
@@ -409,7 +467,7 @@ exchange_on_access(void *arg, struct MHD_Connection *mhd, const char *url, const
 		side->drained += n;
 		if (n == 0)
 			return refuse_now(side, side->refusal);
-		return side->drained > DRAIN_MAX ? MHD_NO : MHD_YES;
+		return (int64_t)side->drained > drain_max(side) ? MHD_NO : MHD_YES;
 	case SIDE_REPLIED:
 	case SIDE_ABANDONED:
 		return on_resumed(side, state, ref);

@@ -80,7 +80,8 @@ struct server_side {
 	int64_t length;           /* Content-Length; -1: none */
 	int64_t body_max;
 	char *body;
-	size_t body_n, body_cap, drained;
+	size_t body_n, body_cap, drained; /* body_cap: bytes counted in server->bodies */
+	struct multipart *multipart;      /* takes the body apart as it comes; NULL: it is kept in `body` */
 	const char *uri;          /* the request target in the library's buffer, until the headers are there */
 	size_t uri_n;
 	char id[REQUEST_ID_MAX + 1];

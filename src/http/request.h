@@ -15,6 +15,17 @@ struct header {
 };
 struct stream;
 
+struct upload {
+	const char *type; /* as the client says, NULL when it does not: never to be believed */
+	struct span bytes;
+};
+struct multipart_parts { /* of a multipart/form-data body (http/multipart.h) */
+	const struct pair *pairs; /* text parts, in their order */
+	size_t n_pairs;
+	const struct upload *files;
+	int n_files; /* sent; `files` has at most as many as were wanted */
+};
+
 struct request {
 	enum method method;
 	const char *path;        /* as sent, percent-decoding not applied, without query; begins with '/' */
@@ -22,6 +33,7 @@ struct request {
 	const struct header *headers; /* values have no control characters but tab; bytes from 0x80 may be anything */
 	size_t n_headers;
 	struct span raw_body;
+	const struct multipart_parts *parts; /* the body was taken apart as it came, and raw_body is empty; else NULL */
 	const char *peer_ip;     /* canonical text of the TCP peer (v4-mapped folded) */
 	const char *ip;          /* the client: the peer, or by TRUSTED_PROXIES the rightmost untrusted hop */
 	const char *id;          /* X-Request-ID */
@@ -32,6 +44,7 @@ struct request {
 	const char *params[PATH_PARAMS_MAX]; /* {…} of the route's path, percent-decoded, in order */
 	const void *query;       /* struct of the row's query schema */
 	const void *body;        /* struct of the row's body schema */
+	void *prepared;          /* what the row's prepare() leaves for its handler */
 	bool web;                /* X-Muster-Client: web */
 };
 const char *request_header(const struct request *rq, const char *name); /* case-insensitive; NULL when absent */

@@ -12,7 +12,7 @@
 #ifndef MUSTER_HTTP_SERVER_H
 #define MUSTER_HTTP_SERVER_H
 
-#include "http/request.h"
+#include "http/multipart.h"
 
 struct http_server;
 struct exchange {
@@ -35,8 +35,16 @@ struct http_options {
 	int header_deadline_ms, body_deadline_ms, reply_deadline_ms; /* 0: HEADER_DEADLINE_MS, BODY_DEADLINE_MS, a minute per MiB */
 	/* On a loop thread, must not block.  Returns with x answered or deferred. */
 	void (*handle)(void *arg, struct exchange *x);
-	/* Body ceiling in bytes for this method and path, asked when the headers are there; NULL: max_body for all. */
-	int64_t (*body_limit)(void *arg, const struct request *rq);
+	/*
+	 * Body ceiling in bytes for this request, asked when the headers are there; NULL: max_body for all.  With *ret_refusal set the
+	 * request is refused unread.
+	 */
+	int64_t (*body_limit)(void *arg, const struct request *rq, enum err *ret_refusal);
+	/*
+	 * Asked for a multipart/form-data body: true when it is to be taken apart as it comes, by *ret (file_part, max_files,
+	 * max_file_bytes, ignore_files); the request then has `parts` and no raw_body.  NULL: never.
+	 */
+	bool (*uploads)(void *arg, const struct request *rq, struct multipart_rule *ret);
 	/*
 	 * On the loop thread, once per exchange that handle() saw, just before its reply goes out: what every reply carries, the log line.
 	 * It keeps that work off the thread that called exchange_reply().  NULL: nothing.

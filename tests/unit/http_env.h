@@ -73,6 +73,21 @@ later_unless_gone(void *state, void *arg)
 	later(state, arg);
 }
 
+/* What came of an upload, in one line. */
+static inline const char *
+parts_text(struct arena *a, const struct multipart_parts *parts)
+{
+	struct buf b;
+
+	buf_init(&b, a, 100);
+	for (size_t i = 0; i < parts->n_pairs; i++)
+		buf_printf(&b, "%s=%s ", parts->pairs[i].name, parts->pairs[i].value);
+	buf_printf(&b, "files %d", parts->n_files);
+	for (int i = 0; i < parts->n_files && i < 2; i++)
+		buf_printf(&b, " %zu:%02x", parts->files[i].bytes.n, parts->files[i].bytes.p[parts->files[i].bytes.n - 1]);
+	return buf_cstr(&b);
+}
+
 static inline void
 handle(void *arg, struct exchange *x)
 {
@@ -104,6 +119,8 @@ handle(void *arg, struct exchange *x)
 	} else if (strcmp(rq->path, "/split") == 0) {
 		answer_text(x, "secret");
 		reply_header(&x->reply, "X-Bad", "a\r\nSet-Cookie: b=c");
+	} else if (rq->parts) {
+		answer_text(x, parts_text(&x->arena, rq->parts));
 	} else if (strcmp(rq->path, "/who") == 0) {
 		answer_text(x, arena_printf(&x->arena, "%s %s %d %d %s", rq->ip, rq->peer_ip, rq->tls, rq->forwarded, rq->id));
 	} else {
@@ -114,10 +131,20 @@ handle(void *arg, struct exchange *x)
 	exchange_reply(x);
 }
 
-static inline int64_t
-body_limit(void *arg, const struct request *rq)
+static inline bool
+uploads(void *arg, const struct request *rq, struct multipart_rule *ret)
 {
 	(void)arg;
+	*ret = (struct multipart_rule){.file_part = "file", .max_files = 2, .max_file_bytes = 2 << 20, .ignore_files = true};
+	return strcmp(rq->path, "/large") == 0;
+}
+
+static inline int64_t
+body_limit(void *arg, const struct request *rq, enum err *ret_refusal)
+{
+	(void)arg;
+	if (strcmp(rq->path, "/stranger") == 0)
+		*ret_refusal = ERR_NOT_AUTHENTICATED;
 	return strcmp(rq->path, "/small") == 0 ? 10 : strcmp(rq->path, "/large") == 0 ? 4 << 20 : BODY_LIMIT;
 }
 
@@ -148,6 +175,7 @@ app_open(struct http_options o)
 	o.source = &source_system;
 	o.handle = handle;
 	o.body_limit = body_limit;
+	o.uploads = uploads;
 	o.refuse = refuse_with;
 	o.arg = app;
 	if (http_server_open(&app->arena, &o, &app->server, &message) != OK)
