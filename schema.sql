@@ -41,6 +41,8 @@ CREATE TABLE attendance_records (
 	disputed_at TEXT
 ) STRICT;
 CREATE UNIQUE INDEX idx_attendance_event_user ON attendance_records (event_id, user_id);
+CREATE INDEX idx_attendance_flags ON attendance_records (flags) WHERE flags IS NOT NULL;
+CREATE INDEX idx_attendance_review ON attendance_records (marked_at, id) WHERE (status = 'flagged' OR disputed_at IS NOT NULL);
 CREATE INDEX idx_attendance_user ON attendance_records (user_id, marked_at);
 
 CREATE TABLE audit_logs (
@@ -131,7 +133,7 @@ CREATE TABLE event_counts (
 	records INTEGER NOT NULL,
 	attended INTEGER NOT NULL,            -- present, late or flagged
 	present INTEGER NOT NULL              -- present or late
-) STRICT, WITHOUT ROWID;
+, late INTEGER NOT NULL DEFAULT 0, excused INTEGER NOT NULL DEFAULT 0, absent INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
 
 CREATE TABLE events (
 	id TEXT PRIMARY KEY,
@@ -346,6 +348,7 @@ CREATE TABLE schema_migrations (
 ) STRICT;
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (1, 'init', '8dfe51ef040c2989d81ea78a9e91574141880ce08c8c1deea65e14fed55ee0f0', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (11, 'devices', 'ea74c1f9bbeda42f71f9ce5d0b0f50e419485ca3827a29d8a208595429f2a62b', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (13, 'review', '84286fca0c4e7d91cd1e6a4f1c01d9af359597ce71534ba97680a83ae592bd4e', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (2, 'audit_seals', '5fce9a3b2050b42f5f3ead50ad87c5b55ce52277a843dd9133202c384a220718', '1970-01-01 00:00:00.000000');
 
 CREATE TABLE sessions (

@@ -12,6 +12,7 @@ extern const struct route_table portal_stream_routes;
 extern const struct route_table accounts_auth_routes, accounts_me_routes, accounts_mfa_routes;
 extern const struct route_table accounts_reset_routes, accounts_oauth_routes;
 extern const struct route_table campus_device_routes;
+extern const struct route_table campus_review_routes, campus_report_routes;
 extern const struct route_table web_routes;
 
 const struct route_table *const route_tables[] = {
@@ -32,6 +33,8 @@ const struct route_table *const route_tables[] = {
 	&accounts_reset_routes,
 	&accounts_oauth_routes,
 	&campus_device_routes,
+	&campus_review_routes,
+	&campus_report_routes,
 	&web_routes,
 };
 const size_t route_table_count = sizeof(route_tables) / sizeof(route_tables[0]);

@@ -22,20 +22,23 @@ static const struct schema place_schema = SCHEMA("Place", struct place, place_fi
 
 struct counted {
 	struct uuid id; /* of the event */
-	int64_t records, attended, present;
+	int64_t records, attended, present, late, excused, absent;
 };
 static const struct field counted_fields[] = {
 	F(struct counted, id, 0, 0, 0, NULL),
 	F(struct counted, records, 0, 0, 0, NULL),
 	F(struct counted, attended, 0, 0, 0, NULL),
 	F(struct counted, present, 0, 0, 0, NULL),
+	F(struct counted, late, 0, 0, 0, NULL),
+	F(struct counted, excused, 0, 0, 0, NULL),
+	F(struct counted, absent, 0, 0, 0, NULL),
 };
 static const struct schema counted_schema = SCHEMA("Counted", struct counted, counted_fields);
 
 SQL(COUNTS_LOCK, "", "UPDATE positions SET reached = reached WHERE name = 'event_counts' RETURNING reached AS id");
 SQL(COUNTS_FORGET, "u", "DELETE FROM event_counts WHERE event_id = $1");
 SQL(COUNTS_WHOLE, "uu",
-	"INSERT INTO event_counts (event_id, records, attended, present)"
+	"INSERT INTO event_counts (event_id, records, attended, present, late, excused, absent)"
 	" SELECT event_id, " COUNT_COLUMNS " FROM attendance_records WHERE event_id = $1 AND id <= $2 GROUP BY event_id");
 
 static enum err
@@ -56,9 +59,10 @@ event_recount(struct ctx *cx, const char *event_id)
 
 SQL(COUNTS_TURN_END, "uui", "SELECT id FROM attendance_records WHERE id > $1 AND id <= $2 ORDER BY id LIMIT 1 OFFSET $3");
 SQL(COUNTS_NEW, "uu",
-	"SELECT event_id AS id, records, attended, present FROM " COUNTS_BETWEEN("id > $1 AND id <= $2") " counted");
-SQL(COUNTS_ADD, "uiii",
-	"UPDATE event_counts SET records = records + $2, attended = attended + $3, present = present + $4 WHERE event_id = $1");
+	"SELECT event_id AS id, records, attended, present, late, excused, absent FROM " COUNTS_BETWEEN("id > $1 AND id <= $2") " counted");
+SQL(COUNTS_ADD, "uiiiiii",
+	"UPDATE event_counts SET records = records + $2, attended = attended + $3, present = present + $4, late = late + $5,"
+	" excused = excused + $6, absent = absent + $7 WHERE event_id = $1");
 SQL(COUNTS_REACH, "u", "UPDATE positions SET reached = $1 WHERE name = 'event_counts'");
 
 enum err
@@ -82,8 +86,8 @@ event_counts_write(struct ctx *cx, int64_t *ret_rows)
 	const struct counted *rows = events.items;
 	for (size_t i = 0; i < events.count; i++) {
 		int64_t known;
-		TRY(db_exec(
-			cx, &COUNTS_ADD, &known, V_ID(rows[i].id), V(rows[i].records), V(rows[i].attended), V(rows[i].present)));
+		TRY(db_exec(cx, &COUNTS_ADD, &known, V_ID(rows[i].id), V(rows[i].records), V(rows[i].attended),
+			V(rows[i].present), V(rows[i].late), V(rows[i].excused), V(rows[i].absent)));
 		if (!known)
 			TRY(count_whole(cx, rows[i].id.text, to.text));
 	}

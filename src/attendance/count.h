@@ -10,11 +10,14 @@
 
 #include "core/ctx.h"
 
-/* For SQL texts: the position, and one row per event with records younger than it (event_id, records, attended, present). */
+/* For SQL texts: the position, and one row per event with records younger than it (event_id and the columns of
+ * event_counts: present holds late as well, attended flagged as well, and what is in none of the columns was rejected). */
 #define COUNTED_TO "(SELECT reached FROM positions WHERE name = 'event_counts')"
-#define COUNT_COLUMNS                                                                                                 \
-	"COUNT(*) AS records, SUM(CASE WHEN status IN ('present', 'late', 'flagged') THEN 1 ELSE 0 END) AS attended," \
-	" SUM(CASE WHEN status IN ('present', 'late') THEN 1 ELSE 0 END) AS present"
+#define COUNT_STATUS(status) " SUM(CASE WHEN status = '" #status "' THEN 1 ELSE 0 END) AS " #status
+#define COUNT_COLUMNS                                                                                                      \
+	"COUNT(*) AS records, SUM(CASE WHEN status IN ('present', 'late', 'flagged') THEN 1 ELSE 0 END) AS attended,"      \
+	" SUM(CASE WHEN status IN ('present', 'late') THEN 1 ELSE 0 END) AS present," COUNT_STATUS(late) "," COUNT_STATUS( \
+		excused) "," COUNT_STATUS(absent)
 /* The inner ORDER BY with its LIMIT keeps the planner on the primary key: grouping by event_id would tempt it to read that whole
  * index. */
 #define COUNTS_BETWEEN(condition)                                                                                    \

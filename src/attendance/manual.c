@@ -124,34 +124,37 @@ told(struct ctx *cx, const struct manual_case *c, const char *event_id, const ch
 }
 
 static enum err
-tell(struct ctx *cx, const struct manual_case *c, const char *event_id, const char *to, const char *reason)
+tell(struct ctx *cx, const struct manual_case *c, const char *event_id, const char *to, const char *reason, bool reviewed)
 {
 	const char *message = to ? arena_printf(cx->arena, "Your attendance at %s is now: %s. Reason: %s", c->title, to, reason)
 				 : arena_printf(cx->arena, "Your attendance at %s was removed. Reason: %s", c->title, reason);
 	const char *data = told(cx, c, event_id, to, reason);
 
 	TRY(notify_user(cx, c->record.user.id.text,
-		&(const struct notification_new){
-			.type = "decision", .title = "Attendance changed by hand", .message = message, .data = data}));
+		&(const struct notification_new){.type = "decision",
+			.title = reviewed ? "Attendance reviewed" : "Attendance changed by hand",
+			.message = message,
+			.data = data}));
 	return c->mail_decisions ? outbox_mail(cx, c->record.user.email, "attendance_changed", data) : OK;
 }
 
 static enum err
-write_down(
-	struct ctx *cx, const struct manual_case *c, const char *event_id, const char *from, const char *to, const char *reason)
+write_down(struct ctx *cx, enum audit_action action, const struct manual_case *c, const char *event_id, const char *from,
+	const char *to, const char *reason)
 {
-	return audit_ok(cx, AUDIT_ATTENDANCE_CHANGED, "attendance_record", c->record.attendance_id.text,
-		AUDIT_TEXT("event_id", event_id), AUDIT_TEXT("user_id", c->record.user.id.text),
-		AUDIT_TEXT("from", from ? from : "none"), AUDIT_TEXT("to", to ? to : "none"),
-		AUDIT_TEXT("original", c->record.original_status), AUDIT_TEXT("reason", reason));
+	return audit_ok(cx, action, "attendance_record", c->record.attendance_id.text, AUDIT_TEXT("event_id", event_id),
+		AUDIT_TEXT("user_id", c->record.user.id.text), AUDIT_TEXT("from", from ? from : "none"),
+		AUDIT_TEXT("to", to ? to : "none"), AUDIT_TEXT("original", c->record.original_status),
+		AUDIT_TEXT("reason", reason));
 }
 
 static enum err
-settle(struct ctx *cx, const struct manual_case *c, const char *event_id, const char *from, const char *to, const char *reason)
+settle(struct ctx *cx, enum audit_action action, const struct manual_case *c, const char *event_id, const char *from,
+	const char *to, const char *reason)
 {
 	TRY(recount(cx, event_id, from, to));
-	TRY(write_down(cx, c, event_id, from, to, reason));
-	return tell(cx, c, event_id, to, reason);
+	TRY(write_down(cx, action, c, event_id, from, to, reason));
+	return tell(cx, c, event_id, to, reason, action == AUDIT_REVIEW_DECIDED);
 }
 
 /* --- the three ------------------------------------------------------------------------------------------------------------- */
@@ -191,7 +194,7 @@ manual_create(struct ctx *cx, const char *event_id, const struct manual_in *in, 
 	if (!rows)
 		return duplicate(cx, event_id, in->user_id.text);
 	TRY(load(cx, event_id, id.text, &c));
-	TRY(settle(cx, &c, event_id, NULL, status, in->reason));
+	TRY(settle(cx, AUDIT_ATTENDANCE_CHANGED, &c, event_id, NULL, status, in->reason));
 	*ret = c.record;
 	return OK;
 }
@@ -199,22 +202,37 @@ manual_create(struct ctx *cx, const char *event_id, const struct manual_in *in, 
 SQL(MANUAL_CHANGE, "uttum",
 	"UPDATE attendance_records SET status = $2, reason = $3, marked_by = $4, changed_at = $5 WHERE id = $1");
 
-enum err
-manual_change(
-	struct ctx *cx, const char *event_id, const char *attendance_id, const struct manual_in *in, struct manual_record *ret)
+static enum err
+change(struct ctx *cx, enum audit_action action, const char *event_id, const char *attendance_id, const struct manual_in *in,
+	struct manual_record *ret)
 {
 	struct manual_case c;
 
 	TRY(load(cx, event_id, attendance_id, &c));
 	const char *from = c.record.status, *to = in->status ? manual_statuses[in->status] : from;
 	TRY(db_exec(cx, &MANUAL_CHANGE, NULL, V(attendance_id), V(to), V(in->reason), V_ID(cx->actor->user_id), V(cx->now_us)));
-	TRY(settle(cx, &c, event_id, from, to, in->reason));
+	TRY(settle(cx, action, &c, event_id, from, to, in->reason));
 	c.record.status = to;
 	c.record.reason = in->reason;
 	c.record.marked_by = cx->actor->user_id;
 	c.record.changed_at = cx->now_us;
 	*ret = c.record;
 	return OK;
+}
+
+enum err
+manual_change(
+	struct ctx *cx, const char *event_id, const char *attendance_id, const struct manual_in *in, struct manual_record *ret)
+{
+	return change(cx, AUDIT_ATTENDANCE_CHANGED, event_id, attendance_id, in, ret);
+}
+
+enum err
+manual_decide(struct ctx *cx, const char *event_id, const char *attendance_id, const struct manual_in *in)
+{
+	struct manual_record ignored;
+
+	return change(cx, AUDIT_REVIEW_DECIDED, event_id, attendance_id, in, &ignored);
 }
 
 SQL(MANUAL_DELETE, "u", "DELETE FROM attendance_records WHERE id = $1");
@@ -226,5 +244,5 @@ manual_delete(struct ctx *cx, const char *event_id, const char *attendance_id, c
 
 	TRY(load(cx, event_id, attendance_id, &c));
 	TRY(db_exec(cx, &MANUAL_DELETE, NULL, V(attendance_id)));
-	return settle(cx, &c, event_id, c.record.status, NULL, reason);
+	return settle(cx, AUDIT_ATTENDANCE_CHANGED, &c, event_id, c.record.status, NULL, reason);
 }

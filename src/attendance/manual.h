@@ -35,6 +35,8 @@ extern const struct schema manual_record_schema;
 enum err manual_create(struct ctx *cx, const char *event_id, const struct manual_in *in, struct manual_record *ret) MUST_CHECK;
 enum err manual_change(struct ctx *cx, const char *event_id, const char *attendance_id, const struct manual_in *in,
 	struct manual_record *ret) MUST_CHECK;
+/* A reviewer's decision: the same change, told and audited as one (review_decided). */
+enum err manual_decide(struct ctx *cx, const char *event_id, const char *attendance_id, const struct manual_in *in) MUST_CHECK;
 /* The record goes; the nonce of its code stays used, so the student can mark again with another code only. */
 enum err manual_delete(struct ctx *cx, const char *event_id, const char *attendance_id, const char *reason) MUST_CHECK;
 

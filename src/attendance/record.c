@@ -135,7 +135,7 @@ struct sheet
 record_sheet(struct ctx *cx, const struct roll *roll)
 {
 	const struct roll_record *rows = roll->records.items;
-	const char **cells = arena_new(cx->arena, const char *, roll->records.count * ROLL_COLUMNS + 1);
+	const char **cells = arena_new(cx->arena, const char *, roll->records.count *ROLL_COLUMNS + 1);
 
 	for (size_t i = 0; i < roll->records.count; i++) {
 		const struct roll_record *r = &rows[i];

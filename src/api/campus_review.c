@@ -1,0 +1,140 @@
+/* Campus: what waits for a human, the decisions about it, and a student's dispute. */
+#include "api/route.h"
+
+#include "attendance/review.h"
+
+enum { QUEUE_LIMIT_DEFAULT = 200, QUEUE_LIMIT_MAX = 1000 };
+
+struct queue_query {
+	int64_t limit;
+};
+static const struct field queue_query_fields[] = {
+	F(struct queue_query, limit, 0, 1, QUEUE_LIMIT_MAX, "At most so many; default: 200"),
+};
+static const struct schema queue_query_schema = SCHEMA("QueueQuery", struct queue_query, queue_query_fields);
+
+static enum err
+queue(struct ctx *cx, const struct request *rq, struct reply *rs, const char *session_id)
+{
+	const struct review_scope scope = review_scope_own(cx, session_id);
+	const struct queue_query *q = rq->query;
+	struct flagged_list out;
+
+	TRY(review_queue(cx, &scope, q->limit != FIELD_NONE ? q->limit : QUEUE_LIMIT_DEFAULT, &out));
+	return reply_record(rs, &flagged_list_schema, &out);
+}
+
+static enum err
+queue_of_session(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	return queue(cx, rq, rs, rq->params[0]);
+}
+
+static enum err
+queue_of_all(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	return queue(cx, rq, rs, NULL);
+}
+
+/* Of lecturers, reviewers and administrators, with and without a new status. */
+static enum err
+decide(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct review_scope scope = review_scope_own(cx, NULL);
+	struct flagged_row out;
+
+	TRY(review_decide(cx, &scope, rq->params[0], rq->body, &out));
+	return reply_record(rs, &flagged_row_schema, &out);
+}
+
+static enum err
+dispute(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	struct dispute out;
+
+	TRY(review_dispute(cx, rq->params[0], rq->body, &out));
+	return reply_record(rs, &dispute_schema, &out);
+}
+
+static const struct route rows[] = {
+	{.method = GET,
+		.path = "/api/v1/lecturer/sessions/{id}/flagged",
+		.handler = queue_of_session,
+		.access = LECTURER,
+		.lane = LANE_READ,
+		.query = &queue_query_schema,
+		.reply = &flagged_list_schema,
+		.status = 200,
+		.fresh_session = true,
+		.tag = "review",
+		.summary = "What waits for a decision in a session",
+		.text = "Records that a layer flagged, and those whose student disputes them."},
+	{.method = POST,
+		.path = "/api/v1/lecturer/attendance/{id}/confirm",
+		.handler = decide,
+		.access = LECTURER,
+		.lane = LANE_WRITE,
+		.body = &review_note_schema,
+		.reply = &flagged_row_schema,
+		.status = 200,
+		.errors = ERRORS(ERR_ALREADY_DECIDED),
+		.failure = AUDIT_REVIEW_DECIDED,
+		.fresh_session = true,
+		.tag = "review",
+		.summary = "Accept a record that waits",
+		.text = "A flagged mark becomes present or late, by its time.  The student is told."},
+	{.method = GET,
+		.path = "/api/v1/admin/flagged",
+		.handler = queue_of_all,
+		.access = REVIEWER,
+		.lane = LANE_READ,
+		.query = &queue_query_schema,
+		.reply = &flagged_list_schema,
+		.status = 200,
+		.fresh_session = true,
+		.tag = "review",
+		.summary = "What waits for a decision anywhere"},
+	{.method = POST,
+		.path = "/api/v1/admin/attendance/{id}/set-status",
+		.handler = decide,
+		.access = REVIEWER,
+		.lane = LANE_WRITE,
+		.body = &review_decision_schema,
+		.reply = &flagged_row_schema,
+		.status = 200,
+		.failure = AUDIT_REVIEW_DECIDED,
+		.fresh_session = true,
+		.tag = "review",
+		.summary = "Decide what a record is, and why",
+		.text = "The first status stays in original_status, and every decision in the audit trail.  The student is told, "
+			"with "
+			"the reason."},
+	{.method = POST,
+		.path = "/api/v1/admin/attendance/{id}/verify",
+		.handler = decide,
+		.access = REVIEWER,
+		.lane = LANE_WRITE,
+		.body = &review_note_schema,
+		.reply = &flagged_row_schema,
+		.status = 200,
+		.errors = ERRORS(ERR_ALREADY_DECIDED),
+		.failure = AUDIT_REVIEW_DECIDED,
+		.fresh_session = true,
+		.tag = "review",
+		.summary = "Accept a record that waits, in any session"},
+	{.method = POST,
+		.path = "/api/v1/student/attendance/{id}/dispute",
+		.handler = dispute,
+		.access = SIGNED_IN,
+		.lane = LANE_WRITE,
+		.body = &dispute_in_schema,
+		.reply = &dispute_schema,
+		.status = 201,
+		.errors = ERRORS(ERR_CONFLICT),
+		.failure = AUDIT_ATTENDANCE_DISPUTED,
+		.idempotent = true,
+		.tag = "review",
+		.summary = "Say that a record of one's own is wrong",
+		.text = "Once per record.  Its lecturer is told, and the record waits for a decision."},
+};
+const struct route_table campus_review_routes = ROUTE_TABLE(SURFACE_CAMPUS, rows);
