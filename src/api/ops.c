@@ -16,6 +16,7 @@
 #include "core/conf.h"
 #include "core/crypto.h"
 #include "core/metrics.h"
+#include "store/bus.h"
 #include "store/db.h"
 
 enum { STORAGE_FREE_MIN_MB = 64 };
@@ -123,13 +124,14 @@ static const struct field check_fields[] = {
 static const struct schema check_schema = SCHEMA("Check", struct check, check_fields);
 
 struct checks {
-	struct check database, redis, storage, mail;
+	struct check database, redis, storage, mail, clock;
 };
 static const struct field checks_fields[] = {
 	F_OBJ(struct checks, database, &check_schema, "The database answers."),
 	F_OBJ(struct checks, redis, &check_schema, "Shared counters."),
 	F_OBJ(struct checks, storage, &check_schema, "DATA_DIR can be written and has room."),
 	F_OBJ(struct checks, mail, &check_schema, "Outgoing mail."),
+	F_OBJ(struct checks, clock, &check_schema, "Where nodes share a database: this node's clock agrees with its."),
 };
 static const struct schema checks_schema = SCHEMA("Checks", struct checks, checks_fields);
 
@@ -212,17 +214,43 @@ check_mail(struct ctx *cx)
 	return c;
 }
 
+static struct check
+check_clock(const struct ctx *cx)
+{
+	switch (bus_clock(cx->srv->bus)) {
+	case CLOCK_NONE:
+		return (struct check){.status = "skipped", .latency_ms = NAN};
+	case CLOCK_FINE:
+		return (struct check){.status = "ok", .latency_ms = NAN};
+	case CLOCK_APART:
+		return (struct check){
+			.status = "failed", .latency_ms = NAN, .message = "this node's clock and the database's differ"};
+	default:
+		return (struct check){.status = "failed", .latency_ms = NAN, .message = "other nodes are not heard"};
+	}
+}
+
+static bool
+failed(const struct check *c)
+{
+	return strcmp(c->status, "failed") == 0;
+}
+
 static enum err
 ready(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
 	const struct check skipped = {.status = "skipped", .latency_ms = NAN};
 	struct ready out = {.status = "ok",
-		.checks = {.database = check_database(cx), .redis = skipped, .storage = check_storage(cx), .mail = check_mail(cx)}};
+		.checks = {.database = check_database(cx),
+			.redis = skipped,
+			.storage = check_storage(cx),
+			.mail = check_mail(cx),
+			.clock = check_clock(cx)}};
 
 	(void)rq;
-	if (strcmp(out.checks.storage.status, "failed") == 0 || strcmp(out.checks.mail.status, "failed") == 0)
+	if (failed(&out.checks.storage) || failed(&out.checks.mail) || failed(&out.checks.clock))
 		out.status = "degraded";
-	if (strcmp(out.checks.database.status, "failed") == 0) {
+	if (failed(&out.checks.database)) {
 		out.status = "down";
 		rs->status = 503;
 		reply_header(rs, "Retry-After", "5");

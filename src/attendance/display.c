@@ -10,6 +10,7 @@
 #include "core/json.h"
 #include "core/jws.h"
 #include "core/keys.h"
+#include "store/bus.h"
 #include "store/db.h"
 
 static const char display_typ[] = "display";
@@ -120,6 +121,7 @@ display_revoke(struct ctx *cx, const char *event_id, int64_t *ret_rows)
 		TRY(audit_ok(cx, AUDIT_QR_REVOKED, "display", NULL, AUDIT_TEXT("event_id", event_id), AUDIT_INT("count", rows)));
 	if (cx->srv->live)
 		db_on_commit(cx, poke, cx->srv->live);
+	bus_tell(cx, NEWS_DISPLAY, event_id, NULL);
 	*ret_rows = rows;
 	return OK;
 }

@@ -9,6 +9,7 @@
 #include "audit/audit.h"
 #include "core/conf.h"
 #include "core/keys.h"
+#include "notify/live.h"
 #include "store/db.h"
 
 static const struct field qr_session_fields[] = {
@@ -67,18 +68,31 @@ qr_generate(struct ctx *cx, const char *event_id, struct qr_session *ret)
 	return OK;
 }
 
+struct revoked_code {
+	struct uuid event_id;
+};
+static const struct field revoked_code_fields[] = {
+	F(struct revoked_code, event_id, 0, 0, 0, NULL),
+};
+static const struct schema revoked_code_schema = SCHEMA("RevokedCode", struct revoked_code, revoked_code_fields);
+
 SQL(QR_REVOKE, "umu",
-	"UPDATE qr_sessions SET is_revoked = TRUE, revoked_at = $2, revoked_by = $3 WHERE id = $1 AND NOT is_revoked");
+	"UPDATE qr_sessions SET is_revoked = TRUE, revoked_at = $2, revoked_by = $3 WHERE id = $1 AND NOT is_revoked"
+	" RETURNING event_id");
 SQL(QR_EXISTS, "u", "SELECT 1 FROM qr_sessions WHERE id = $1");
 
 enum err
 qr_revoke(struct ctx *cx, const char *id)
 {
-	int64_t rows, exists;
+	struct revoked_code code;
+	bool revoked;
+	int64_t exists;
 
-	TRY(db_exec(cx, &QR_REVOKE, &rows, V(id), V(cx->now_us), V_ID(cx->actor->user_id)));
-	if (rows)
+	TRY(db_find(cx, &QR_REVOKE, &revoked_code_schema, &code, &revoked, V(id), V(cx->now_us), V_ID(cx->actor->user_id)));
+	if (revoked) {
+		live_mark(cx, code.event_id.text); /* screens that show it look for another at once */
 		return audit_ok(cx, AUDIT_QR_REVOKED, "qr_session", id);
+	}
 	TRY(db_int(cx, &QR_EXISTS, &exists, V(id)));
 	return exists ? OK : fail(cx, ERR_NOT_FOUND, NULL);
 }

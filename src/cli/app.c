@@ -10,6 +10,7 @@
 
 #include "cli/cli.h"
 #include "core/keys.h"
+#include "store/bus.h"
 #include "store/db.h"
 #include "store/migrate.h"
 
@@ -84,12 +85,14 @@ app_open(struct app *app, enum app_part part)
 		cli_fail("%s", message);
 		return false;
 	}
+	app->srv.bus = bus_open(&(const struct bus_options){.url = app->conf->database_url, .source = &app->srv.source});
 	return true;
 }
 
 void
 app_close(struct app *app)
 {
+	bus_close(app->srv.bus);
 	if (app->srv.store)
 		db_close(app->srv.store);
 	if (app->srv.keys)

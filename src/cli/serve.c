@@ -21,6 +21,7 @@
 #include "identity/hasher.h"
 #include "identity/session.h"
 #include "jobs/jobs.h"
+#include "jobs/nodes.h"
 #include "jobs/ticker.h"
 #include "net/sentry.h"
 #include "notify/live.h"
@@ -218,6 +219,7 @@ start(struct serving *s)
 		return false;
 	app->srv.hasher = hasher_open(app->conf);
 	log_hash_time(app->srv.hasher);
+	nodes_open(&app->srv);
 	s->dispatcher = dispatch_open(&app->arena, &app->srv);
 	if (!open_http(s))
 		return false;
@@ -240,6 +242,7 @@ stop(struct serving *s)
 		scheduler_close(s->jobs);
 	if (s->dispatcher)
 		dispatch_close(s->dispatcher);
+	nodes_close(srv);
 	if (srv->store)
 		db_close(srv->store);
 	srv->store = NULL;

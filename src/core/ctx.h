@@ -14,6 +14,7 @@
 #include "core/time.h"
 #include "core/uuid.h"
 
+struct bus;
 struct config;
 struct db;
 struct db_store;
@@ -42,6 +43,7 @@ struct server {
 	const struct keys *keys;
 	struct source source;
 	struct db_store *store;         /* store/db.h */
+	struct bus *bus;                /* store/bus.h; NULL where one process has the database */
 	struct session_table *sessions; /* identity/session.h */
 	struct limiter *limiter;        /* http/limit.h */
 	struct hasher *hasher;          /* identity/hasher.h */

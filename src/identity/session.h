@@ -14,6 +14,7 @@
 struct session_table *session_table_open(const struct source *source, size_t max_entries);
 void session_table_close(struct session_table *t);
 void session_table_flush(struct session_table *t); /* somebody else wrote to the database */
+void session_table_forget(struct session_table *t, const char *user_id); /* another node changed this account */
 
 struct access_claims {
 	struct uuid user_id, session_id;
@@ -28,6 +29,10 @@ enum err access_verify(struct ctx *cx, const char *token, struct access_claims *
  * then call session_fill() where there is a read connection.
  */
 enum err session_lookup(struct ctx *cx, const struct access_claims *c, struct actor *ret, bool *ret_miss) MUST_CHECK;
+/*
+ * The same for who asks again and again (streams): an entry past its lease is told apart from none, and is no miss.
+ */
+enum err session_lookup_aged(struct ctx *cx, const struct access_claims *c, struct actor *ret, bool *ret_miss, bool *ret_aged) MUST_CHECK;
 enum err session_fill(struct ctx *cx, const struct access_claims *c, struct actor *ret) MUST_CHECK;
 /* Inside a transaction: the session and its account still stand (rows with admin, password, MFA or decide rights). */
 enum err session_recheck(struct ctx *cx) MUST_CHECK;
@@ -63,7 +68,7 @@ enum err session_logout(struct ctx *cx, const char *refresh_token) MUST_CHECK;
 enum err session_end(struct ctx *cx, const char *user_id, const char *session_id, const char *reason) MUST_CHECK;
 /* Ends all of a user's sessions but `except` (NULL: none). */
 enum err session_end_all(struct ctx *cx, const char *user_id, const char *except, const char *reason) MUST_CHECK;
-/* After COMMIT the next request of this user asks the database again. */
+/* After COMMIT the next request of this user asks the database again, here and (by news) on every other node. */
 void session_forget_user(struct ctx *cx, const char *user_id);
 
 /* Job: expired refresh tokens, sessions, one-time secrets go. */

@@ -6,7 +6,8 @@
  * epoch; an entry that remembers older numbers is never used, also when a fill that had read the old row puts it in afterwards.
  * Users that share a slot forget together, which costs a query and nothing else.
  *
- * On a database that other nodes share, an entry is a lease: after a second it counts as missing, and the row is read again.
+ * On a database that other nodes share, an entry is a lease: after a second it counts as missing, and the row is read again.  What
+ * the others tell (session_table_forget) only ends it sooner.
  *
  * A session that has ended is kept as ended: it never comes back, unless by a change that raises these numbers.  Shards are
  * bounded; a full one drops entries by a clock hand.
@@ -17,6 +18,7 @@
 #include <string.h>
 
 #include "identity/session.h"
+#include "store/bus.h"
 #include "store/db.h"
 
 enum { SHARDS = 64, SLOTS = 1 << 14, LEASE_US = 1000000 };
@@ -143,21 +145,23 @@ in_force(const struct ctx *cx, const struct entry *e)
 	return !cx->srv->store || !db_is_shared(cx->srv->store) || monotonic_us(cx) - e->read_us < LEASE_US;
 }
 
-enum err
-session_lookup(struct ctx *cx, const struct access_claims *c, struct actor *ret, bool *ret_miss)
+/* *ret_aged: what the table knows is past its lease. */
+static enum err
+lookup(struct ctx *cx, const struct access_claims *c, struct actor *ret, bool *ret_miss, bool *ret_aged)
 {
 	struct session_table *t = cx->srv->sessions;
 	uint64_t hash = id_hash(c->session_id.text);
 	struct shard *s = shard_of(t, hash);
 	uint64_t epoch = atomic_load(&t->epoch);
 	uint32_t generation = atomic_load(user_slot(t, c->user_id.text));
-	bool found = false, live = false;
+	bool found = false, live = false, aged = false;
 
 	pthread_mutex_lock(&s->lock);
 	for (struct entry *e = *bucket_of(t, s, hash); e; e = e->next) {
 		if (memcmp(&e->session_id, &c->session_id, ID_BYTES) != 0 || memcmp(&e->user_id, &c->user_id, ID_BYTES) != 0)
 			continue;
-		found = e->epoch == epoch && e->generation == generation && in_force(cx, e);
+		found = e->epoch == epoch && e->generation == generation;
+		aged = found && !in_force(cx, e);
 		live = e->live && e->expires_at > cx->now_us;
 		if (found && live)
 			copy_actor(cx->arena, e, ret);
@@ -165,7 +169,24 @@ session_lookup(struct ctx *cx, const struct access_claims *c, struct actor *ret,
 	}
 	pthread_mutex_unlock(&s->lock);
 	*ret_miss = !found;
-	return found && !live ? fail(cx, ERR_TOKEN_REVOKED, NULL) : OK;
+	*ret_aged = aged;
+	return found && !live && !aged ? fail(cx, ERR_TOKEN_REVOKED, NULL) : OK;
+}
+
+enum err
+session_lookup(struct ctx *cx, const struct access_claims *c, struct actor *ret, bool *ret_miss)
+{
+	bool miss, aged;
+
+	TRY(lookup(cx, c, ret, &miss, &aged));
+	*ret_miss = miss || aged;
+	return OK;
+}
+
+enum err
+session_lookup_aged(struct ctx *cx, const struct access_claims *c, struct actor *ret, bool *ret_miss, bool *ret_aged)
+{
+	return lookup(cx, c, ret, ret_miss, ret_aged);
 }
 
 static void
@@ -282,10 +303,17 @@ forget(void *slot)
 }
 
 void
+session_table_forget(struct session_table *t, const char *user_id)
+{
+	forget(user_slot(t, user_id));
+}
+
+void
 session_forget_user(struct ctx *cx, const char *user_id)
 {
 	if (cx->srv->sessions)
 		db_on_commit(cx, forget, user_slot(cx->srv->sessions, user_id));
+	bus_tell(cx, NEWS_USER, user_id, NULL);
 }
 
 struct standing {

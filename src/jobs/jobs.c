@@ -4,14 +4,16 @@
  * A turn of a job and the note that it ran are one transaction, so `jobs` never claims a run whose work was undone.  A failure is
  * noted in one of its own, logged and counted, and the job comes again after its period: nothing here ends the thread.  The
  * threads (one for the database, one for what is outside) wait by the monotonic clock, on a condition, so stopping is prompt.
+ *
+ * Of several nodes one leads (leader.h): the others only wait to take over, and then go by when each job last ran.
  */
+#include "jobs/leader.h"
 #include "jobs/rows.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "attendance/count.h"
 #include "attendance/record.h"
@@ -67,19 +69,21 @@ SQL(JOB_FAILED, "tmtt",
 
 struct turn {
 	const struct job *job;
+	struct leader *leader; /* NULL: asked for by name, whoever leads */
 	const char *node, *error;
 	int64_t started_us, rows;
+	bool lost; /* another node leads: nothing was done */
 };
 
-/* Host and process: who works at it, for a person who looks. */
-static const char *
-node_name(struct arena *a)
+static enum err
+still_leads(struct ctx *cx, struct turn *t)
 {
-	char host[65] = "";
+	bool leads = true;
 
-	if (gethostname(host, sizeof(host) - 1) != 0)
-		host[0] = 0;
-	return arena_printf(a, "%s:%ld", host, (long)getpid());
+	if (t->leader)
+		TRY(leader_holds(cx, t->leader, &leads));
+	t->lost = !leads;
+	return OK;
 }
 
 static enum err
@@ -88,6 +92,10 @@ turn_run(struct ctx *cx, void *arg)
 	struct turn *t = arg;
 	int64_t rows;
 
+	t->rows = 0;
+	TRY(still_leads(cx, t));
+	if (t->lost)
+		return OK;
 	TRY(t->job->run(cx, &rows));
 	TRY(db_exec(cx, &JOB_DONE, NULL, V(t->job->name), V(t->started_us), V(cx->now_us), V(t->node)));
 	t->rows = rows;
@@ -103,8 +111,17 @@ turn_done(struct ctx *cx, void *arg)
 }
 
 static enum err
+turn_begins(struct ctx *cx, void *arg)
+{
+	return still_leads(cx, arg);
+}
+
+static enum err
 turn_outside(struct ctx *cx, struct turn *t)
 {
+	TRY(db_write_bulk(cx, turn_begins, t));
+	if (t->lost)
+		return OK;
 	TRY(t->job->run(cx, &t->rows));
 	return db_write_bulk(cx, turn_done, t);
 }
@@ -147,17 +164,21 @@ note_failure(struct ctx *cx, struct turn *t, enum err e)
 }
 
 static enum err
-run_job(struct ctx *cx, const struct job *job, const atomic_bool *stop, int64_t *ret_rows)
+run_job(struct ctx *cx, const struct job *job, struct leader *leader, const atomic_bool *stop, int64_t *ret_rows)
 {
-	struct turn t = {.job = job, .node = node_name(cx->arena), .started_us = cx->now_us};
+	struct turn t = {.job = job, .leader = leader, .started_us = cx->now_us};
+	char node[LEADER_NAME];
 	int64_t rows = 0;
 
+	t.node = leader ? leader_name(leader) : node_name(cx, node);
 	for (int i = 0; i < TURNS_MAX; i++) {
 		enum err e = job->outside ? turn_outside(cx, &t) : db_write_bulk(cx, turn_run, &t);
 		if (e != OK) {
 			note_failure(cx, &t, e);
 			return e;
 		}
+		if (t.lost)
+			return OK;
 		rows += t.rows;
 		if (t.rows < BULK_TURN_ROWS || job->outside || (stop && *stop))
 			break;
@@ -174,7 +195,7 @@ job_run(struct ctx *cx, const char *name, int64_t *ret_rows)
 {
 	for (size_t i = 0; i < job_row_count; i++)
 		if (strcmp(job_rows[i].name, name) == 0)
-			return run_job(cx, &job_rows[i], NULL, ret_rows);
+			return run_job(cx, &job_rows[i], NULL, NULL, ret_rows);
 	return fail(cx, ERR_NOT_FOUND, "There is no job %s.", name);
 }
 
@@ -183,12 +204,14 @@ job_run(struct ctx *cx, const char *name, int64_t *ret_rows)
 struct hand { /* a thread, and which jobs are its */
 	struct scheduler *s;
 	bool outside;
+	int64_t term; /* of leading, that its jobs' times were set for */
 	pthread_t thread;
 };
 
 struct scheduler {
 	const struct server *srv;
 	struct hand hands[2];
+	struct leader *leader;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	atomic_bool stop;
@@ -210,7 +233,7 @@ run_due(struct scheduler *s, size_t i)
 
 	arena_init(&a);
 	ctx_init(&cx, &a, s->srv);
-	enum err e = run_job(&cx, &job_rows[i], &s->stop, &rows);
+	enum err e = run_job(&cx, &job_rows[i], s->leader, &s->stop, &rows);
 	(void)e; /* noted, logged and counted where it failed */
 	arena_release(&a);
 	s->due_us[i] = monotonic_us(s) + job_rows[i].period_s * SECONDS_US;
@@ -252,17 +275,55 @@ wait_until(struct scheduler *s, int64_t due_us)
 	return go_on;
 }
 
+/* When each job of this hand is due, by when it last ran on any node. */
+static void
+take_over(struct hand *h, int64_t term)
+{
+	struct arena a;
+	struct ctx cx;
+	int64_t ago_us;
+
+	arena_init(&a);
+	ctx_init(&cx, &a, h->s->srv);
+	for (size_t i = 0; i < job_row_count; i++) {
+		if (job_rows[i].outside != h->outside)
+			continue;
+		int64_t period_us = job_rows[i].period_s * SECONDS_US;
+		if (leader_job_ran(&cx, job_rows[i].name, &ago_us) != OK)
+			ago_us = period_us;
+		h->s->due_us[i] = monotonic_us(h->s) + (ago_us < 0 ? period_us : ago_us < period_us ? period_us - ago_us : 0);
+	}
+	h->term = term;
+	arena_release(&a);
+}
+
+/* False: another node leads. */
+static bool
+may_work(struct hand *h)
+{
+	int64_t term = leader_term(h->s->leader, h->s->srv);
+
+	if (term != 0 && term != h->term && h->s->srv->bus)
+		take_over(h, term);
+	return term != 0;
+}
+
 static void *
 scheduler_main(void *arg)
 {
-	const struct hand *h = arg;
+	struct hand *h = arg;
 	struct scheduler *s = h->s;
 
 	for (;;) {
 		size_t i = first_due(h);
-		if (!wait_until(s, s->due_us[i]))
+		int64_t look_us = monotonic_us(s) + LEADER_LOOK_MS * INT64_C(1000);
+		bool works = may_work(h);
+		if (works)
+			i = first_due(h);
+		if (!wait_until(s, works && (!s->srv->bus || s->due_us[i] < look_us) ? s->due_us[i] : look_us))
 			return NULL;
-		run_due(s, i);
+		if (works && s->due_us[i] <= monotonic_us(s))
+			run_due(s, i);
 	}
 }
 
@@ -277,6 +338,7 @@ scheduler_open(const struct server *srv)
 		BUG("no memory for the scheduler");
 	s->srv = srv;
 	s->due_us = due_us;
+	s->leader = leader_open(srv);
 	for (size_t i = 0; i < job_row_count; i++) /* one second apart, so that a start is not a burst */
 		s->due_us[i] = monotonic_us(s) + (int64_t)(i + 1) * SECONDS_US;
 	if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
@@ -305,6 +367,7 @@ scheduler_close(struct scheduler *s)
 		pthread_join(s->hands[i].thread, NULL);
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->lock);
+	leader_close(s->leader);
 	free(s->due_us);
 	free(s);
 }

@@ -1,5 +1,5 @@
 /*
- * Jobs in the server: one row each; with several nodes by one leader.  Most are a function over ctx that works in turns of at most
+ * Jobs in the server: one row each; of several nodes one leads and does them, and when it dies another takes over.  Most are a function over ctx that works in turns of at most
  * BULK_TURN_ROWS rows, through db_write_bulk(), and share one thread.  Those that wait for something outside (mail, files) are
  * called without a transaction, and have a thread of their own so that they keep nobody waiting.
  */

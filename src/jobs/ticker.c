@@ -1,7 +1,8 @@
 /*
  * One thread with work of a few milliseconds at a time.  Sessions are looked up where requests look them up, in memory; only
  * those that the table does not know cost a query, and of these a turn does at most FILLS_MAX, so that a flushed table is no
- * burst.  An error of the database ends no stream.
+ * burst.  On a shared database those whose lease is over come in turn, AGED_MAX a second: what other nodes tell makes a session
+ * unknown and so comes first, and the lease is for what was never told.  An error of the database ends no stream.
  */
 #include "jobs/ticker.h"
 
@@ -15,12 +16,16 @@
 #include "notify/live.h"
 #include "store/db.h"
 
-enum { FILLS_MAX = 500 };
+enum { FILLS_MAX = 500, AGED_MAX = 250 };
 
 struct ticker {
 	const struct server *srv;
 	pthread_t thread;
 	atomic_bool stop;
+};
+
+struct budget { /* of queries, in one look over all streams */
+	int fills, aged;
 };
 
 struct check {
@@ -41,17 +46,17 @@ check_run(struct ctx *cx, void *arg)
 
 /* True unless we know better. */
 static bool
-stands(struct ctx *cx, struct live_seat *seat, int *fills)
+stands(struct ctx *cx, struct live_seat *seat, struct budget *left)
 {
 	const struct access_claims claims = {.user_id = seat->user_id, .session_id = seat->session_id};
 	struct check c = {.seat = seat};
-	bool miss = true;
+	bool miss = true, aged = false;
 	enum err e = OK;
 
 	if (seat->session_id.text[0])
-		e = session_lookup(cx, &claims, &c.actor, &miss);
-	if (e == OK && miss) {
-		if (++*fills > FILLS_MAX)
+		e = session_lookup_aged(cx, &claims, &c.actor, &miss, &aged);
+	if (e == OK && (miss || aged)) {
+		if ((miss ? left->fills-- : left->aged--) <= 0)
 			return true;
 		e = db_read(cx, check_run, &c);
 	}
@@ -61,18 +66,29 @@ stands(struct ctx *cx, struct live_seat *seat, int *fills)
 	return !seat->session_id.text[0] || c.actor.role == seat->role;
 }
 
+/* Begins somewhere else each time, so that everybody has a turn within the budget. */
+static void
+check_all(struct ctx *cx, struct budget left, size_t *from)
+{
+	struct live_listener *all;
+	size_t n = live_listeners(cx->srv->live, cx->arena, &all), start = n ? *from % n : 0;
+	int aged = left.aged;
+
+	for (size_t i = 0; i < n; i++) {
+		struct live_listener *l = &all[(start + i) % n];
+		if (!stands(cx, &l->seat, &left))
+			stream_finish(l->stream);
+		stream_release(l->stream);
+	}
+	*from = start + (size_t)aged;
+}
+
 void
 ticker_check(struct ctx *cx)
 {
-	struct live_listener *all;
-	size_t n = live_listeners(cx->srv->live, cx->arena, &all);
-	int fills = 0;
+	size_t from = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		if (!stands(cx, &all[i].seat, &fills))
-			stream_finish(all[i].stream);
-		stream_release(all[i].stream);
-	}
+	check_all(cx, (struct budget){FILLS_MAX, AGED_MAX}, &from);
 }
 
 static void *
@@ -82,6 +98,8 @@ ticker_main(void *arg)
 	struct displays *displays = displays_open();
 	struct arena a;
 	int64_t checked_us = 0;
+	size_t from = 0;
+	bool poked = false;
 
 	arena_init(&a);
 	while (!t->stop) {
@@ -90,12 +108,13 @@ ticker_main(void *arg)
 
 		ctx_init(&cx, &a, t->srv);
 		displays_turn(&cx, displays);
-		if (now_us - checked_us >= SECONDS_US) {
-			ticker_check(&cx);
+		bool due = now_us - checked_us >= SECONDS_US;
+		if (due || poked)
+			check_all(&cx, (struct budget){FILLS_MAX, due ? AGED_MAX : 0}, &from);
+		if (due)
 			checked_us = now_us;
-		}
 		arena_reset(&a);
-		live_wait(t->srv->live, COUNT_EVERY_MS);
+		poked = live_wait(t->srv->live, COUNT_EVERY_MS);
 	}
 	arena_release(&a);
 	displays_close(displays);

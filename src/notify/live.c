@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "store/bus.h"
 #include "store/db.h"
 
 enum { BUCKETS = 1 << 12 };
@@ -189,6 +190,15 @@ live_count(struct live *l, enum live_kind kind, const char *topic, bool by_token
 	return n;
 }
 
+bool
+live_any(struct live *l)
+{
+	pthread_mutex_lock(&l->lock);
+	bool any = l->seats > 0;
+	pthread_mutex_unlock(&l->lock);
+	return any;
+}
+
 /* --- news ------------------------------------------------------------------------------------------------------------------ */
 
 void
@@ -204,7 +214,7 @@ live_publish(struct live *l, enum live_kind kind, const char *topic, struct span
 	pthread_mutex_unlock(&l->lock);
 }
 
-struct news {
+struct publication {
 	struct live *hub;
 	enum live_kind kind;
 	struct uuid topic;
@@ -212,9 +222,9 @@ struct news {
 };
 
 static void
-publish_news(void *arg)
+publish_it(void *arg)
 {
-	const struct news *n = arg;
+	const struct publication *n = arg;
 
 	live_publish(n->hub, n->kind, n->topic.text, n->bytes);
 }
@@ -222,14 +232,14 @@ publish_news(void *arg)
 void
 live_publish_later(struct ctx *cx, enum live_kind kind, const char *topic, struct span bytes)
 {
-	struct news *n;
+	struct publication *n;
 
 	if (!cx->srv->live)
 		return;
-	n = arena_new(cx->arena, struct news, 1);
-	*n = (struct news){.hub = cx->srv->live, .kind = kind, .bytes = bytes};
+	n = arena_new(cx->arena, struct publication, 1);
+	*n = (struct publication){.hub = cx->srv->live, .kind = kind, .bytes = bytes};
 	str_copy(n->topic.text, sizeof(n->topic.text), topic);
-	db_on_commit(cx, publish_news, n);
+	db_on_commit(cx, publish_it, n);
 }
 
 /* A screen that comes between this look and the COMMIT sees the mark at its next count, within a second. */
@@ -238,11 +248,12 @@ live_mark(struct ctx *cx, const char *event_id)
 {
 	if (cx->srv->live && atomic_load_explicit(&cx->srv->live->events, memory_order_relaxed) > 0)
 		live_publish_later(cx, LIVE_EVENT, event_id, (struct span){NULL, 0});
+	bus_tell(cx, NEWS_EVENT, event_id, NULL);
 }
 
 /* --- for the ticker -------------------------------------------------------------------------------------------------------- */
 
-void
+bool
 live_wait(struct live *l, int max_ms)
 {
 	struct timespec until;
@@ -257,8 +268,10 @@ live_wait(struct live *l, int max_ms)
 	pthread_mutex_lock(&l->lock);
 	while (!l->poked && pthread_cond_timedwait(&l->wake, &l->lock, &until) == 0)
 		;
+	bool poked = l->poked;
 	l->poked = false;
 	pthread_mutex_unlock(&l->lock);
+	return poked;
 }
 
 void

@@ -1,9 +1,9 @@
 /*
  * The hub of live news on this node: who listens to what.
  *
- * News are published after the COMMIT that made them, by hooks of that unit of work: live_notification() and live_mark() set
- * those hooks.  live_publish() is where news enter; what another node tells this one (a NOTIFY of PostgreSQL, say) comes in there
- * as well.  Publishing never blocks on a listener.
+ * News are published after the COMMIT that made them, by hooks of that unit of work: live_publish_later() and live_mark() set
+ * those hooks.  live_publish() is where news enter; what another node tells this one (store/bus.h) comes in there as well.
+ * Publishing never blocks on a listener.
  *
  * A listener of an account gets its notifications as they are.  A listener of an event (a screen) gets frames and counts, made
  * by who calls live_events() in turn: marks only say that the count has changed, so a full hall costs a few counts a second.
@@ -34,6 +34,7 @@ void live_close(struct live *l); /* when no listener is left */
  * `max` already of the same topic and token (0: any number).
  */
 bool live_join(struct live *l, struct stream *st, const struct live_seat *seat, int max) MUST_CHECK;
+bool live_any(struct live *l);
 /* How many listen to it; by a token of their own only, when asked. */
 int live_count(struct live *l, enum live_kind kind, const char *topic, bool by_token);
 
@@ -41,13 +42,13 @@ int live_count(struct live *l, enum live_kind kind, const char *topic, bool by_t
 void live_publish(struct live *l, enum live_kind kind, const char *topic, struct span bytes);
 /* The same after the COMMIT of this unit of work, and not at all when it is undone.  Nothing where no hub is. */
 void live_publish_later(struct ctx *cx, enum live_kind kind, const char *topic, struct span bytes);
-/* A mark was made or changed: cheap when nobody looks. */
+/* A mark was made or changed, or a code withdrawn: cheap when nobody looks. */
 void live_mark(struct ctx *cx, const char *event_id);
 
 /* --- for the node's ticker ---- */
 
-/* Waits until somebody joins or live_poke(), at most max_ms. */
-void live_wait(struct live *l, int max_ms);
+/* Waits for live_poke() (somebody joined, or may have to leave), at most max_ms; true when it came. */
+bool live_wait(struct live *l, int max_ms);
 void live_poke(struct live *l);
 
 struct live_event { /* one that has listeners */

@@ -7,6 +7,7 @@
 #include "notify/notify.h"
 
 #include "notify/live.h"
+#include "store/bus.h"
 #include "store/db.h"
 
 static const struct field notification_fields[] = {
@@ -52,6 +53,7 @@ insert(struct ctx *cx, const char *user_id, const char *key, const struct notifi
 		V(row.data), V(row.created_at), V(key)));
 	if (cx->srv->live)
 		live_publish_later(cx, LIVE_ACCOUNT, user_id, notification_event(cx, &row));
+	bus_tell(cx, NEWS_NOTIFICATION, user_id, row.id.text);
 	return OK;
 }
 
@@ -143,6 +145,32 @@ notification_missed(struct ctx *cx, const char *last_id, struct list *ret)
 
 	return db_all(cx, &NOTIFICATION_SINCE, &notification_schema, ret, V_ID(cx->actor->user_id), V_ID(from),
 		V((int64_t)NOTIFICATION_MISSED_MAX));
+}
+
+SQL(NOTIFICATION_FIND, "uu",
+	"SELECT id, type, title, message, data, is_read, created_at FROM notifications WHERE id = $1 AND user_id = $2");
+
+enum err
+notification_find(struct ctx *cx, const char *user_id, const char *id, struct notification *ret, bool *ret_found)
+{
+	return db_find(cx, &NOTIFICATION_FIND, &notification_schema, ret, ret_found, V(id), V(user_id));
+}
+
+static const struct field notification_of_fields[] = {
+	F(struct notification_of, user_id, 0, 0, 0, NULL),
+	F_OBJ(struct notification_of, row, &notification_schema, NULL),
+};
+static const struct schema notification_of_schema = SCHEMA("NotificationOf", struct notification_of, notification_of_fields);
+
+SQL(NOTIFICATION_ALL_SINCE, "ui",
+	"SELECT user_id, id AS \"row.id\", type AS \"row.type\", title AS \"row.title\", message AS \"row.message\","
+	" data AS \"row.data\", is_read AS \"row.is_read\", created_at AS \"row.created_at\" FROM notifications WHERE id > $1"
+	" ORDER BY id LIMIT $2");
+
+enum err
+notification_since(struct ctx *cx, const char *after, struct list *ret)
+{
+	return db_all(cx, &NOTIFICATION_ALL_SINCE, &notification_of_schema, ret, V(after), V((int64_t)NOTIFICATION_MISSED_MAX));
 }
 
 SQL(NOTIFICATION_READ, "uu",

@@ -34,6 +34,13 @@ struct span notification_event(struct ctx *cx, const struct notification *n);
  */
 enum { NOTIFICATION_MISSED_MAX = 1000 };
 enum err notification_missed(struct ctx *cx, const char *last_id, struct list *ret) MUST_CHECK;
+/* For news of other nodes: one of an account's; and everybody's after that id, in the order of ids, so many at once. */
+enum err notification_find(struct ctx *cx, const char *user_id, const char *id, struct notification *ret, bool *ret_found) MUST_CHECK;
+struct notification_of {
+	struct uuid user_id;
+	struct notification row;
+};
+enum err notification_since(struct ctx *cx, const char *after, struct list *ret) MUST_CHECK;
 enum err notification_read(
 	struct ctx *cx, const char *id, struct notification *ret) MUST_CHECK; /* ERR_NOT_FOUND: not the actor's */
 enum err notification_read_all(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;

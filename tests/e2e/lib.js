@@ -51,59 +51,8 @@ function environment(extra) {
 	return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
 }
 
-class Server {
-	// options: dir (kept when given), env, wrap (words to put before the program)
-	static async start(options = {}) {
-		const server = new Server();
-		server.ownDir = !options.dir;
-		server.dir = options.dir || newDirectory();
-		server.db = path.join(server.dir, "muster.db");
-		server.stderr = "";
-		server.stdout = "";
-		server.startedAt = performance.now();
-		const words = [...(options.wrap || []), muster, "serve"];
-		server.child = spawn(words[0], words.slice(1), {
-			cwd: server.dir, env: environment(options.env), stdio: ["ignore", "pipe", "pipe"],
-		});
-		server.exited = new Promise((resolve) => server.child.once("close", (code, signal) => {
-			server.exit = { code, signal };
-			resolve(server.exit);
-		}));
-		server.child.stdout.on("data", (d) => { server.stdout += d; });
-		server.child.stderr.on("data", (d) => { server.stderr += d; });
-		await eventually("the server listens", () => {
-			if (server.exit)
-				assert.fail(`the server ended at once: ${JSON.stringify(server.exit)}\n${server.stderr}`);
-			const line = server.logs().find((l) => l.event_type === "server.listening");
-			if (line)
-				server.port = line.port;
-			return line;
-		}, 30000);
-		server.base = `http://127.0.0.1:${server.port}`;
-		server.agent = new http.Agent({ keepAlive: true, maxSockets: options.sockets || 64 });
-		return server;
-	}
-
-	// The complete JSON lines so far.
-	logs() {
-		return this.stderr.split("\n").slice(0, -1).filter((l) => l.startsWith("{")).map((l) => JSON.parse(l));
-	}
-
-	async stop(signal = "SIGTERM") {
-		if (!this.exit)
-			this.child.kill(signal);
-		const exit = await this.exited;
-		this.agent.destroy();
-		return exit;
-	}
-
-	// Ends the server, if it still runs, and removes its directory.
-	async discard() {
-		await this.stop("SIGKILL");
-		if (this.ownDir)
-			fs.rmSync(this.dir, { recursive: true, force: true });
-	}
-
+// Requests to whatever listens on `port`, and the steps that most tests share.
+class Client {
 	// {status, headers, text, body}; body is the parsed JSON, if it is any.
 	request(method, target, { token, body, headers, raw, form } = {}) {
 		return new Promise((resolve, reject) => {
@@ -191,9 +140,104 @@ class Server {
 		return this.post("/api/attendance/mark", { qr_payload: qrPayload }, token, options);
 	}
 
+}
+
+class Server extends Client {
+	// options: dir (kept when given), env, wrap (words to put before the program)
+	// MUSTER_E2E=nodes: two nodes on one PostgreSQL behind nginx stand where one server would.
+	static start(options = {}) {
+		return process.env.MUSTER_E2E === "nodes" ? require("./cluster.js").Cluster.start(options) : Server.startOne(options);
+	}
+
+	static async startOne(options = {}) {
+		const server = new Server();
+		server.ownDir = !options.dir;
+		server.dir = options.dir || newDirectory();
+		server.db = path.join(server.dir, "muster.db");
+		server.stderr = "";
+		server.stdout = "";
+		server.startedAt = performance.now();
+		const words = [...(options.wrap || []), muster, "serve"];
+		server.child = spawn(words[0], words.slice(1), {
+			cwd: server.dir, env: environment(options.env), stdio: ["ignore", "pipe", "pipe"],
+		});
+		server.exited = new Promise((resolve) => server.child.once("close", (code, signal) => {
+			server.exit = { code, signal };
+			resolve(server.exit);
+		}));
+		server.child.stdout.on("data", (d) => { server.stdout += d; });
+		server.child.stderr.on("data", (d) => { server.stderr += d; });
+		await eventually("the server listens", () => {
+			if (server.exit)
+				assert.fail(`the server ended at once: ${JSON.stringify(server.exit)}\n${server.stderr}`);
+			const line = server.logs().find((l) => l.event_type === "server.listening");
+			if (line)
+				server.port = line.port;
+			return line;
+		}, 30000);
+		server.base = `http://127.0.0.1:${server.port}`;
+		server.agent = new http.Agent({ keepAlive: true, maxSockets: options.sockets || 64 });
+		return server;
+	}
+
+	// The complete JSON lines so far.
+	logs() {
+		return this.stderr.split("\n").slice(0, -1).filter((l) => l.startsWith("{")).map((l) => JSON.parse(l));
+	}
+
+	async stop(signal = "SIGTERM") {
+		if (!this.exit)
+			this.child.kill(signal);
+		const exit = await this.exited;
+		this.agent.destroy();
+		return exit;
+	}
+
+	// Ends the server, if it still runs, and removes its directory.
+	async discard() {
+		await this.stop("SIGKILL");
+		if (this.ownDir)
+			fs.rmSync(this.dir, { recursive: true, force: true });
+	}
+
 	sql(text) {
 		return sqlite(this.db, text);
 	}
+}
+
+// A listener to an event stream; `events` grows as they come.
+function listenTo(port, path, token, headers = {}) {
+	const stream = { events: [], comments: 0, ended: false };
+	let text = "";
+	return new Promise((resolve, reject) => {
+		const req = http.request({ host: "127.0.0.1", port, path, agent: false,
+			headers: { authorization: `Bearer ${token}`, ...headers } });
+		stream.close = () => req.destroy();
+		req.on("error", (e) => { stream.ended = true; reject(e); });
+		req.on("response", (res) => {
+			stream.status = res.statusCode;
+			stream.headers = res.headers;
+			res.setEncoding("utf8");
+			res.on("data", (d) => {
+				text += d;
+				for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
+					const fields = {};
+					for (const line of text.slice(0, end).split("\n")) {
+						const colon = line.indexOf(":");
+						fields[line.slice(0, colon)] = line.slice(colon + 1).trim();
+					}
+					if (fields.event)
+						stream.events.push({ name: fields.event, id: fields.id, data: JSON.parse(fields.data), at: performance.now() });
+					else
+						stream.comments++;
+				}
+			});
+			res.on("error", () => { stream.ended = true; });
+			res.on("close", () => { stream.ended = true; });
+			resolve(stream);
+		});
+		req.end();
+	});
 }
 
 // The shell as an operator starts it.
@@ -214,4 +258,4 @@ function command(args, { dir, env, input } = {}) {
 	});
 }
 
-module.exports = { ADMIN, STUDENT_PASSWORD, Server, command, environment, eventually, muster, newDirectory, root, sqlite };
+module.exports = { ADMIN, Client, STUDENT_PASSWORD, Server, command, environment, eventually, listenTo, muster, newDirectory, root, sqlite };

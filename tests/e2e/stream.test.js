@@ -2,9 +2,8 @@
 "use strict";
 
 const assert = require("node:assert/strict");
-const http = require("node:http");
 const { after, before, test } = require("node:test");
-const { Server, eventually } = require("./lib.js");
+const { Server, eventually, listenTo } = require("./lib.js");
 
 let server, admin;
 before(async () => {
@@ -12,41 +11,8 @@ before(async () => {
 	admin = await server.admin();
 });
 after(() => server.discard());
+const listen = (path, token, headers) => listenTo(server.port, path, token, headers);
 
-// A listener; `events` grows as they come.
-function listen(path, token, headers = {}) {
-	const stream = { events: [], comments: 0, ended: false };
-	let text = "";
-	return new Promise((resolve, reject) => {
-		const req = http.request({ host: "127.0.0.1", port: server.port, path, agent: false,
-			headers: { authorization: `Bearer ${token}`, ...headers } });
-		stream.close = () => req.destroy();
-		req.on("error", (e) => { stream.ended = true; reject(e); });
-		req.on("response", (res) => {
-			stream.status = res.statusCode;
-			stream.headers = res.headers;
-			res.setEncoding("utf8");
-			res.on("data", (d) => {
-				text += d;
-				for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
-					const fields = {};
-					for (const line of text.slice(0, end).split("\n")) {
-						const colon = line.indexOf(":");
-						fields[line.slice(0, colon)] = line.slice(colon + 1).trim();
-					}
-					if (fields.event)
-						stream.events.push({ name: fields.event, id: fields.id, data: JSON.parse(fields.data), at: performance.now() });
-					else
-						stream.comments++;
-				}
-			});
-			res.on("error", () => { stream.ended = true; });
-			res.on("close", () => { stream.ended = true; });
-			resolve(stream);
-		});
-		req.end();
-	});
-}
 const of = (stream, name) => stream.events.filter((e) => e.name === name);
 
 test("a decision reaches the one it is about, at once and after a break", async () => {
