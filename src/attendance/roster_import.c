@@ -16,8 +16,8 @@ SQL(ROSTER_COURSE, "t", "SELECT id FROM courses WHERE code = $1 AND NOT is_delet
 SQL(ROSTER_COURSE_NEW, "uttum",
 	"INSERT INTO courses (id, code, title, owner_id, is_deleted, created_at) VALUES ($1, $2, $3, $4, FALSE, $5)");
 
-static enum err
-find_owner(struct ctx *cx, const char *address, struct account *ret)
+enum err
+roster_owner(struct ctx *cx, const char *address, struct account *ret)
 {
 	const char *email;
 	bool found;
@@ -43,7 +43,7 @@ roster_course(struct ctx *cx, struct roster_course *c)
 		return OK;
 	if (!c->owner_email)
 		return fail(cx, ERR_NOT_FOUND, "There is no course %.80s; --owner ADDRESS makes it.", c->code);
-	TRY(find_owner(cx, c->owner_email, &owner));
+	TRY(roster_owner(cx, c->owner_email, &owner));
 	if (c->dry_run)
 		return OK;
 	c->id = new_id(cx);

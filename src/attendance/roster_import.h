@@ -14,6 +14,8 @@ struct roster_course {
 	struct uuid id; /* out */
 };
 enum err roster_course(struct ctx *cx, struct roster_course *c) MUST_CHECK;
+/* An account that may own courses and sessions.  ERR_NOT_FOUND with a message. */
+enum err roster_owner(struct ctx *cx, const char *address, struct account *ret) MUST_CHECK;
 /* Makes `im` put its rows onto that course (empty: only checks them).  An address without account gets one, if the row has a
  * name; as student, without password. */
 void roster_import(struct import *im, const struct uuid *course_id);

@@ -1,4 +1,4 @@
-/* `muster import`: accounts and rosters from CSV files, and accounts from the old portal's database. */
+/* `muster import`: accounts, rosters and attendance from CSV files, and from databases of the old systems. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -7,8 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "attendance/record_import.h"
 #include "attendance/roster_import.h"
-#include "cli/cli.h"
+#include "cli/import.h"
 #include "core/json.h"
 #include "store/db.h"
 #include "store/foreign.h"
@@ -200,23 +201,39 @@ from_database(struct app *app, struct import *im, const char *path)
 	return e;
 }
 
+/* --- attendance ------------------------------------------------------------------------------------------------------------- */
+
+static enum err
+take_attendance(struct app *app, const struct args *args, struct import *im, const char *path, struct span text)
+{
+	static const char magic[] = "SQLite format 3";
+	struct record_import r = {.owner_email = args_value(args, "owner")};
+
+	record_import(im, &r);
+	bool old_database = text.n >= sizeof(magic) && memcmp(text.p, magic, sizeof(magic)) == 0;
+	return old_database ? import_old_campus(app, im, path) : import_csv(im, text);
+}
+
 int
 cmd_import(const struct args *args)
 {
 	const char *what = args->word[0], *path = args->word[1], *slash = strrchr(path, '/');
-	bool users = strcmp(what, "users") == 0, roster = strcmp(what, "roster") == 0, database = strcmp(what, "database") == 0;
+	bool users = strcmp(what, "users") == 0, roster = strcmp(what, "roster") == 0, database = strcmp(what, "database") == 0,
+	     attendance = strcmp(what, "attendance") == 0;
 	int status = EXIT_FAILED;
 	struct span text = {0};
 	struct import im;
 	struct app app;
 
-	if (!users && !roster && !database)
+	if (!users && !roster && !database && !attendance)
 		return cli_usage(args, "there is no import %s", what);
 	if (roster && !args_value(args, "course"))
 		return cli_usage(args, "roster wants --course CODE");
 	if (app_open(&app, APP_STORE) && (database || read_file(&app.arena, path, &text))) {
 		import_open(&im, &app.cx, slash ? slash + 1 : path, args_flag(args, "dry-run"));
-		enum err e = database ? from_database(&app, &im, path) : from_csv(&app, args, &im, text);
+		enum err e = database	  ? from_database(&app, &im, path)
+			     : attendance ? take_attendance(&app, args, &im, path, text)
+					  : from_csv(&app, args, &im, text);
 		status = e != OK ? cli_error(&app.cx) : report(&app, &im, args_flag(args, "json"));
 		import_close(&im);
 	}

@@ -8,7 +8,7 @@
 
 static const char *const migrate_forms[] = {"up", "down N", "status", "new NAME", NULL};
 static const char *const admin_forms[] = {"create", "reset-password", "list", NULL};
-static const char *const import_forms[] = {"users FILE", "roster FILE", "database FILE", NULL};
+static const char *const import_forms[] = {"users FILE", "roster FILE", "attendance FILE", "database FILE", NULL};
 static const char *const export_forms[] = {"users", "attendance EVENT", NULL};
 static const char *const backup_forms[] = {"[FILE]", NULL};
 static const char *const restore_forms[] = {"FILE", NULL};
@@ -17,11 +17,11 @@ static const char *const qr_forms[] = {"revoke-all", NULL};
 
 static const struct command commands[] = {
 	{"serve", cmd_serve, "Run the server",
-		.details = "Brings the database up to date first, unless AUTO_MIGRATE=false.  SIGTERM and SIGINT finish what is in\n"
-			   "flight and stop; a second one stops at once.  The log goes to standard error, one JSON object a line."},
+		.details =
+			"Brings the database up to date first, unless AUTO_MIGRATE=false.  SIGTERM and SIGINT finish what is in\n"
+			"flight and stop; a second one stops at once.  The log goes to standard error, one JSON object a line."},
 	{"migrate", cmd_migrate, "Bring the database's schema up to date, or back", .forms = migrate_forms, .min_words = 1,
-		.max_words = 2,
-		.options = {{"json", NULL, "status as JSON"}},
+		.max_words = 2, .options = {{"json", NULL, "status as JSON"}},
 		.details = "`new` is for developers: it makes the next pair of empty files in ./sql."},
 	{"schema", cmd_schema, "Print the whole schema as SQL for the sqlite3 shell"},
 	{"admin", cmd_admin, "Create administrators, reset their passwords, list them", .forms = admin_forms, .min_words = 1,
@@ -29,7 +29,8 @@ static const struct command commands[] = {
 		.options = {{"email", "ADDRESS", "whose account (create, reset-password)"},
 			{"password-stdin", NULL, "read the password from the first line of standard input"},
 			{"json", NULL, "list as JSON"}},
-		.details = "Without --password-stdin a terminal is asked for the password; an empty answer, or no terminal, makes one\n"
+		.details = "Without --password-stdin a terminal is asked for the password; an empty answer, or no terminal, "
+			   "makes one\n"
 			   "and prints it.  A running server need not be stopped."},
 	{"seed", cmd_seed, "Create the demonstration accounts (ENV=dev only)"},
 	{"config", cmd_config, "Print the effective configuration, secrets masked",
@@ -38,36 +39,50 @@ static const struct command commands[] = {
 	{"openapi", cmd_openapi, "Print the description of the API (OpenAPI 3.1)",
 		.options = {{"errors", NULL, "the list of error codes instead, in Markdown"}}},
 	{"qr", cmd_qr, "Withdraw every QR code that is still valid", .forms = qr_forms, .min_words = 1, .max_words = 1},
-	{"import", cmd_import, "Take over accounts and rosters", .forms = import_forms, .min_words = 2, .max_words = 2,
+	{"import", cmd_import, "Take over accounts, rosters and attendance", .forms = import_forms, .min_words = 2,
+		.max_words = 2,
 		.options = {{"dry-run", NULL, "check every row, write nothing"}, {"course", "CODE", "roster: of which course"},
-			{"owner", "ADDRESS", "roster: make the course, for this lecturer"}, {"title", "TEXT", "roster: title of a new course"},
-			{"json", NULL, "report as JSON"}},
-		.details = "users, roster: CSV whose first line names the columns email, full_name, role, is_active, password_hash (bcrypt,\n"
-			   "argon2id, pbkdf2_sha256 as passlib writes them).  database: the SQLite file of the old portal; its table users\n"
-			   "is taken over, and what else is in it is named.  An address that exists is left alone, and wrong rows are named\n"
-			   "while the others go in.  The server may run meanwhile."},
-	{"export", cmd_export, "Write accounts, or an event's attendance, as CSV", .forms = export_forms, .min_words = 1, .max_words = 2,
-		.details = "On standard output.  The export is audited; no password hash is in it."},
+			{"owner", "ADDRESS", "roster, attendance: make the course or session, for this lecturer"},
+			{"title", "TEXT", "roster: title of a new course"}, {"json", NULL, "report as JSON"}},
+		.details = "users, roster: CSV whose first line names the columns email, full_name, role, is_active, "
+			   "password_hash (bcrypt,\n"
+			   "argon2id, pbkdf2_sha256 as passlib writes them).  database: the SQLite file of the old portal; its "
+			   "table users\n"
+			   "is taken over, and what else is in it is named.  attendance: CSV with email, session, starts_at, "
+			   "ends_at, course,\n"
+			   "owner, status, marked_at, reason (the first three are needed), or the SQLite file of an old campus "
+			   "system; a\n"
+			   "session that is not there is made.  What exists is left alone, and wrong rows are named while the "
+			   "others go in.\n"
+			   "The server may run meanwhile."},
+	{"export", cmd_export, "Write accounts, or an event's attendance, as CSV", .forms = export_forms, .min_words = 1,
+		.max_words = 2, .details = "On standard output.  The export is audited; no password hash is in it."},
 	{"backup", cmd_backup, "Copy the database while it is in use", .forms = backup_forms, .max_words = 1,
-		.details = "Into BACKUP_DIR, where the oldest over BACKUP_KEEP are removed, or into FILE.  The copy is checked.  Keep the\n"
-			   "secrets (DATA_DIR/secrets.env or your configuration) with it: without them its tokens and seals are dead."},
-	{"restore", cmd_restore, "Put a backup in the place of the database", .forms = restore_forms, .min_words = 1, .max_words = 1,
-		.options = {{"check", NULL, "only check FILE"}},
+		.details = "Into BACKUP_DIR, where the oldest over BACKUP_KEEP are removed, or into FILE.  The copy is checked.  "
+			   "Keep the\n"
+			   "secrets (DATA_DIR/secrets.env or your configuration) with it: without them its tokens and seals are "
+			   "dead."},
+	{"restore", cmd_restore, "Put a backup in the place of the database", .forms = restore_forms, .min_words = 1,
+		.max_words = 1, .options = {{"check", NULL, "only check FILE"}},
 		.details = "FILE is checked first; the server must be stopped.  What was there is kept beside the database."},
-	{"audit", cmd_audit, "Prove that the audit trail is what was written", .forms = audit_forms, .min_words = 1, .max_words = 1,
+	{"audit", cmd_audit, "Prove that the audit trail is what was written", .forms = audit_forms, .min_words = 1,
+		.max_words = 1,
 		.options = {{"expect", "HEAD", "a head that was printed or logged before, and must be in the chain"},
 			{"json", NULL, "as JSON"}},
-		.details = "Exit status 1 and the first row that is not as it was, when there is one.  Keep a head somewhere else from time\n"
+		.details = "Exit status 1 and the first row that is not as it was, when there is one.  Keep a head somewhere "
+			   "else from time\n"
 			   "to time: it shows that the trail's end was not cut off."},
 	{"doctor", cmd_doctor, "Check configuration, database, clock, storage; say what to do",
-		.options = {{"json", NULL, "as JSON"}}, .details = "Exit status 1 when something is broken; warnings alone give 0."},
+		.options = {{"json", NULL, "as JSON"}},
+		.details = "Exit status 1 when something is broken; warnings alone give 0."},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static void
 help(FILE *out)
 {
-	fprintf(out, "Muster %s: attendance that proves who was in the room\n\nusage: muster COMMAND [OPTIONS]\n\n", MUSTER_VERSION);
+	fprintf(out, "Muster %s: attendance that proves who was in the room\n\nusage: muster COMMAND [OPTIONS]\n\n",
+		MUSTER_VERSION);
 	for (int i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
 	fprintf(out, "\n`muster COMMAND --help` tells more.  Configuration: environment variables and .env in the working\n"

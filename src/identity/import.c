@@ -22,7 +22,8 @@ enum { PAUSE_TIMES = 4, PAUSE_MIN_US = 10000, PAUSE_MAX_US = 250000 };
 void
 import_open(struct import *im, struct ctx *cx, const char *source, bool dry_run)
 {
-	*im = (struct import){.cx = cx, .source = source, .dry_run = dry_run, .take = import_account};
+	*im = (struct import){
+		.cx = cx, .source = source, .dry_run = dry_run, .columns = import_account_columns, .take = import_account};
 	arena_init(&im->memory);
 	im->report.errors = arena_new(cx->arena, struct import_error, IMPORT_ERRORS_KEPT);
 }
@@ -199,10 +200,7 @@ import_add(struct import *im, const struct import_row *row)
 
 /* --- CSV ------------------------------------------------------------------------------------------------------------------- */
 
-static const struct {
-	const char *name;
-	size_t offset;
-} columns[] = {
+const struct import_column import_account_columns[] = {
 	{"email", offsetof(struct import_row, email)},
 	{"full_name", offsetof(struct import_row, full_name)},
 	{"name", offsetof(struct import_row, full_name)},
@@ -210,30 +208,40 @@ static const struct {
 	{"is_active", offsetof(struct import_row, is_active)},
 	{"password_hash", offsetof(struct import_row, password_hash)},
 	{"hashed_password", offsetof(struct import_row, password_hash)},
+	{NULL, 0},
 };
-enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
+
+static const char *
+column_names(struct arena *a, const struct import_column *columns)
+{
+	struct buf b;
+
+	buf_init(&b, a, 128);
+	for (const struct import_column *c = columns; c->name; c++)
+		buf_printf(&b, "%s%s", c == columns ? "" : ", ", c->name);
+	return buf_cstr(&b);
+}
 
 static enum err
-read_header(struct ctx *cx, const struct csv_record *head, size_t offset[CSV_FIELDS_MAX])
+read_header(struct ctx *cx, const struct import_column *columns, const struct csv_record *head, size_t offset[CSV_FIELDS_MAX])
 {
-	bool email = false;
+	bool first = false;
 
 	for (size_t i = 0; i < head->count; i++) {
 		const char *name = str_trim(cx->arena, head->field[i]);
 		size_t c = 0;
-		while (c < COLUMNS && strcasecmp(columns[c].name, name) != 0)
+		while (columns[c].name && strcasecmp(columns[c].name, name) != 0)
 			c++;
-		if (c == COLUMNS)
-			return fail(cx, ERR_VALIDATION,
-				"The first line names the columns email, full_name, role, is_active, password_hash; not %.40s.",
-				name);
+		if (!columns[c].name)
+			return fail(cx, ERR_VALIDATION, "The first line names columns of %s; not %.40s.",
+				column_names(cx->arena, columns), name);
 		for (size_t k = 0; k < i; k++)
 			if (offset[k] == columns[c].offset)
 				return fail(cx, ERR_VALIDATION, "The column %.40s is there twice.", name);
 		offset[i] = columns[c].offset;
-		email = email || c == 0;
+		first = first || c == 0;
 	}
-	return email ? OK : fail(cx, ERR_VALIDATION, "The first line must name the column email.");
+	return first ? OK : fail(cx, ERR_VALIDATION, "The first line must name the column %s.", columns[0].name);
 }
 
 static enum err
@@ -263,7 +271,7 @@ import_csv(struct import *im, struct span text)
 	csv_open(&csv, text);
 	if (csv_next(&csv, im->cx->arena, &r, &why) != CSV_RECORD)
 		return fail(im->cx, ERR_VALIDATION, "The file has no line that names the columns.");
-	TRY(read_header(im->cx, &r, offset));
+	TRY(read_header(im->cx, im->columns, &r, offset));
 	count = r.count;
 	while ((got = csv_next(&csv, &im->memory, &r, &why)) != CSV_END) {
 		if (got == CSV_BAD) {

@@ -12,6 +12,13 @@
 struct import_row { /* what a file says, unchecked; NULL: nothing */
 	int64_t line;
 	const char *email, *full_name, *role, *is_active, *password_hash;
+	const char *course, *session, *owner, *starts_at, *ends_at, *status, *marked_at, *reason; /* of an attendance record */
+};
+
+/* A column that a file may have.  Its first column in such a table is the one that must be there. */
+struct import_column {
+	const char *name;
+	size_t offset; /* of a const char * in struct import_row */
 };
 
 enum { IMPORT_ERRORS_KEPT = 1000, IMPORT_TURN_ROWS = 25 };
@@ -32,6 +39,7 @@ struct import {
 	size_t n;
 	struct arena memory; /* of the present batch */
 	struct import_report report;
+	const struct import_column *columns; /* ends with a NULL name; users: import_account_columns */
 	/* What is done with each row inside the transaction; users: import_account(). */
 	enum err (*take)(struct ctx *cx, struct import *im, const struct import_row *row);
 	void *arg;
@@ -43,11 +51,12 @@ enum err import_add(struct import *im, const struct import_row *row) MUST_CHECK;
 enum err import_finish(struct import *im) MUST_CHECK;
 void import_refuse(struct import *im, int64_t row, const char *fmt, ...) PRINTF(3, 4); /* a row that is wrong */
 
+extern const struct import_column import_account_columns[];
 enum err import_account(struct ctx *cx, struct import *im, const struct import_row *row) MUST_CHECK;
 
 /*
- * A whole CSV file with a header line: email, full_name (or name), role, is_active, password_hash; the last three are optional,
- * other columns are refused.  ERR_VALIDATION when the header is wrong.
+ * A whole CSV file, whose first line names columns of im->columns in any order; others are refused.  ERR_VALIDATION when the
+ * header is wrong.
  */
 enum err import_csv(struct import *im, struct span text) MUST_CHECK;
 
