@@ -2,7 +2,8 @@
  * What people and machines that run the server ask: who is there, is it alive, is it ready, its numbers, its documentation.
  *
  * /v1/health says only that the process answers and touches nothing else; /v1/ready looks at what the server needs.  A failing
- * database is "down" (503, so a balancer takes the node out), a failing disk "degraded".
+ * database is "down" (503, so a balancer takes the node out), and so is a failing Redis where it is required; a failing disk, mail
+ * server or other Redis is "degraded".
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "core/conf.h"
 #include "core/crypto.h"
 #include "core/metrics.h"
+#include "net/redis.h"
 #include "store/bus.h"
 #include "store/db.h"
 
@@ -230,6 +232,24 @@ check_clock(const struct ctx *cx)
 	}
 }
 
+/* What the thread that watches Redis last saw: asking here would make every probe of a balancer wait for it. */
+static struct check
+check_redis(const struct ctx *cx)
+{
+	struct check c = {.status = "skipped", .latency_ms = NAN};
+	struct redis_state now;
+
+	if (!cx->srv->redis)
+		return c;
+	redis_look(cx->srv->redis, &now);
+	if (now.up)
+		return (struct check){.status = "ok", .latency_ms = (double)now.latency_us / 1000};
+	c.status = "failed";
+	c.message = cx->srv->conf->redis_required ? "Redis does not answer and is required; nobody can sign in"
+						  : "Redis does not answer; this node counts by itself";
+	return c;
+}
+
 static bool
 failed(const struct check *c)
 {
@@ -239,18 +259,17 @@ failed(const struct check *c)
 static enum err
 ready(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	const struct check skipped = {.status = "skipped", .latency_ms = NAN};
 	struct ready out = {.status = "ok",
 		.checks = {.database = check_database(cx),
-			.redis = skipped,
+			.redis = check_redis(cx),
 			.storage = check_storage(cx),
 			.mail = check_mail(cx),
 			.clock = check_clock(cx)}};
 
 	(void)rq;
-	if (failed(&out.checks.storage) || failed(&out.checks.mail) || failed(&out.checks.clock))
+	if (failed(&out.checks.redis) || failed(&out.checks.storage) || failed(&out.checks.mail) || failed(&out.checks.clock))
 		out.status = "degraded";
-	if (failed(&out.checks.database)) {
+	if (failed(&out.checks.database) || (failed(&out.checks.redis) && cx->srv->conf->redis_required)) {
 		out.status = "down";
 		rs->status = 503;
 		reply_header(rs, "Retry-After", "5");

@@ -41,10 +41,6 @@ check_exposure(struct report *r, const struct config *conf)
 static void
 check_services(struct report *r, const struct config *conf)
 {
-	if (conf->redis_url[0] && conf->redis_enabled)
-		report_add(r, FINDING_WARNING, "redis", "run one node only", "REDIS_URL is set, but this version counts in its own memory");
-	else
-		report_add(r, FINDING_SKIPPED, "redis", NULL, "not configured; one node needs none");
 	if (!conf->smtp_url[0])
 		report_add(r, conf->env == ENV_DEV ? FINDING_SKIPPED : FINDING_WARNING, "mail",
 			conf->env == ENV_DEV ? NULL : "set SMTP_URL and MAIL_FROM", "not configured; mail waits in the table outbox");

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "api/dispatch.h"
+#include "api/shared_limits.h"
 #include "attendance/record.h"
 #include "cli/cli.h"
 #include "core/keys.h"
@@ -208,6 +209,7 @@ static bool
 start(struct serving *s)
 {
 	struct app *app = &s->app;
+	const char *message = "";
 
 	app->srv.metrics = metrics_open(dispatch_route_count());
 	app->srv.sessions = session_table_open(&app->srv.source, SESSIONS_KEPT);
@@ -215,6 +217,10 @@ start(struct serving *s)
 	app->srv.live = live_open();
 	app->srv.sentry = sentry_open(app->conf, &app->srv.source, app->srv.metrics);
 	app->srv.stats = stats_cache_open();
+	if (!shared_limits_open(&app->arena, &app->srv, &message)) {
+		cli_fail("%s", message);
+		return false;
+	}
 	if (!open_store(s) || !first_accounts(s))
 		return false;
 	app->srv.hasher = hasher_open(app->conf);
@@ -252,6 +258,7 @@ stop(struct serving *s)
 		live_close(srv->live);
 	stats_cache_close(srv->stats);
 	sentry_close(srv->sentry, REPORTS_MS);
+	shared_limits_close(srv);
 	if (srv->limiter)
 		limiter_close(srv->limiter);
 	if (srv->sessions)

@@ -128,8 +128,8 @@ check_forms(struct conf_making *m)
 		return conf_wrong(m, "DATABASE_URL names no file");
 	if (c->public_base_url[0] && (!is_web_url(c->public_base_url) || strpbrk(c->public_base_url, "?#@")))
 		return conf_wrong(m, "PUBLIC_BASE_URL must be a URL such as https://attend.example.org");
-	if (c->redis_url[0] && !is_url(c->redis_url, "redis rediss"))
-		return conf_wrong(m, "REDIS_URL must begin with redis:// or rediss://");
+	if (c->redis_url[0] && !is_url(c->redis_url, "redis rediss") && !str_starts(c->redis_url, "unix://"))
+		return conf_wrong(m, "REDIS_URL must begin with redis://, rediss:// or unix://");
 	if (c->smtp_url[0] && !is_url(c->smtp_url, "smtp smtps"))
 		return conf_wrong(m, "SMTP_URL must begin with smtp:// or smtps://");
 	if (c->api_prefix[0] != '/' || str_ends(c->api_prefix, "/") || strpbrk(c->api_prefix, " ?#{}%") ||

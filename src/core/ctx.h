@@ -24,6 +24,7 @@ struct limiter;
 struct live;
 struct metrics;
 struct oidc;
+struct redis;
 struct sentry;
 struct session_table;
 struct stats_cache;
@@ -52,6 +53,7 @@ struct server {
 	struct oidc *oidc;              /* identity/oidc.h; the dispatcher's */
 	struct live *live;              /* notify/live.h */
 	struct sentry *sentry;          /* net/sentry.h */
+	struct redis *redis;            /* net/redis.h; NULL: one node, or not configured */
 };
 
 enum role {

@@ -46,6 +46,9 @@ static const struct {
 	[M_APPROVAL_TIMEOUTS] = {"muster_approval_timeouts_total", NULL, "Signups that nobody decided in time.", COUNTER, NULL},
 	[M_DEADLOCKS] = {"muster_deadlocks_total", NULL, "Deadlocks and serialisation failures of the database.", COUNTER, NULL},
 	[M_ERROR_REPORTS] = {"muster_error_reports_total", "result", "Internal errors reported to SENTRY_DSN.", COUNTER, NULL},
+	[M_REDIS_UP] = {"muster_redis_up", NULL, "1 while Redis answers; 0: it is away, or not configured.", GAUGE, NULL},
+	[M_REDIS_CALLS] = {"muster_redis_calls_total", "result", "Shared counters asked for: ok, failed, skipped while Redis is away.",
+		COUNTER, NULL},
 };
 
 static const short statuses[] = {200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 408, 409, 410,

@@ -27,6 +27,8 @@ enum metric { /* one row each in metrics.c: name, kind, label, help */
 	M_APPROVAL_TIMEOUTS,  /* counter */
 	M_DEADLOCKS,          /* counter */
 	M_ERROR_REPORTS,      /* counter {result}: sent, dropped, failed */
+	M_REDIS_UP,           /* gauge: 1 or 0 */
+	M_REDIS_CALLS,        /* counter {result}: ok, failed, skipped */
 	M__MAX
 };
 

@@ -29,6 +29,7 @@ struct shard {
 struct limiter {
 	struct source source;
 	uint64_t key[2];
+	struct limit_backend backend; /* hit NULL: none */
 	struct shard shards[SHARDS];
 	pthread_mutex_t shared_lock;
 	struct window shared[SHARED_MAX]; /* by hash of the limit's name alone; used only when a shard is full */
@@ -278,4 +279,89 @@ limiter_count(struct limiter *l, const struct limit *limit, const char *key)
 	count = w && w->ends_us > now_us ? w->count : 0;
 	pthread_mutex_unlock(&s->lock);
 	return count;
+}
+
+/* --- counted together ------------------------------------------------------------------------------------------------------ */
+
+void
+limiter_share(struct limiter *l, const struct limit_backend *backend)
+{
+	l->backend = *backend;
+}
+
+bool
+limiter_is_shared(const struct limiter *l)
+{
+	return l->backend.hit != NULL;
+}
+
+/* Takes what does not refuse; with `all`, what does as well, and whatever room there is. */
+static void
+count_hits(struct limiter *l, const struct limit_hit *hits, size_t n, bool all)
+{
+	int ignored;
+
+	for (size_t i = 0; i < n; i++)
+		if (all || hits[i].only_counts)
+			(void)limiter_take(l, &hits[i].limit, hits[i].key, &ignored);
+}
+
+static bool
+hit_here(struct limiter *l, const struct limit_hit *hits, size_t n, size_t *ret_which, int *ret_retry_s)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (hits[i].only_counts || limiter_take(l, &hits[i].limit, hits[i].key, ret_retry_s))
+			continue;
+		*ret_which = i;
+		while (i-- > 0)
+			if (!hits[i].only_counts)
+				limiter_give_back(l, &hits[i].limit, hits[i].key, 1);
+		return false;
+	}
+	count_hits(l, hits, n, false);
+	return true;
+}
+
+enum limit_verdict
+limiter_hit(struct limiter *l, const struct limit_hit *hits, size_t n, size_t *ret_which, int *ret_retry_s)
+{
+	const struct limit_backend *b = &l->backend;
+	bool taken = false;
+
+	if (n == 0 || n > LIMIT_HITS_MAX)
+		BUG("%zu hits at once", n);
+	if (b->hit && b->hit(b->arg, hits, n, &taken, ret_which, ret_retry_s)) {
+		if (taken)
+			count_hits(l, hits, n, true);
+		return taken ? LIMIT_TAKEN : LIMIT_FULL;
+	}
+	if (b->hit && b->required)
+		return LIMIT_AWAY;
+	return hit_here(l, hits, n, ret_which, ret_retry_s) ? LIMIT_TAKEN : LIMIT_FULL;
+}
+
+void
+limiter_return(struct limiter *l, const struct limit_hit *hits, const int64_t *amounts, size_t n)
+{
+	static const int64_t ones[LIMIT_HITS_MAX] = {1, 1, 1, 1, 1, 1};
+	const struct limit_backend *b = &l->backend;
+
+	if (n > LIMIT_HITS_MAX)
+		BUG("%zu hits at once", n);
+	if (!amounts)
+		amounts = ones;
+	for (size_t i = 0; i < n; i++)
+		limiter_give_back(l, &hits[i].limit, hits[i].key, amounts[i]);
+	if (n && b->hit)
+		(void)b->give(b->arg, hits, amounts, n);
+}
+
+int64_t
+limiter_drain(struct limiter *l, const struct limit_hit *hit)
+{
+	const struct limit_backend *b = &l->backend;
+	int64_t here = limiter_count(l, &hit->limit, hit->key), there = 0;
+
+	limiter_give_back(l, &hit->limit, hit->key, here);
+	return b->hit && b->drain(b->arg, hit, &there) ? there : here;
 }

@@ -282,11 +282,11 @@ login_password(struct ctx *cx, const struct login *in, struct login_result *ret)
 	const struct source *s = &cx->srv->source;
 	struct attempt t = {.in = in, .ret = ret, .refusals = 1};
 	int64_t begun = s->monotonic_us(s->arg);
-	int retry_s;
 
 	TRY(begin(cx, &t));
-	if (!login_hits_take(cx, in->surface, &t.hits, &retry_s))
-		return throttled(cx, &t, retry_s);
+	enum err taken = login_hits_take(cx, in->surface, &t.hits);
+	if (taken != OK)
+		return taken == ERR_RATE_LIMITED ? throttled(cx, &t, cx->error.retry_after_s) : taken;
 	TRY(db_write(cx, reserve, &t));
 	TRY(hash_password(cx, &t));
 	if (t.locked_until > 0 && !refusal_row_due(cx, &t.refusals))

@@ -22,18 +22,6 @@ static const char purpose[] = "password_reset", noted[] = "reset_request";
 /* --- asking
  * ---------------------------------------------------------------------------------------------------------------------------- */
 
-static bool
-allowed(struct ctx *cx, struct limit limit, const char *key)
-{
-	int ignored;
-
-	if (!cx->srv->conf->rate_limit_enabled || limiter_take(cx->srv->limiter, &limit, key, &ignored))
-		return true;
-	if (cx->srv->metrics)
-		metrics_add(cx->srv->metrics, M_RATE_LIMITED, limit.name, 1);
-	return false;
-}
-
 static enum err
 note_request(struct ctx *cx, void *arg)
 {
@@ -58,11 +46,19 @@ reset_request(struct ctx *cx, const char *typed)
 	const struct config *conf = cx->srv->conf;
 	const struct limit by_ip = {"reset_ip", conf->rl_reset_ip_limit * (network_shared(cx) ? SHARED_FACTOR : 1), 3600};
 	const struct limit by_email = {"reset_email", conf->rl_reset_email_limit, 3600};
-	const char *email;
+	const char *email = NULL;
 	char prefix[46];
 
 	ip_prefix(cx->client->ip, prefix);
-	if (!allowed(cx, by_ip, prefix) || !email_canonical(cx->arena, typed, &email) || !allowed(cx, by_email, email))
+	bool is_address = email_canonical(cx->arena, typed, &email);
+	const struct limit_hit hits[] = {{by_ip, prefix, false}, {by_email, email, false}};
+	enum err taken = throttle(cx, hits, is_address ? 2 : 1);
+	if (taken == ERR_RATE_LIMITED) { /* nobody is told */
+		error_clear(cx);
+		return OK;
+	}
+	TRY(taken);
+	if (!is_address)
 		return OK;
 	return db_write(cx, note_request, (void *)(uintptr_t)email);
 }

@@ -7,7 +7,7 @@
 #include "core/metrics.h"
 #include "http/server.h"
 
-enum { SHARED_FACTOR = 100, PAIR_WINDOW_S = 900, UNBOUNDED = 1000000000 };
+enum { SHARED_FACTOR = 100, PAIR_WINDOW_S = 900, UNBOUNDED = 1000000000, AWAY_RETRY_S = 5 };
 
 bool
 network_shared(const struct ctx *cx)
@@ -33,27 +33,35 @@ ip_key(struct ctx *cx)
 	return arena_strdup(cx->arena, prefix);
 }
 
-static void
-count_refusal(struct ctx *cx, const struct limit *limit)
+enum err
+throttle(struct ctx *cx, const struct limit_hit *hits, size_t n)
 {
+	int retry_s = 1;
+	size_t which = 0;
+
+	if (!cx->srv->conf->rate_limit_enabled)
+		return OK;
+	switch (limiter_hit(cx->srv->limiter, hits, n, &which, &retry_s)) {
+	case LIMIT_TAKEN:
+		return OK;
+	case LIMIT_AWAY:
+		cx->error.retry_after_s = AWAY_RETRY_S;
+		return fail_internal(cx, ERR_UNAVAILABLE, "Redis is required and does not answer");
+	default:
+		break;
+	}
 	if (cx->srv->metrics)
-		metrics_add(cx->srv->metrics, M_RATE_LIMITED, limit->name, 1);
+		metrics_add(cx->srv->metrics, M_RATE_LIMITED, hits[which].limit.name, 1);
+	cx->error.retry_after_s = retry_s;
+	return fail(cx, ERR_RATE_LIMITED, NULL);
 }
 
 enum err
 throttle_ip(struct ctx *cx, struct limit limit)
 {
-	int retry_s;
-
-	if (!cx->srv->conf->rate_limit_enabled)
-		return OK;
 	if (network_shared(cx))
 		limit.max *= SHARED_FACTOR;
-	if (limiter_take(cx->srv->limiter, &limit, ip_key(cx), &retry_s))
-		return OK;
-	count_refusal(cx, &limit);
-	cx->error.retry_after_s = retry_s;
-	return fail(cx, ERR_RATE_LIMITED, NULL);
+	return throttle(cx, &(const struct limit_hit){.limit = limit, .key = ip_key(cx)}, 1);
 }
 
 /* --- login ---- */
@@ -90,59 +98,47 @@ pair_key(struct ctx *cx, const struct login_hits *h)
 	return arena_printf(cx->arena, "%s %s", h->ip, h->email);
 }
 
-/* Takes the rows that refuse (`own`) or those that only count along. */
-static bool
-take_rows(struct ctx *cx, const struct login_hits *h, const struct login_row *rows, bool accounts, bool own, int *ret_retry_s)
+enum err
+login_hits_take(struct ctx *cx, enum login_surface surface, const struct login_hits *h)
 {
-	for (int i = 0; i < LOGIN_ROWS; i++) {
-		const char *key = row_key(h, &rows[i]);
-		if (!key || (rows[i].accounts == accounts) != own)
-			continue;
-		if (limiter_take(cx->srv->limiter, &rows[i].limit, key, ret_retry_s) || !own)
-			continue;
-		count_refusal(cx, &rows[i].limit);
-		while (--i >= 0)
-			if (row_key(h, &rows[i]) && rows[i].accounts == accounts)
-				limiter_give_back(cx->srv->limiter, &rows[i].limit, row_key(h, &rows[i]), 1);
-		return false;
-	}
-	return true;
-}
-
-bool
-login_hits_take(struct ctx *cx, enum login_surface surface, const struct login_hits *h, int *ret_retry_s)
-{
+	struct limit_hit hits[LOGIN_ROWS + 1];
 	struct login_row rows[LOGIN_ROWS];
 	bool accounts = surface == LOGIN_ACCOUNTS;
-	int ignored;
+	size_t n = 0;
 
-	if (!cx->srv->conf->rate_limit_enabled)
-		return true;
 	login_rows(cx, h->shared, rows);
-	if (!take_rows(cx, h, rows, accounts, true, ret_retry_s))
-		return false;
-	(void)take_rows(cx, h, rows, accounts, false, &ignored);
+	for (int i = 0; i < LOGIN_ROWS; i++)
+		if (row_key(h, &rows[i]))
+			hits[n++] = (struct limit_hit){rows[i].limit, row_key(h, &rows[i]), rows[i].accounts != accounts};
 	if (h->ip)
-		(void)limiter_take(cx->srv->limiter, &pair_limit, pair_key(cx, h), &ignored);
-	return true;
+		hits[n++] = (struct limit_hit){pair_limit, pair_key(cx, h), true};
+	return throttle(cx, hits, n);
 }
 
 void
 login_hits_give_back(struct ctx *cx, const struct login_hits *h)
 {
+	struct limiter *l = cx->srv->limiter;
+	struct limit_hit hits[LOGIN_ROWS];
 	struct login_row rows[LOGIN_ROWS];
+	int64_t amounts[LOGIN_ROWS], pair = 0;
+	size_t n = 0;
 
 	if (!cx->srv->conf->rate_limit_enabled)
 		return;
 	login_rows(cx, h->shared, rows);
-	int64_t pair = h->ip ? limiter_count(cx->srv->limiter, &pair_limit, pair_key(cx, h)) : 0;
-	for (int i = 0; i < LOGIN_ROWS; i++)
-		if (row_key(h, &rows[i]))
-			limiter_give_back(cx->srv->limiter, &rows[i].limit, row_key(h, &rows[i]), rows[i].by_ip ? pair : 1);
-	if (pair)
-		limiter_give_back(cx->srv->limiter, &pair_limit, pair_key(cx, h), pair);
+	if (h->ip)
+		pair = limiter_drain(l, &(const struct limit_hit){pair_limit, pair_key(cx, h), true});
+	for (int i = 0; i < LOGIN_ROWS; i++) {
+		if (!row_key(h, &rows[i]))
+			continue;
+		hits[n] = (struct limit_hit){rows[i].limit, row_key(h, &rows[i]), false};
+		amounts[n++] = rows[i].by_ip ? pair : 1;
+	}
+	limiter_return(l, hits, amounts, n);
 }
 
+/* Of this node alone: it bounds rows, not guesses. */
 bool
 refusal_row_due(struct ctx *cx, int64_t *ret_count)
 {

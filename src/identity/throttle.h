@@ -1,6 +1,7 @@
 /*
- * Limits whose numbers are configuration and whose key or give-back the dispatcher cannot know: login and signup.  In memory, by
- * the one limiter; RATE_LIMIT_ENABLED=false switches them off.  A client in SHARED_NETWORKS gets a hundred times as many by IP.
+ * Limits whose numbers are configuration and whose key or give-back the dispatcher cannot know: login, signup and reset.  Nodes
+ * count them together where Redis is configured; RATE_LIMIT_ENABLED=false switches them off.  They may wait for Redis: never inside
+ * a transaction.  A client in SHARED_NETWORKS gets a hundred times as many by IP.
  */
 #ifndef MUSTER_IDENTITY_THROTTLE_H
 #define MUSTER_IDENTITY_THROTTLE_H
@@ -9,7 +10,9 @@
 #include "identity/login.h"
 
 bool network_shared(const struct ctx *cx);
-/* One hit for the client's IP; ERR_RATE_LIMITED with Retry-After. */
+/* All of the hits or none; ERR_RATE_LIMITED with Retry-After, ERR_UNAVAILABLE while a required Redis is away. */
+enum err throttle(struct ctx *cx, const struct limit_hit *hits, size_t n) MUST_CHECK;
+/* One hit for the client's IP. */
 enum err throttle_ip(struct ctx *cx, struct limit limit) MUST_CHECK;
 
 /*
@@ -20,8 +23,8 @@ struct login_hits {
 	const char *email, *ip; /* keys; ip NULL: outside the rows by IP */
 	bool shared;
 };
-/* False: refused; *ret_retry_s says for how long. */
-bool login_hits_take(struct ctx *cx, enum login_surface surface, const struct login_hits *h, int *ret_retry_s);
+/* As throttle(). */
+enum err login_hits_take(struct ctx *cx, enum login_surface surface, const struct login_hits *h) MUST_CHECK;
 void login_hits_give_back(struct ctx *cx, const struct login_hits *h);
 
 /*
