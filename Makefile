@@ -77,8 +77,10 @@ below_api := $(below_attendance) api jobs cli
 test_objs = $(if $(filter api,$(1)),$(LIB_OBJS),$(foreach l,$(below_$(1)),$(call obj_of,$(l))) \
 	$(if $(filter-out core net http,$(1)),$(GEN_OBJS)) $(if $(filter core,$(1)),$(B)/gen/assets.o))
 
+SUPPORT_OBJS := $(patsubst tests/%.c,$(B)/tests/%.o,$(sort $(wildcard tests/*.c)))
+
 define unit_rule
-$(B)/tests/$(1): $(B)/tests/unit/$(1).o $(call test_objs,$(firstword $(subst _, ,$(1)))) $(if $(filter core store net http,$(firstword $(subst _, ,$(1)))),,$(B)/tests/support.o)
+$(B)/tests/$(1): $(B)/tests/unit/$(1).o $(call test_objs,$(firstword $(subst _, ,$(1)))) $(if $(filter core store net http,$(firstword $(subst _, ,$(1)))),,$(SUPPORT_OBJS))
 	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(ALL_LIBS) -lcmocka
 endef
 $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
@@ -86,11 +88,11 @@ $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
 $(B)/tests/unit/%.o: tests/unit/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c -o $@ $<
-$(B)/tests/support.o: tests/support.c
+$(B)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c -o $@ $<
 
--include $(APP_OBJS:.o=.d) $(patsubst %,$(B)/tests/unit/%.d,$(UNIT)) $(B)/tests/support.d
+-include $(APP_OBJS:.o=.d) $(patsubst %,$(B)/tests/unit/%.d,$(UNIT)) $(SUPPORT_OBJS:.o=.d)
 
 include tests/tests.mk
 include bench/bench.mk

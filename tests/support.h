@@ -1,5 +1,5 @@
 /*
- * What the tests of the domain and of the API share: a migrated SQLite database in a folder of its own, a clock that stands still, a
+ * What the tests of the domain and of the API share: a migrated database of their own on either engine, a clock that stands still, a
  * seeded random source, the server's services, and calls through the dispatcher in process.
  *
  * The same object is linked into tests of lower layers; services of layers that are not linked are simply not there.
@@ -41,6 +41,8 @@ struct test {
 	char dir[200];
 	char db_path[240];
 	const char *pg_url, *pg_name; /* set: the database is on a PostgreSQL server, and db_path names nothing */
+	struct pg_conn *pg;           /* the tests' own connection to it; NULL until it is needed */
+	bool pg_touched;              /* its schema was changed */
 	atomic_llong wall_us, monotonic_us;
 	pthread_mutex_t lock; /* of random state and replies */
 	uint64_t random_state;
@@ -71,9 +73,14 @@ struct test_user test_user_named(struct test *t, enum role role, const char *ema
 void test_login(struct test *t, struct test_user *u);
 
 /* --- the database, past the program -------------------------------------------------------------------------------------------- */
+/* In SQLite's words on both engines; moment(at) is a time as text, uuid(text) an id.  From one thread at a time. */
 int64_t count(struct test *t, const char *sql); /* first column of the first row; -1 when there is none */
 const char *sql_text(struct test *t, const char *sql); /* the same as text; "" for null and none */
 void sql_run(struct test *t, const char *sql);
+const char *sql_error(struct test *t, const char *sql); /* what the database says against it; "" when it ran */
+/* Of test_open() and test_close(): nothing where the database is a file. */
+void test_database_make(struct test *t);
+void test_database_drop(struct test *t);
 
 /* --- calls ------------------------------------------------------------------------------------------------------------------------- */
 struct test_request {

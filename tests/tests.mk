@@ -15,14 +15,15 @@ unit:
 	@B='$(B)' sh tools/run-unit.sh $(if $(T),$(T),$(UNIT))
 unit-programs: nothing $(UNIT_PROGRAMS)
 
-# The tests that use a database, on PostgreSQL instead of SQLite.  Left out: those that look at rows with SQLite's own SQL.
-SQLITE_ONLY := api_zz_coverage api_accounts_reset api_auth api_backup api_export api_jobs api_users attendance_claim \
-	attendance_record audit_seal audit_trail identity_approval
-UNIT_PG := $(filter audit_% notify_% identity_% attendance_% api_%,$(filter-out $(SQLITE_ONLY),$(UNIT)))
+# The same tests on PostgreSQL: one server for all of them, a database for each.  Left out are those that run on both engines anyway,
+# on a server that they stop and start themselves, and what is SQLite's alone.
+OWN_SERVER := $(filter %_postgres %_race,$(UNIT))
+SQLITE_ONLY := api_backup
+UNIT_PG := $(filter audit_% notify_% identity_% attendance_% api_%,$(filter-out $(OWN_SERVER) $(SQLITE_ONLY),$(UNIT)))
 .PHONY: unit-pg
 unit-pg:
 	@$(MAKE) --no-print-directory -k $(if $(T),$(B)/tests/$(T),nothing $(UNIT_PG:%=$(B)/tests/%)) || true
-	@B='$(B)' sh tools/with-postgres.sh sh tools/run-unit.sh $(if $(T),$(T),$(UNIT_PG))
+	@B='$(B)' UNIT_STAGE='unit on postgresql' sh tools/with-postgres.sh sh tools/run-unit.sh $(if $(T),$(T),$(UNIT_PG))
 
 # T=tests/e2e/story.test.js runs one file.
 e2e: $(B)/muster
@@ -43,7 +44,7 @@ tsan:
 lint:
 	@B='$(B)' MAKE='$(MAKE)' sh tools/lint.sh
 lint-objs: nothing $(APP_OBJS)
-lint-test-objs: nothing $(UNIT:%=$(B)/tests/unit/%.o) $(if $(wildcard tests/support.c),$(B)/tests/support.o)
+lint-test-objs: nothing $(UNIT:%=$(B)/tests/unit/%.o) $(SUPPORT_OBJS)
 
 # The generated documents: `docs` writes them, `docs-check` fails when the repository's differ.
 docs: $(B)/muster

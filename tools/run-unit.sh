@@ -1,18 +1,21 @@
 #!/bin/sh
 # Runs unit test programs, each to its end, and adds up what they report (TAP): run-unit.sh NAME…
+# UNIT_STAGE: what the run is counted as, when it is not the plain one.
 # A program that is missing, crashes or reports no result is a failure; a skipped test is never a pass.
 set -u
 . tools/counts.sh
 B=${B:-build}
+stage=${UNIT_STAGE:-unit}
+suffix=${UNIT_STAGE:+-pg}
 passed=0 failed=0
 # api_zz_coverage says which routes and errors no test of a whole run reached.
 if [ $# -gt 1 ]; then
-	MUSTER_COVERAGE=$PWD/$B/tests/coverage
+	MUSTER_COVERAGE=$PWD/$B/tests/coverage$suffix
 	export MUSTER_COVERAGE
 	: >"$MUSTER_COVERAGE"
 fi
 for name in "$@"; do
-	prog=$B/tests/$name log=$B/tests/$name.log
+	prog=$B/tests/$name log=$B/tests/$name$suffix.log
 	if [ ! -x "$prog" ]; then
 		echo "FAILED $name: it does not build"
 		failed=$((failed + 1))
@@ -37,6 +40,6 @@ for name in "$@"; do
 	fi
 	passed=$((passed + ok)) failed=$((failed + bad))
 done
-count unit "$passed" "$failed"
-echo "unit: $passed passed, $failed failed"
+count "$stage" "$passed" "$failed"
+echo "$stage: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

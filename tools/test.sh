@@ -21,18 +21,20 @@ stage()
 	if [ "$status" -ne 0 ] && [ "$(wc -l <"$COUNTS")" -eq "$before" ]; then
 		echo "$name 0 1" >>"$COUNTS" # it broke before it could count
 	fi
-	times="$times$(printf '%-8s %4d s' "$name" $(($(date +%s) - start)))
+	times="$times$(printf '%-18s %4d s' "$name" $(($(date +%s) - start)))
 "
 }
 
 stage build $MAKE --no-print-directory -s -j"$jobs" all
 stage unit $MAKE --no-print-directory -s -j"$jobs" unit
+stage 'unit on postgresql' $MAKE --no-print-directory -s unit-pg
 stage e2e $MAKE --no-print-directory -s e2e
 stage lint $MAKE --no-print-directory -s lint
 stage docs $MAKE --no-print-directory -s docs-check
 
 echo "== stages"
 printf '%s' "$times"
-awk '{ p[$1] += $2; f[$1] += $3; P += $2; F += $3; if (!($1 in seen)) { seen[$1] = 1; order[++n] = $1 } }
-	END { for (i = 1; i <= n; i++) printf "%-8s %d passed, %d failed\n", order[i], p[order[i]], f[order[i]]
+awk '{ name = $0; sub(/ [0-9]+ [0-9]+$/, "", name); p[name] += $(NF - 1); f[name] += $NF; P += $(NF - 1); F += $NF
+	if (!(name in seen)) { seen[name] = 1; order[++n] = name } }
+	END { for (i = 1; i <= n; i++) printf "%-18s %d passed, %d failed\n", order[i], p[order[i]], f[order[i]]
 	      printf "%d passed, %d failed\n", P, F; exit F > 0 || P == 0 }' "$COUNTS"

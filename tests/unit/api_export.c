@@ -109,7 +109,7 @@ a_full_roll_and_an_empty_one(void **state)
 		PATH(t, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
 			" INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders, "
 			"created_at,"
-			" updated_at) SELECT printf('01890a5d-ac96-774b-bcce-%%012d', i), printf('s%%d@many.example', i), 'Some "
+			" updated_at) SELECT uuid(printf('01890a5d-ac96-774b-bcce-%%012d', i)), printf('s%%d@many.example', i), 'Some "
 			"One',"
 			" 'student', 1, 1, 1, 1, '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000' FROM n"));
 	sql_run(t, PATH(t,

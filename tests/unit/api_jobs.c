@@ -25,7 +25,7 @@ every_job_runs_on_an_empty_database(void **state)
 	for (size_t i = 0; i < job_row_count; i++) {
 		assert_int_equal(run(t, job_rows[i].name), 0);
 		const char *sql = arena_printf(&t->arena,
-			"SELECT last_started_at || last_finished_at || COALESCE(last_error, '') FROM jobs WHERE name = '%s' AND "
+			"SELECT moment(last_started_at) || moment(last_finished_at) || COALESCE(last_error, '') FROM jobs WHERE name = '%s' AND "
 			"leader <> ''",
 			job_rows[i].name);
 		assert_string_equal(sql_text(t, sql), "2026-08-01 12:00:00.0000002026-08-01 12:00:00.000000");
@@ -44,7 +44,7 @@ marks_are_told_once_per_event(void **state)
 		     other = make_event(t, &admin, event_plain(t, "Graphs"));
 	struct qr_session code = make_code(t, &admin, &e), second = make_code(t, &admin, &other);
 	const char *texts = "SELECT group_concat(message, '|') FROM (SELECT message FROM notifications WHERE type = 'marks' "
-			    "ORDER BY message)";
+			    "ORDER BY message) m";
 
 	(void)state;
 	expect_err(OK, mark_payload(t, &a, code.qr_payload));

@@ -103,7 +103,7 @@ many_accounts_are_counted_no_further_than_a_page_may_lie(void **state)
 	sql_run(t, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)"
 		   " INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders, "
 		   "created_at,"
-		   " updated_at) SELECT printf('01890a5d-ac96-774b-bcce-%012d', i), printf('s%d@many.example', i), 'Some One', "
+		   " updated_at) SELECT uuid(printf('01890a5d-ac96-774b-bcce-%012d', i)), printf('s%d@many.example', i), 'Some One', "
 		   "'student',"
 		   " 1, 1, 1, 1, '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000' FROM n");
 	expect_int(list(t, &admin, "?search=many.example"), "total", 10001);

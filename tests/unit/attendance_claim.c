@@ -18,7 +18,7 @@ a_claim_outlives_its_code(void **state)
 	make_code(r.t, &r.admin, &r.event);
 	expect_err(ERR_QR_EXPIRED, mark_payload(r.t, &r.student, r.code.qr_payload));
 	expect_err(OK, mark_claim(r.t, &r.student, claim.claim, browser_sign(r.t, &b, claim.claim)));
-	assert_string_equal(sql_text(r.t, "SELECT status || ' ' || marked_at || ' ' || recorded_at FROM attendance_records"),
+	assert_string_equal(sql_text(r.t, "SELECT status || ' ' || moment(marked_at) || ' ' || moment(recorded_at) FROM attendance_records"),
 		"present 2026-08-01 12:00:00.000000 2026-08-01 12:10:00.000000");
 	assert_int_equal(ROWS(r, "spent_claims"), 1);
 	browser_close(&b);
@@ -212,7 +212,7 @@ judged_at_the_time_of_the_scan(void **state)
 			     e.id.text, absent.id.text));
 	expect_err(ERR_QR_EXPIRED, mark_payload(r.t, &absent, last.qr_payload));
 	expect_err(OK, mark_claim(r.t, &absent, second.claim, NULL));
-	assert_string_equal(sql_text(r.t, "SELECT status || ' ' || original_status || ' ' || marked_at FROM attendance_records"),
+	assert_string_equal(sql_text(r.t, "SELECT status || ' ' || original_status || ' ' || moment(marked_at) FROM attendance_records"),
 		"late absent 2026-08-01 12:18:00.000000");
 	assert_int_equal(ROWS(r, "attendance_records"), 1);
 	assert_int_equal(ROWS(r, "used_nonces"), 1);

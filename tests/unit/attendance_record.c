@@ -223,7 +223,7 @@ counting_goes_in_turns(void **state)
 
 	(void)state;
 	sql_run(r.t, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4500)"
-		     " INSERT INTO users SELECT printf('01890000-0000-7000-8000-%012d', i), 'u' || i || '@example.org', 'U', "
+		     " INSERT INTO users SELECT uuid(printf('01890000-0000-7000-8000-%012d', i)), 'u' || i || '@example.org', 'U', "
 		     "'student', 1,"
 		     " NULL, NULL, NULL, 0, 0, 0, '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000' FROM n");
 	sql_run(r.t, arena_printf(&r.t->arena,
@@ -248,7 +248,7 @@ counting_goes_in_turns(void **state)
 		arena_printf(&r.t->arena,
 			"INSERT INTO attendance_records (id, event_id, user_id, status, original_status, method, marked_at, "
 			"recorded_at)"
-			" SELECT replace(id, '01890000', '01880000'), '%s', id, 'late', 'late', 'import', created_at, created_at"
+			" SELECT uuid(replace(CAST(id AS TEXT), '01890000', '01880000')), '%s', id, 'late', 'late', 'import', created_at, created_at"
 			" FROM users WHERE full_name = 'U' LIMIT 10",
 			imported.id.text));
 	expect_count(&r, &imported, 10, false, __LINE__);

@@ -69,8 +69,13 @@ verify(struct test *t, const char *expect)
 static void
 tamper(struct test *t, const char *sql)
 {
-	sql_run(t, "DROP TRIGGER IF EXISTS audit_logs_no_update");
-	sql_run(t, "DROP TRIGGER IF EXISTS audit_logs_no_delete");
+	if (t->pg_url) {
+		sql_run(t, "DROP TRIGGER IF EXISTS audit_logs_append_only ON audit_logs");
+		sql_run(t, "ALTER TABLE audit_logs ALTER COLUMN seq DROP IDENTITY IF EXISTS");
+	} else {
+		sql_run(t, "DROP TRIGGER IF EXISTS audit_logs_no_update");
+		sql_run(t, "DROP TRIGGER IF EXISTS audit_logs_no_delete");
+	}
 	sql_run(t, sql);
 }
 
@@ -206,7 +211,14 @@ rows_are_append_only(void **state)
 	struct test *t = sealed();
 
 	(void)state;
-	assert_int_equal(count(t, "SELECT COUNT(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_logs'"), 2);
+	const char *triggers = t->pg_url
+		? "SELECT COUNT(*) FROM pg_trigger WHERE tgrelid = 'audit_logs'::regclass AND NOT tgisinternal"
+		: "SELECT COUNT(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_logs'";
+	assert_int_equal(count(t, triggers), 2);
+	assert_non_null(strstr(sql_error(t, "UPDATE audit_logs SET action = 'login' WHERE seq = 1"), "append-only"));
+	assert_non_null(strstr(sql_error(t, "DELETE FROM audit_logs WHERE seq = 1"), "append-only"));
+	if (t->pg_url)
+		assert_non_null(strstr(sql_error(t, "TRUNCATE audit_logs"), "append-only"));
 	test_advance(t, 366 * DAYS_US);
 	assert_int_equal(archive(t), 25); /* the one way that rows may go */
 	assert_int_equal(count(t, "SELECT COUNT(*) FROM audit_logs"), 0);
