@@ -39,7 +39,7 @@ struct route_files {
 	int min, max;     /* how many; max 0: the row takes none, and a part with a file name is malformed */
 };
 
-enum { ROUTE_ERRORS_MAX = 16 };
+enum { ROUTE_ERRORS_MAX = 24 };
 
 struct route {
 	enum method method;

@@ -8,6 +8,7 @@
 #include "attendance/case.h"
 
 #include "attendance/count.h"
+#include "attendance/measure.h"
 
 #include "core/conf.h"
 #include "core/keys.h"
@@ -111,7 +112,7 @@ case_load(struct ctx *cx, const char *student_id, struct mark_case *c)
 		return OK;
 	c->found = true;
 	read_policy(cx, c);
-	return OK;
+	return student_id && c->in ? measure(cx, c) : OK;
 }
 
 enum err

@@ -12,6 +12,7 @@
 
 #include "attendance/case.h"
 #include "attendance/count.h"
+#include "attendance/measure.h"
 #include "audit/audit.h"
 #include "core/metrics.h"
 #include "notify/live.h"
@@ -176,6 +177,7 @@ attendance_mark(struct ctx *cx, const struct mark_in *in, struct mark_out *ret)
 	const char *flags = layers_flags(cx->arena, &c);
 	const char *status = status_of(&c, flags);
 	TRY(write_mark(cx, &c, &id, status, flags));
+	TRY(measure_settle(cx, &c, &id, flags));
 	TRY(audit_ok(cx, AUDIT_ATTENDANCE_MARKED, "attendance_record", id.text, AUDIT_TEXT("event_id", c.row.event_id.text),
 		AUDIT_TEXT("status", status), AUDIT_TEXT("method", c.method)));
 

@@ -232,6 +232,45 @@ registering_is_limited(void **state)
 	test_close(t);
 }
 
+/* --- portal marks ---------------------------------------------------------------------------------------------------------- */
+
+/* The portal's mark carries neither device nor place: that counts as missing, and the event's policy says what it is worth. */
+static void
+what_the_portal_cannot_carry_is_missing(void **state)
+{
+#define FENCE "latitude = 47.3769, longitude = 8.5417, geofence_radius_m = 100"
+	static const struct {
+		const char *set, *policy, *error, *flags;
+	} rows[] = {
+		{FENCE, "geofence", "outside_geofence", "geofence"},
+		{"kind = 'session', require_device = TRUE", "device", "device_mismatch", "device"},
+		{"kind = 'session', networks = '[\"198.51.100.0/24\",\"2001:db8::/32\"]'", "network", "network_not_allowed", "network"},
+	};
+	struct room r = room_open();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		static const char *const said[] = {"reject", "flag", "off"};
+		for (int p = 0; p < 3; p++) {
+			struct test_user u = test_user(r.t, ROLE_STUDENT);
+			struct event e = make_event(r.t, &r.admin, event_plain(r.t, "Lecture"));
+			struct qr_session code = make_code(r.t, &r.admin, &e);
+			sql_run(r.t, TEXT(r.t, "UPDATE events SET %s, policy = '{\"%s\":\"%s\"}' WHERE id = '%s'", rows[i].set,
+					     rows[i].policy, said[p], e.id.text));
+			struct test_reply *got = call(r.t, POST, "/api/attendance/mark", u.bearer,
+				TEXT(r.t, "{'qr_payload':'%s'}", code.qr_payload));
+			if (p == 0)
+				expect_error(got, 403, rows[i].error);
+			else
+				expect_status(got, 201);
+			assert_string_equal(sql_text(r.t, TEXT(r.t, "SELECT flags FROM attendance_records WHERE event_id = '%s'",
+								  e.id.text)),
+				p == 1 ? rows[i].flags : "");
+		}
+	}
+	room_close(&r);
+}
+
 int
 main(void)
 {
@@ -242,6 +281,7 @@ main(void)
 		cmocka_unit_test(keys_bind_too),
 		cmocka_unit_test(what_is_refused),
 		cmocka_unit_test(registering_is_limited),
+		cmocka_unit_test(what_the_portal_cannot_carry_is_missing),
 	};
 
 	return cmocka_run_group_tests_name("api: campus devices", tests, NULL, NULL);

@@ -55,6 +55,31 @@ struct mark_claim { /* what a claim says; all of it was ours when its MAC fits *
 	bool typed;
 };
 
+/* What came of the signature that a registered key owes. */
+enum signing { SIGNING_UNSET = 0, SIGNING_GOOD, SIGNING_MISSING, SIGNING_BAD, SIGNING_STALE, SIGNING_SPENT };
+
+struct mark_device {
+	bool asked; /* the rest was read */
+	bool shown; /* an id came along */
+	bool bound, own; /* the student has a device; the id is its */
+	enum signing signing;	 /* set where the student's device is a key */
+	bool elsewhere;		 /* the id is another account's device */
+	bool lately;		 /* another account used it within the cool-down and since this student got it */
+	struct uuid twin;	 /* another account's record in this event, made with it; empty: none */
+	const char *hash;	 /* of what marks: the id, else the key that signed; NULL: nothing */
+	struct uuid lapsed;	 /* a binding that can no longer be compared, and gives way */
+	struct uuid challenge;	 /* that was signed */
+};
+
+struct mark_before { /* the student's mark before this one, as far as it says where */
+	bool there;
+	int64_t at_us;
+	double latitude, longitude; /* of that event; of students no position is kept */
+	double margin_m;	    /* how far from there the student was at most */
+};
+
+enum network_place { NETWORK_ANY = 0, NETWORK_INSIDE, NETWORK_OUTSIDE };
+
 /* Everything a verdict needs. */
 struct mark_case {
 	int64_t now_us, at_us; /* at: when the code was presented; the claim's time when there was one */
@@ -65,6 +90,9 @@ struct mark_case {
 	struct mark_row row;
 	const struct mark_in *in; /* what the student sent along; NULL when a claim is made */
 	enum layer_policy device_policy, geofence_policy, network_policy, face_policy;
+	struct mark_device device;
+	struct mark_before before;
+	enum network_place network;
 	int claim_policy;
 	bool by_claim, has_key, proof_fits, other_network, other_agent;
 	struct mark_claim claim;

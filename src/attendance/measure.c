@@ -1,0 +1,290 @@
+/*
+ * What the layers that measure weigh, and what follows from a mark for devices.
+ *
+ * Campus sessions ask; portal events only where they have a fence, so a plain portal mark costs no statement more.  The table
+ * device_uses closes the race of two accounts with one device: its key is device and event, so of two marks at the same moment
+ * the second waits for the first and then, run again, sees it.  In the same way the unique indexes of `devices` decide between
+ * two first uses.
+ */
+#include "attendance/measure.h"
+
+#include "attendance/count.h"
+#include "attendance/device_parts.h"
+#include "attendance/p256.h"
+#include "audit/audit.h"
+#include "core/conf.h"
+#include "http/server.h"
+#include "notify/notify.h"
+
+/* --- what is there --------------------------------------------------------------------------------------------------------- */
+
+struct before_row {
+	int64_t at, distance_m;
+	double latitude, longitude, radius_m;
+};
+struct measured {
+	struct device_row bound;
+	bool elsewhere, spent;
+	struct uuid twin;
+	int64_t lately;
+	struct before_row before;
+};
+static const struct field before_row_fields[] = {
+	F(struct before_row, at, F_TIME, 0, 0, NULL),
+	F(struct before_row, distance_m, 0, 0, 0, NULL),
+	F(struct before_row, latitude, 0, 0, 0, NULL),
+	F(struct before_row, longitude, 0, 0, 0, NULL),
+	F(struct before_row, radius_m, 0, 0, 0, NULL),
+};
+static const struct schema before_row_schema = SCHEMA("MarkBefore", struct before_row, before_row_fields);
+static const struct field measured_fields[] = {
+	F_OBJ(struct measured, bound, &device_row_schema, NULL),
+	F(struct measured, elsewhere, 0, 0, 0, NULL),
+	F(struct measured, spent, 0, 0, 0, NULL),
+	F(struct measured, twin, 0, 0, 0, NULL),
+	F(struct measured, lately, F_TIME, 0, 0, NULL),
+	F_OBJ(struct measured, before, &before_row_schema, NULL),
+};
+static const struct schema measured_schema = SCHEMA("Measured", struct measured, measured_fields);
+
+/* $1 student, $2 hash of the id, $3 event, $4 begin of the cool-down, $5 challenge, $6 since when a mark before counts. */
+#define HASH "COALESCE($2, CASE WHEN d.public_key IS NOT NULL THEN d.device_hash END)"
+SQL(MEASURE_LOAD, "utumum",
+	"SELECT d.id AS \"bound.id\", d.device_hash AS \"bound.device_hash\", d.key_id AS \"bound.key_id\","
+	" d.public_key AS \"bound.public_key\", COALESCE(d.decided_at, d.created_at) AS \"bound.since\","
+	"{?2 EXISTS (SELECT 1 FROM devices o WHERE o.device_hash = $2 AND o.status = 'bound' AND o.user_id <> $1) AS elsewhere,}"
+	"{?5 EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $5) AS spent,}"
+	"{?6 p.marked_at AS \"before.at\", p.distance_m AS \"before.distance_m\", f.latitude AS \"before.latitude\","
+	" f.longitude AS \"before.longitude\", f.geofence_radius_m AS \"before.radius_m\",}"
+	" (SELECT x.attendance_id FROM device_uses x WHERE x.device_hash = " HASH " AND x.event_id = $3 AND x.user_id <> $1) AS twin,"
+	" (SELECT MAX(y.used_at) FROM device_uses y WHERE y.device_hash = " HASH " AND y.event_id <> $3 AND y.user_id <> $1"
+	" AND y.used_at > $4) AS lately"
+	" FROM users u LEFT JOIN devices d ON d.user_id = u.id AND d.status = 'bound'"
+	"{?6 LEFT JOIN attendance_records p ON p.id = (SELECT r.id FROM attendance_records r JOIN events e ON e.id = r.event_id"
+	" WHERE r.user_id = $1 AND r.marked_at > $6 AND r.event_id <> $3 AND e.latitude IS NOT NULL AND e.longitude IS NOT NULL"
+	" AND r.method IN ('qr', 'code') AND r.status IN ('present', 'late', 'flagged') ORDER BY r.marked_at DESC LIMIT 1)"
+	" LEFT JOIN events f ON f.id = p.event_id}"
+	" WHERE u.id = $1");
+
+/* --- the device ------------------------------------------------------------------------------------------------------------ */
+
+/* What the key signs beside the challenge: what was presented, as it was sent. */
+static const char *
+presented(struct ctx *cx, const struct mark_in *in)
+{
+	if (in->qr_payload)
+		return in->qr_payload;
+	if (in->claim)
+		return in->claim;
+	if (in->qr_session_id && in->qr_nonce)
+		return arena_printf(cx->arena, "%s.%s", in->qr_session_id, in->qr_nonce);
+	return in->code ? in->code : "";
+}
+
+static bool
+key_signed(struct ctx *cx, const char *jwk, const struct mark_in *in)
+{
+	struct p256 key;
+	struct buf text;
+
+	buf_init(&text, cx->arena, 1024);
+	buf_str(&text, in->device_challenge);
+	buf_chr(&text, '\0');
+	buf_str(&text, presented(cx, in));
+	return p256_read(cx->arena, jwk, &key) && p256_signed(cx->arena, key.x, key.y, buf_span(&text), in->device_signature);
+}
+
+static enum signing
+signing_of(struct ctx *cx, const struct measured *m, const struct mark_case *c)
+{
+	const struct mark_in *in = c->in;
+
+	if (!in->device_challenge || !in->device_signature)
+		return SIGNING_MISSING;
+	if (!c->device.challenge.text[0])
+		return SIGNING_STALE;
+	if (!key_signed(cx, m->bound.public_key, in))
+		return SIGNING_BAD;
+	return m->spent ? SIGNING_SPENT : SIGNING_GOOD;
+}
+
+static enum err
+read_device(struct ctx *cx, const struct measured *m, const struct device_shown *shown, const char *hash, struct mark_case *c)
+{
+	struct mark_device *d = &c->device;
+	bool older = false;
+
+	d->bound = m->bound.id.text[0] && !device_lapsed(cx, &m->bound);
+	if (m->bound.id.text[0] && !d->bound)
+		d->lapsed = m->bound.id;
+	d->own = d->shown && d->bound && device_is(cx, &m->bound, shown);
+	d->signing = m->bound.public_key ? signing_of(cx, m, c) : SIGNING_UNSET;
+	d->twin = m->twin;
+	if (d->shown)
+		TRY(device_elsewhere(cx, cx->actor->user_id.text, shown, 1, &older));
+	d->elsewhere = m->elsewhere || older;
+	bool had_it = (d->own || d->signing == SIGNING_GOOD) && m->lately != TIME_NONE && m->bound.since <= m->lately;
+	d->lately = m->lately != TIME_NONE && !had_it;
+	if (d->shown)
+		d->hash = hash;
+	else if (d->signing == SIGNING_GOOD)
+		d->hash = m->bound.device_hash;
+	return OK;
+}
+
+/* --- the rest -------------------------------------------------------------------------------------------------------------- */
+
+static void
+read_before(const struct before_row *b, struct mark_case *c)
+{
+	if (b->at == TIME_NONE)
+		return;
+	c->before = (struct mark_before){.there = true, .at_us = b->at, .latitude = b->latitude, .longitude = b->longitude};
+	if (b->distance_m != FIELD_NONE)
+		c->before.margin_m = (double)b->distance_m;
+	else if (!isnan(b->radius_m))
+		c->before.margin_m = b->radius_m;
+}
+
+static enum network_place
+network_of(struct ctx *cx, const char *networks)
+{
+	const json_t *list = networks ? json_read(cx->arena, span_str(networks)) : NULL;
+	uint8_t ip[16];
+	bool known = ip_parse(cx->client->ip, ip);
+
+	if (!json_array_size(list))
+		return NETWORK_ANY;
+	for (size_t i = 0; known && i < json_array_size(list); i++) {
+		const char *text = json_string_value(json_array_get(list, i));
+		struct cidr cidr;
+		if (text && cidr_parse(text, &cidr) && cidr_has(&cidr, ip))
+			return NETWORK_INSIDE;
+	}
+	return NETWORK_OUTSIDE;
+}
+
+enum err
+measure(struct ctx *cx, struct mark_case *c)
+{
+	const struct mark_in *in = c->in;
+	const struct mark_row *row = &c->row;
+	const struct device_shown shown = {.text = in->imei ? str_trim(cx->arena, in->imei) : ""};
+	bool session = str_eq(row->kind, "session"), fenced = !isnan(row->latitude) && c->geofence_policy != LAYER_OFF;
+	char *hash = arena_new(cx->arena, char, B64_SHA256_CHARS + 1);
+	struct measured m;
+	bool found;
+
+	c->network = network_of(cx, row->networks);
+	c->before = (struct mark_before){0};
+	c->device = (struct mark_device){.shown = shown.text[0],
+		.asked = c->device_policy != LAYER_OFF && (session || row->require_device || shown.text[0])};
+	if (!c->device.asked && !fenced)
+		return OK;
+	if (c->device.shown)
+		device_hash(key_current(cx->srv->keys, KEY_DEVICE_ID), &shown, hash);
+	if (!device_challenge_good(cx, in->device_challenge, &c->device.challenge))
+		c->device.challenge = (struct uuid){0};
+	TRY(db_find(cx, &MEASURE_LOAD, &measured_schema, &m, &found, V_ID(cx->actor->user_id),
+		V(c->device.shown ? (const char *)hash : NULL), V_ID(row->event_id),
+		V(cx->now_us - cx->srv->conf->device_cooldown_minutes * MINUTES_US), V_ID(c->device.challenge),
+		fenced ? val_int(c->at_us - DAYS_US) : val_null()));
+	if (!found)
+		return fail_internal(cx, ERR_INTERNAL, "the account that marks has no row");
+	if (c->device.asked)
+		TRY(read_device(cx, &m, &shown, hash, c));
+	if (fenced)
+		read_before(&m.before, c);
+	return OK;
+}
+
+/* --- what follows ---------------------------------------------------------------------------------------------------------- */
+
+SQL(SETTLE_FLAG, "um",
+	"UPDATE attendance_records SET status = 'flagged', changed_at = $2,"
+	" flags = CASE WHEN flags IS NULL THEN 'device' ELSE flags || ',device' END WHERE id = $1 AND marked_by IS NULL"
+	" AND status IN ('present', 'late', 'flagged') AND (flags IS NULL OR ',' || flags || ',' NOT LIKE '%,device,%')"
+	" RETURNING user_id AS id");
+SQL(SETTLE_LOG, "umt",
+	"INSERT INTO verification_logs (attendance_id, created_at, layers) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
+
+struct owner_row {
+	struct uuid id;
+};
+static const struct field owner_row_fields[] = {
+	F(struct owner_row, id, 0, 0, 0, NULL),
+};
+static const struct schema owner_row_schema = SCHEMA("RecordOwner", struct owner_row, owner_row_fields);
+
+/* The other record made with this device, unless somebody decided about it. */
+static enum err
+flag_twin(struct ctx *cx, const struct mark_case *c, const char *attendance_id)
+{
+	static const char layers[] =
+		"[{\"layer\":\"device\",\"verdict\":\"flag\",\"detail\":\"Another account marked with the same device later.\"}]";
+	const char *twin = c->device.twin.text;
+	struct owner_row owner;
+	bool found;
+
+	TRY(db_find(cx, &SETTLE_FLAG, &owner_row_schema, &owner, &found, V(twin), V(cx->now_us)));
+	if (!found)
+		return OK;
+	TRY(db_exec(cx, &SETTLE_LOG, NULL, V(twin), V(cx->now_us), V((const char *)layers)));
+	TRY(audit_ok(cx, AUDIT_ATTENDANCE_CHANGED, "attendance_record", twin, AUDIT_TEXT("event_id", c->row.event_id.text),
+		AUDIT_TEXT("user_id", owner.id.text), AUDIT_TEXT("to", "flagged"), AUDIT_TEXT("reason", "same device"),
+		AUDIT_TEXT("other_record", attendance_id)));
+	TRY(notify_user(cx, owner.id.text,
+		&(const struct notification_new){.type = "decision",
+			.title = "Attendance under review",
+			.message = arena_printf(cx->arena,
+				"Your attendance at %s will be reviewed: another account marked with the same device.", c->row.title)}));
+	return event_recount(cx, c->row.event_id.text);
+}
+
+SQL(SETTLE_USE, "tuuum",
+	"INSERT INTO device_uses (device_hash, event_id, user_id, attendance_id, used_at) VALUES ($1, $2, $3, $4, $5)"
+	" ON CONFLICT (device_hash, event_id) DO UPDATE SET attendance_id = excluded.attendance_id, used_at = excluded.used_at"
+	" WHERE device_uses.user_id = excluded.user_id");
+SQL(SETTLE_SPEND, "um", "INSERT INTO spent_claims (claim_id, spent_at) VALUES ($1, $2) ON CONFLICT (claim_id) DO NOTHING");
+SQL(SETTLE_LAPSE, "u", "UPDATE devices SET status = 'retired' WHERE id = $1 AND status = 'bound'");
+SQL(SETTLE_BIND, "uuttm",
+	"INSERT INTO devices (id, user_id, device_hash, key_id, status, created_at) VALUES ($1, $2, $3, $4, 'bound', $5)"
+	" ON CONFLICT DO NOTHING");
+
+enum err
+measure_settle(struct ctx *cx, const struct mark_case *c, const struct uuid *attendance_id, const char *flags)
+{
+	const struct mark_device *d = &c->device;
+	const char *who = cx->actor->user_id.text;
+	struct uuid device = new_id(cx);
+	struct db_step steps[4];
+	size_t n = 0;
+	bool binds = d->shown && !d->bound && !d->signing && !flags;
+
+	if (!d->asked)
+		return OK;
+	const struct db_step use = DB_STEP(&SETTLE_USE, NULL, NULL, V(d->hash), V_ID(c->row.event_id), V(who),
+		V(attendance_id->text), V(cx->now_us));
+	const struct db_step spend = DB_STEP(&SETTLE_SPEND, NULL, NULL, V_ID(d->challenge), V(cx->now_us));
+	const struct db_step lapse = DB_STEP(&SETTLE_LAPSE, NULL, NULL, V_ID(d->lapsed));
+	const struct db_step first = DB_STEP(&SETTLE_BIND, NULL, NULL, V_ID(device), V(who), V(d->hash),
+		V(key_current(cx->srv->keys, KEY_DEVICE_ID)->id), V(cx->now_us));
+	if (d->hash && !d->twin.text[0])
+		steps[n++] = use;
+	if (d->signing == SIGNING_GOOD)
+		steps[n++] = spend;
+	if (binds && d->lapsed.text[0])
+		steps[n++] = lapse;
+	if (binds)
+		steps[n++] = first;
+	for (size_t i = 0; i < n; i++)
+		steps[i].expect = 1;
+	if (n)
+		TRY(db_list(cx, steps, n));
+	for (size_t i = 0; i < n; i++)
+		if (steps[i].rows != 1)
+			return fail_internal(cx, ERR_UNAVAILABLE, "a device or challenge was used by two marks at once");
+	if (d->twin.text[0])
+		TRY(flag_twin(cx, c, attendance_id->text));
+	return binds ? device_tell_bound(cx, who, device.text, "imei", "first_use") : OK;
+}
