@@ -35,7 +35,7 @@ APP_OBJS := $(foreach l,$(LAYERS),$(call obj_of,$(l)))
 LIB_OBJS := $(filter-out $(B)/cli/main.o,$(APP_OBJS)) $(GEN_OBJS)
 
 .PHONY: all
-all: $(B)/muster
+all: $(B)/muster $(B)/muster-face
 
 $(B)/muster: $(APP_OBJS) $(GEN_OBJS)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
@@ -48,6 +48,8 @@ $(B)/gen/%.o: $(B)/gen/%.c
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/gen/%.o: $(B)/gen/%.S
 	$(CC) -c -o $@ $<
+
+include face/face.mk
 
 # --- embedded files ---------------------------------------------------------------------------------------------------------
 $(B)/gen/migrations.c: tools/embed-sql.sh $(wildcard sql/*.sql)
@@ -98,8 +100,8 @@ include tests/tests.mk
 include bench/bench.mk
 
 .PHONY: install
-install: $(B)/muster
-	install -D -m 755 $(B)/muster $(DESTDIR)$(PREFIX)/bin/muster
+install: $(B)/muster $(B)/muster-face
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(B)/muster $(B)/muster-face
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/muster README.md LICENSE .env.example docs/configuration.md docs/errors.md \
 		docs/openapi.json
 

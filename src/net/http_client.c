@@ -19,15 +19,20 @@ release_list(struct curl_slist **l)
 	curl_slist_free_all(*l);
 }
 
+struct received {
+	struct buf body;
+	size_t max;
+};
+
 /* Returns less than it was given when the answer is too large, which ends the transfer. */
 static size_t
 receive(char *bytes, size_t size, size_t n, void *arg)
 {
-	struct buf *out = arg;
+	struct received *in = arg;
 
-	if (size * n > HTTP_CLIENT_BODY_MAX - out->n)
+	if (size * n > in->max - in->body.n)
 		return 0;
-	buf_add(out, bytes, size * n);
+	buf_add(&in->body, bytes, size * n);
 	return size * n;
 }
 
@@ -48,8 +53,18 @@ add_header(struct curl_slist *headers, const char *line)
 		BUG("out of memory");
 }
 
+/* The bytes are read from where they are. */
 static bool
-set_up(CURL *c, const struct http_fetch *f, const struct curl_slist *headers, struct buf *body)
+set_method(CURL *c, const struct http_fetch *f)
+{
+	if (curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, f->method) != CURLE_OK)
+		return false;
+	return f->bytes.n == 0 || (curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)f->bytes.n) == CURLE_OK &&
+					  curl_easy_setopt(c, CURLOPT_POSTFIELDS, f->bytes.p) == CURLE_OK);
+}
+
+static bool
+set_up(CURL *c, const struct http_fetch *f, const struct curl_slist *headers, struct received *in)
 {
 	const char *protocols = f->plain ? "http,https" : "https";
 
@@ -58,15 +73,15 @@ set_up(CURL *c, const struct http_fetch *f, const struct curl_slist *headers, st
 	       curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_PROXY, "") == CURLE_OK && curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)HTTP_CLIENT_CONNECT_MS) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)HTTP_CLIENT_TOTAL_MS) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(f->total_ms ? f->total_ms : HTTP_CLIENT_TOTAL_MS)) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_USERAGENT, "Muster/" MUSTER_VERSION) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, receive) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_WRITEDATA, body) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_WRITEDATA, in) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, wants_stop) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_XFERINFODATA, f->stop) == CURLE_OK &&
-	       (!f->form || curl_easy_setopt(c, CURLOPT_POSTFIELDS, f->form) == CURLE_OK);
+	       (!f->form || curl_easy_setopt(c, CURLOPT_POSTFIELDS, f->form) == CURLE_OK) && (!f->method || set_method(c, f));
 }
 
 bool
@@ -74,17 +89,17 @@ http_fetch(struct arena *a, const struct http_fetch *f, struct http_answer *ret,
 {
 	struct curl_slist *headers CLEANUP(release_list) = curl_slist_append(NULL, "Accept: application/json");
 	CURL *c CLEANUP(release_easy) = NULL;
-	struct buf body;
+	struct received in = {.max = f->max_bytes ? f->max_bytes : HTTP_CLIENT_BODY_MAX};
 	long status = 0;
 
-	buf_init(&body, a, 4096);
+	buf_init(&in.body, a, 4096);
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(c = curl_easy_init()) || !headers)
 		BUG("libcurl does not start");
 	if (f->authorization)
 		add_header(headers, arena_printf(a, "Authorization: %s", f->authorization));
 	for (const char *const *line = f->headers; line && *line; line++)
 		add_header(headers, *line);
-	if (!set_up(c, f, headers, &body)) {
+	if (!set_up(c, f, headers, &in)) {
 		*ret_why = "the URL is not usable";
 		return false;
 	}
@@ -94,8 +109,8 @@ http_fetch(struct arena *a, const struct http_fetch *f, struct http_answer *ret,
 		return false;
 	}
 	(void)curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
-	buf_chr(&body, 0);
-	*ret = (struct http_answer){.status = (int)status, .body = {(const uint8_t *)body.p, body.n - 1}};
+	buf_chr(&in.body, 0);
+	*ret = (struct http_answer){.status = (int)status, .body = {(const uint8_t *)in.body.p, in.body.n - 1}};
 	return true;
 }
 

@@ -14,10 +14,14 @@ enum { HTTP_CLIENT_BODY_MAX = 1 << 20, HTTP_CLIENT_CONNECT_MS = 3000, HTTP_CLIEN
 struct http_fetch {
 	const char *url;
 	const char *form;	    /* POSTed as application/x-www-form-urlencoded, or as `headers` say; NULL: GET */
+	const char *method;	    /* NULL: what follows from `form`; else it is sent with `bytes` */
+	struct span bytes;
 	const char *authorization;  /* value of that header; NULL: none */
 	const char *const *headers; /* further lines "Name: value", NULL at the end; NULL: none */
 	const atomic_bool *stop;    /* becomes true: gives up within about a second; NULL: never */
 	bool plain;		    /* http:// is allowed (development) */
+	size_t max_bytes;	    /* of the answer; 0: HTTP_CLIENT_BODY_MAX */
+	int total_ms;		    /* 0: HTTP_CLIENT_TOTAL_MS */
 };
 struct http_answer {
 	int status;
