@@ -151,10 +151,10 @@ network_of(struct ctx *cx, const char *networks)
 {
 	const json_t *list = networks ? json_read(cx->arena, span_str(networks)) : NULL;
 	uint8_t ip[16];
-	bool known = ip_parse(cx->client->ip, ip);
 
 	if (!json_array_size(list))
 		return NETWORK_ANY;
+	bool known = ip_parse(cx->client->ip, ip);
 	for (size_t i = 0; known && i < json_array_size(list); i++) {
 		const char *text = json_string_value(json_array_get(list, i));
 		struct cidr cidr;
@@ -171,7 +171,6 @@ measure(struct ctx *cx, struct mark_case *c)
 	const struct mark_row *row = &c->row;
 	const struct device_shown shown = {.text = in->imei ? str_trim(cx->arena, in->imei) : ""};
 	bool session = str_eq(row->kind, "session"), fenced = !isnan(row->latitude) && c->geofence_policy != LAYER_OFF;
-	char *hash = arena_new(cx->arena, char, B64_SHA256_CHARS + 1);
 	struct measured m;
 	bool found;
 
@@ -181,6 +180,7 @@ measure(struct ctx *cx, struct mark_case *c)
 		.asked = c->device_policy != LAYER_OFF && (session || row->require_device || shown.text[0])};
 	if (!c->device.asked && !fenced)
 		return OK;
+	char *hash = arena_new(cx->arena, char, B64_SHA256_CHARS + 1);
 	if (c->device.shown)
 		device_hash(key_current(cx->srv->keys, KEY_DEVICE_ID), &shown, hash);
 	if (!device_challenge_good(cx, in->device_challenge, &c->device.challenge))
@@ -229,7 +229,8 @@ flag_twin(struct ctx *cx, const struct mark_case *c, const char *attendance_id)
 	TRY(db_find(cx, &SETTLE_FLAG, &owner_row_schema, &owner, &found, V(twin), V(cx->now_us)));
 	if (!found)
 		return OK;
-	TRY(db_exec(cx, &SETTLE_LOG, NULL, V(twin), V(cx->now_us), V((const char *)layers)));
+	/* Behind the mark's own row, also when that is of this very moment. */
+	TRY(db_exec(cx, &SETTLE_LOG, NULL, V(twin), V(cx->now_us + 1), V((const char *)layers)));
 	TRY(audit_ok(cx, AUDIT_ATTENDANCE_CHANGED, "attendance_record", twin, AUDIT_TEXT("event_id", c->row.event_id.text),
 		AUDIT_TEXT("user_id", owner.id.text), AUDIT_TEXT("to", "flagged"), AUDIT_TEXT("reason", "same device"),
 		AUDIT_TEXT("other_record", attendance_id)));
@@ -256,13 +257,13 @@ measure_settle(struct ctx *cx, const struct mark_case *c, const struct uuid *att
 {
 	const struct mark_device *d = &c->device;
 	const char *who = cx->actor->user_id.text;
-	struct uuid device = new_id(cx);
 	struct db_step steps[4];
 	size_t n = 0;
 	bool binds = d->shown && !d->bound && !d->signing && !flags;
 
 	if (!d->asked)
 		return OK;
+	struct uuid device = new_id(cx);
 	const struct db_step use = DB_STEP(&SETTLE_USE, NULL, NULL, V(d->hash), V_ID(c->row.event_id), V(who),
 		V(attendance_id->text), V(cx->now_us));
 	const struct db_step spend = DB_STEP(&SETTLE_SPEND, NULL, NULL, V_ID(d->challenge), V(cx->now_us));

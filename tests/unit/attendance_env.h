@@ -257,7 +257,7 @@ browser_close(struct browser *b)
 
 /* ES256 as WebCrypto gives it: r and s, 32 bytes each. */
 static inline const char *
-browser_sign(struct test *t, const struct browser *b, const char *text)
+browser_sign_bytes(struct test *t, const struct browser *b, struct span message)
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	uint8_t der[128], raw[64];
@@ -265,7 +265,7 @@ browser_sign(struct test *t, const struct browser *b, const char *text)
 	const uint8_t *p = der;
 
 	assert_int_equal(EVP_DigestSignInit(md, NULL, EVP_sha256(), NULL, b->key), 1);
-	assert_int_equal(EVP_DigestSign(md, der, &n, (const uint8_t *)text, strlen(text)), 1);
+	assert_int_equal(EVP_DigestSign(md, der, &n, message.p, message.n), 1);
 	ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &p, (long)n);
 	assert_non_null(sig);
 	assert_int_equal(BN_bn2binpad(ECDSA_SIG_get0_r(sig), raw, 32), 32);
@@ -273,6 +273,12 @@ browser_sign(struct test *t, const struct browser *b, const char *text)
 	ECDSA_SIG_free(sig);
 	EVP_MD_CTX_free(md);
 	return b64url_text(&t->arena, (struct span){raw, sizeof(raw)});
+}
+
+static inline const char *
+browser_sign(struct test *t, const struct browser *b, const char *text)
+{
+	return browser_sign_bytes(t, b, span_str(text));
 }
 
 /* --- a test with an event and a code --------------------------------------------------------------------------------------- */
