@@ -5,14 +5,10 @@
 const { after, before, describe, test } = require("node:test");
 const assert = require("node:assert/strict");
 const crypto = require("node:crypto");
-const http = require("node:http");
-const path = require("node:path");
 const { execFileSync } = require("node:child_process");
-const { createRequire } = require("node:module");
-const { pathToFileURL } = require("node:url");
-const { Server, eventually, root } = require("./lib");
+const { Server, eventually } = require("./lib");
+const { provider, walk } = require("./peers");
 
-const web = createRequire(path.join(root, "web", "package.json"));
 const PASSWORD = "Lighthouse-Keeper-9";
 const MFA_KEY = "0123456789abcdef0123456789abcdef-of-the-e2e-tests";
 
@@ -35,63 +31,6 @@ function openSealed(token, purpose, subject) {
 	const head = `${purpose}\n${subject}\n`;
 	assert.ok(text.startsWith(head));
 	return text.slice(head.length);
-}
-
-// --- a provider ----
-
-async function provider(clientRedirect) {
-	const { default: Provider } = await import(pathToFileURL(web.resolve("oidc-provider")).href);
-	const listener = http.createServer();
-	await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
-	const issuer = `http://127.0.0.1:${listener.address().port}`;
-	const people = { ada: { email: "ada@example.org", email_verified: true, name: "Ada at Campus" },
-		eve: { email: "victim@example.org", email_verified: false, name: "Eve" } };
-	const p = new Provider(issuer, {
-		clients: [{ client_id: "muster", client_secret: "client-secret-of-muster", redirect_uris: [clientRedirect],
-			response_types: ["code"], grant_types: ["authorization_code"] }],
-		pkce: { required: () => true, methods: ["S256"] },
-		claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["name"] },
-		features: { devInteractions: { enabled: false } },
-		interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
-		findAccount: (ctx, id) => people[id] && { accountId: id, claims: () => ({ sub: id, ...people[id] }) },
-		cookies: { keys: ["e2e"] },
-		jwks: { keys: [{ ...crypto.generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" }),
-			kid: "e2e-1", use: "sig", alg: "RS256" }] },
-	});
-	let who = "ada";
-	const handle = p.callback();
-	listener.on("request", async (req, res) => {
-		if (!req.url.startsWith("/interaction/"))
-			return handle(req, res);
-		// Everybody signs in at once and consents to everything.
-		const details = await p.interactionDetails(req, res);
-		const grant = new p.Grant({ accountId: who, clientId: "muster" });
-		grant.addOIDCScope("openid email profile");
-		return p.interactionFinished(req, res, { login: { accountId: who }, consent: { grantId: await grant.save() } },
-			{ mergeWithLastSubmission: details.prompt.name !== "login" });
-	});
-	return { issuer, as: (name) => { who = name; }, close: () => new Promise((resolve) => {
-		listener.closeAllConnections();
-		listener.close(resolve);
-	}) };
-}
-
-// A browser of the provider's pages: follows redirects with cookies until the address lies elsewhere.
-async function walk(start, stop) {
-	const jar = new Map();
-	let url = start;
-	for (let i = 0; i < 12; i++) {
-		if (url.startsWith(stop))
-			return new URL(url);
-		const res = await fetch(url, { redirect: "manual", headers: { cookie: [...jar].map(([k, v]) => `${k}=${v}`).join("; ") } });
-		for (const c of res.headers.getSetCookie()) {
-			const [, name, value] = /^([^=]+)=([^;]*)/.exec(c);
-			jar.set(name, value);
-		}
-		assert.ok(res.status >= 300 && res.status < 400, `${res.status} at ${url}: ${await res.text()}`);
-		url = new URL(res.headers.get("location"), url).href;
-	}
-	assert.fail("too many redirects");
 }
 
 describe("accounts", () => {

@@ -3,39 +3,11 @@
 
 const assert = require("node:assert/strict");
 const net = require("node:net");
-const path = require("node:path");
 const { test } = require("node:test");
-const { Server, eventually, root } = require("./lib.js");
-const { SMTPServer } = require(path.join(root, "web", "node_modules", "smtp-server"));
-
-// options: those of smtp-server; {port, mails, close()}
-function mailServer(options = {}) {
-	const mails = [];
-	const server = new SMTPServer({
-		authOptional: true, hideSTARTTLS: true, logger: false,
-		onData(stream, session, done) {
-			const parts = [];
-			stream.on("data", (d) => parts.push(d));
-			stream.on("end", () => {
-				mails.push({ to: session.envelope.rcptTo.map((r) => r.address), from: session.envelope.mailFrom.address,
-					user: session.user, text: Buffer.concat(parts).toString("utf8") });
-				done();
-			});
-		},
-		...options,
-	});
-	server.on("error", () => {});
-	return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve({
-		mails, port: server.server.address().port,
-		close: () => new Promise((closed) => server.close(closed)),
-	})));
-}
+const { Server, eventually } = require("./lib.js");
+const { decoded, mailServer } = require("./peers.js");
 
 const mailEnv = (port, user = "") => ({ SMTP_URL: `smtp://${user}127.0.0.1:${port}`, MAIL_FROM: "Muster Zürich <muster@example.org>" });
-
-function decoded(mail) {
-	return [...mail.text.matchAll(/base64\r\n\r\n([A-Za-z0-9+/=\r\n]+?)\r\n--/g)].map((m) => Buffer.from(m[1], "base64").toString());
-}
 
 // A mail as the domain writes it.
 function put(server, recipient, template = "password_changed", data = '{"name":"Ada"}') {

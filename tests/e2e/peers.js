@@ -1,0 +1,103 @@
+// The servers that Muster speaks to, real ones, in this process.
+"use strict";
+
+const assert = require("node:assert/strict");
+const crypto = require("node:crypto");
+const http = require("node:http");
+const { createRequire } = require("node:module");
+const path = require("node:path");
+const { pathToFileURL } = require("node:url");
+const { root } = require("./lib");
+
+const web = createRequire(path.join(root, "web", "package.json"));
+const { SMTPServer } = web("smtp-server");
+
+// --- mail ----
+
+// options: those of smtp-server; {port, mails, close()}
+function mailServer(options = {}) {
+	const mails = [];
+	const server = new SMTPServer({
+		authOptional: true, hideSTARTTLS: true, logger: false,
+		onData(stream, session, done) {
+			const parts = [];
+			stream.on("data", (d) => parts.push(d));
+			stream.on("end", () => {
+				mails.push({ to: session.envelope.rcptTo.map((r) => r.address), from: session.envelope.mailFrom.address,
+					user: session.user, text: Buffer.concat(parts).toString("utf8") });
+				done();
+			});
+		},
+		...options,
+	});
+	server.on("error", () => {});
+	return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve({
+		mails, port: server.server.address().port,
+		close: () => new Promise((closed) => server.close(closed)),
+	})));
+}
+
+// Text and HTML of a mail.
+function decoded(mail) {
+	return [...mail.text.matchAll(/base64\r\n\r\n([A-Za-z0-9+/=\r\n]+?)\r\n--/g)].map((m) => Buffer.from(m[1], "base64").toString());
+}
+
+// --- an OpenID provider ----
+
+// Certified, and written by nobody here.  It knows Ada, whose address it proves, and Eve, whose it does not.
+async function provider(clientRedirect, clientSecret = "client-secret-of-muster") {
+	const { default: Provider } = await import(pathToFileURL(web.resolve("oidc-provider")).href);
+	const listener = http.createServer();
+	await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
+	const issuer = `http://127.0.0.1:${listener.address().port}`;
+	const people = { ada: { email: "ada@example.org", email_verified: true, name: "Ada at Campus" },
+		eve: { email: "victim@example.org", email_verified: false, name: "Eve" } };
+	const p = new Provider(issuer, {
+		clients: [{ client_id: "muster", client_secret: clientSecret, redirect_uris: [clientRedirect],
+			response_types: ["code"], grant_types: ["authorization_code"] }],
+		pkce: { required: () => true, methods: ["S256"] },
+		claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["name"] },
+		features: { devInteractions: { enabled: false } },
+		interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+		findAccount: (ctx, id) => people[id] && { accountId: id, claims: () => ({ sub: id, ...people[id] }) },
+		cookies: { keys: ["e2e"] },
+		jwks: { keys: [{ ...crypto.generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" }),
+			kid: "e2e-1", use: "sig", alg: "RS256" }] },
+	});
+	let who = "ada";
+	const handle = p.callback();
+	listener.on("request", async (req, res) => {
+		if (!req.url.startsWith("/interaction/"))
+			return handle(req, res);
+		// Everybody signs in at once and consents to everything.
+		const details = await p.interactionDetails(req, res);
+		const grant = new p.Grant({ accountId: who, clientId: "muster" });
+		grant.addOIDCScope("openid email profile");
+		return p.interactionFinished(req, res, { login: { accountId: who }, consent: { grantId: await grant.save() } },
+			{ mergeWithLastSubmission: details.prompt.name !== "login" });
+	});
+	return { issuer, as: (name) => { who = name; }, close: () => new Promise((resolve) => {
+		listener.closeAllConnections();
+		listener.close(resolve);
+	}) };
+}
+
+// A browser of the provider's pages: follows redirects with cookies until the address lies elsewhere.
+async function walk(start, stop) {
+	const jar = new Map();
+	let url = start;
+	for (let i = 0; i < 12; i++) {
+		if (url.startsWith(stop))
+			return new URL(url);
+		const res = await fetch(url, { redirect: "manual", headers: { cookie: [...jar].map(([k, v]) => `${k}=${v}`).join("; ") } });
+		for (const c of res.headers.getSetCookie()) {
+			const [, name, value] = /^([^=]+)=([^;]*)/.exec(c);
+			jar.set(name, value);
+		}
+		assert.ok(res.status >= 300 && res.status < 400, `${res.status} at ${url}: ${await res.text()}`);
+		url = new URL(res.headers.get("location"), url).href;
+	}
+	assert.fail("too many redirects");
+}
+
+module.exports = { decoded, mailServer, provider, walk };
