@@ -8,8 +8,9 @@ const crypto = require("node:crypto");
 const fs = require("node:fs");
 const http = require("node:http");
 const path = require("node:path");
-const { execFileSync, spawn } = require("node:child_process");
-const { Server, command, eventually, root } = require("./lib");
+const { execFileSync } = require("node:child_process");
+const { Postgres } = require("./cluster");
+const { Server, command, eventually } = require("./lib");
 const { decoded, mailServer, provider, walk } = require("./peers");
 const { Canaries, spellings } = require("./canary-lib");
 
@@ -59,20 +60,6 @@ async function sentryPeer() {
 	}) };
 }
 
-// A PostgreSQL of the test's own, which goes when its standard input ends: {url, close()}.
-async function postgres() {
-	const child = spawn("sh", ["tools/with-postgres.sh", "sh", "-c", "echo \"$MUSTER_TEST_DATABASE_URL\"; cat"],
-		{ cwd: root, stdio: ["pipe", "pipe", "inherit"] });
-	let out = "";
-	child.stdout.on("data", (d) => { out += d; });
-	const gone = new Promise((resolve) => child.once("close", resolve));
-	await eventually("PostgreSQL runs", () => out.includes("\n"), 60000);
-	return { url: out.trim(), close: () => {
-		child.stdin.end();
-		return gone;
-	} };
-}
-
 const linkOf = (mail) => /\/app\/(\w+)#([\w-]{43})/.exec(decoded(mail)[0]);
 
 class Stage {
@@ -111,15 +98,15 @@ class Stage {
 			S3_ACCESS_KEY: plant("S3_ACCESS_KEY"), S3_SECRET_KEY: plant("S3_SECRET_KEY"),
 			SENTRY_DSN: `http://${plant("key of SENTRY_DSN", crypto.randomBytes(16).toString("hex"))}@127.0.0.1:${s.sentry.port}/1` };
 		if (engine === "postgresql") {
-			s.pg = await postgres();
-			s.env.DATABASE_URL = s.pg.url.replace("postgresql:///", `postgresql://muster:${plant("database password")}@/`).replace("&user=muster", "");
+			s.pg = await Postgres.start();
+			s.env.DATABASE_URL = s.pg.server.replace("postgresql:///", `postgresql://muster:${plant("database password")}@/`).replace("&user=muster", "");
 		}
 		s.server = await Server.start({ env: s.env });
 	}
 
 	async close() {
 		await this.server?.discard();
-		await this.pg?.close();
+		await this.pg?.stop();
 		await Promise.all([this.sentry, this.smtp, this.idp].map((peer) => peer?.close()));
 	}
 
@@ -127,7 +114,7 @@ class Stage {
 	sql(text) {
 		if (!this.pg)
 			return this.server.sql(text);
-		return execFileSync("psql", ["-qAt", "-v", "ON_ERROR_STOP=1", this.pg.url, "-c", text], { encoding: "utf8" });
+		return this.pg.run(this.pg.server, text);
 	}
 
 	// One request.  `route` is "METHOD /template": what its reply delivers is a secret from then on.
@@ -444,7 +431,7 @@ function database(s) {
 		return [{ name: "the dump", text: dump },
 			...files.map((name) => ({ name, text: fs.readFileSync(path.join(s.server.dir, name), "latin1") }))];
 	}
-	const tables = s.sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").trim().split("\n");
+	const tables = s.sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").split("\n");
 	assert.ok(tables.includes("users") && tables.includes("one_time_secrets"));
 	return tables.map((table) => ({ name: `table ${table}`, text: s.sql(`SELECT * FROM ${table}`) }));
 }
