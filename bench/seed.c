@@ -1,11 +1,11 @@
 /*
- * Makes a database for the benchmarks and the requests to send to it.  Reads the same environment as the server.
+ * Makes a database for the benchmarks, on either engine, and the requests to send to it.  Reads the same environment as the server.
  *
  *	seed DIR STUDENTS EVENTS [USERS RECORDS AUDIT_ROWS]
  *
  * Writes into DIR:  marks.req (STUDENTS × EVENTS marks, one student after the other per event), burst.req (one mark for each
  * student on an event of its own), me.req, events.req, stats.req, audit.req, login.req (one each per student or one for the admin).
- * With the three last numbers the tables are filled up to that size first, as a club or university would have after years.
+ * With the three last numbers (SQLite only) the tables are filled up to that size first, as a club or university would have after years.
  */
 #include <sqlite3.h>
 #include <stdio.h>
@@ -52,120 +52,98 @@ sql(struct bench *b, const char *text)
 		die(text, message);
 }
 
-static sqlite3_stmt *
-prepare(struct bench *b, const char *text)
-{
-	sqlite3_stmt *st;
-
-	if (sqlite3_prepare_v2(b->raw, text, -1, &st, NULL) != SQLITE_OK)
-		die(text, sqlite3_errmsg(b->raw));
-	return st;
-}
-
-static void
-bind_text(sqlite3_stmt *st, int i, const char *s)
-{
-	sqlite3_bind_text(st, i, s, -1, SQLITE_TRANSIENT);
-}
-
-static void
-step(struct bench *b, sqlite3_stmt *st)
-{
-	if (sqlite3_step(st) != SQLITE_DONE)
-		die("step", sqlite3_errmsg(b->raw));
-	sqlite3_reset(st);
-}
-
-static struct uuid
-insert_user(struct bench *b, sqlite3_stmt *st, const char *email, const char *name, const char *role)
-{
-	struct uuid id = new_id(&b->cx);
-	char at[TIME_SQL_BYTES + 1];
-
-	time_to_sql(b->cx.now_us, at);
-	bind_text(st, 1, id.text);
-	bind_text(st, 2, email);
-	bind_text(st, 3, name);
-	bind_text(st, 4, role);
-	bind_text(st, 5, b->password_hash);
-	bind_text(st, 6, at);
-	step(b, st);
-	return id;
-}
-
-static void
-make_people(struct bench *b)
-{
-	sqlite3_stmt *st = prepare(b, "INSERT INTO users (id, email, full_name, role, is_active, password_hash, mail_decisions, mail_marks,"
-				      " mail_reminders, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, 1, ?5, 1, 1, 1, ?6, ?6)");
-
-	sql(b, "BEGIN");
-	b->admin_id = insert_user(b, st, "bench-admin@example.org", "Bench Admin", "admin");
-	for (int64_t i = 0; i < b->students; i++) {
-		char email[64], name[64];
-
-		snprintf(email, sizeof(email), "bench-%06lld@example.org", (long long)i);
-		snprintf(name, sizeof(name), "Student %06lld", (long long)i);
-		b->who[i] = (struct account){.id = insert_user(b, st, email, name, "student"), .role = ROLE_STUDENT, .is_active = true,
-			.email = arena_strdup(b->cx.arena, email), .full_name = arena_strdup(b->cx.arena, name),
-			.disabled_at = TIME_NONE};
-	}
-	sql(b, "COMMIT");
-	sqlite3_finalize(st);
-}
-
-static void
-make_events(struct bench *b)
-{
-	sqlite3_stmt *ev = prepare(b, "INSERT INTO events (id, kind, title, scheduled_at, owner_id, taken, generation, require_device,"
-				      " require_face, is_deleted, created_at, updated_at)"
-				      " VALUES (?1, 'event', ?2, ?3, ?4, 0, 0, 0, 0, 0, ?3, ?3)");
-	sqlite3_stmt *qr = prepare(b, "INSERT INTO qr_sessions (id, event_id, token, key_id, created_by, created_at, expires_at, is_revoked)"
-				      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)");
-	int64_t expires_us = (b->cx.now_us / SECONDS_US + 86400) * SECONDS_US;
-	char at[TIME_SQL_BYTES + 1], until[TIME_SQL_BYTES + 1];
-
-	time_to_sql(b->cx.now_us, at);
-	time_to_sql(expires_us, until);
-	sql(b, "BEGIN");
-	for (int64_t i = 0; i < b->events; i++) {
-		struct uuid qr_id = new_id(&b->cx);
-		uint8_t noise[16];
-		char nonce[32], title[64];
-
-		b->event_id[i] = new_id(&b->cx);
-		snprintf(title, sizeof(title), "Lecture %lld", (long long)i);
-		bind_text(ev, 1, b->event_id[i].text);
-		bind_text(ev, 2, title);
-		bind_text(ev, 3, at);
-		bind_text(ev, 4, b->admin_id.text);
-		step(b, ev);
-		random_bytes(&b->cx, noise, sizeof(noise));
-		b64url_encode((struct span){noise, sizeof(noise)}, nonce);
-		bind_text(qr, 1, qr_id.text);
-		bind_text(qr, 2, b->event_id[i].text);
-		bind_text(qr, 3, nonce);
-		bind_text(qr, 4, key_current(b->cx.srv->keys, KEY_QR)->id);
-		bind_text(qr, 5, b->admin_id.text);
-		bind_text(qr, 6, at);
-		bind_text(qr, 7, until);
-		step(b, qr);
-		b->payload[i] = qr_payload(&b->cx, qr_id.text, nonce, expires_us);
-	}
-	sql(b, "COMMIT");
-	sqlite3_finalize(ev);
-	sqlite3_finalize(qr);
-}
-
-struct mint_turn {
+struct turn { /* of at most a hundred rows */
 	struct bench *b;
 	int64_t from, to;
 };
 
+static void
+in_turns(struct bench *b, int64_t count, enum err (*fn)(struct ctx *cx, void *arg), const char *what)
+{
+	enum { ROWS = 100 };
+
+	for (int64_t i = 0; i < count; i += ROWS) {
+		struct turn t = {b, i, i + ROWS < count ? i + ROWS : count};
+
+		if (db_write(&b->cx, fn, &t) != OK)
+			die(what, b->cx.error.internal);
+	}
+}
+
+SQL(SEED_USER, "uttttm",
+	"INSERT INTO users (id, email, full_name, role, is_active, password_hash, mail_decisions, mail_marks, mail_reminders,"
+	" created_at, updated_at) VALUES ($1, $2, $3, $4, TRUE, $5, TRUE, TRUE, TRUE, $6, $6)");
+
+static enum err
+people_turn(struct ctx *cx, void *arg)
+{
+	struct turn *t = arg;
+	struct bench *b = t->b;
+
+	for (int64_t i = t->from; i < t->to; i++) {
+		b->who[i] = (struct account){.id = new_id(cx), .role = ROLE_STUDENT, .is_active = true, .disabled_at = TIME_NONE,
+			.email = arena_printf(cx->arena, "bench-%06lld@example.org", (long long)i),
+			.full_name = arena_printf(cx->arena, "Student %06lld", (long long)i)};
+		TRY(db_exec(cx, &SEED_USER, NULL, V(b->who[i].id.text), V(b->who[i].email), V(b->who[i].full_name), V("student"),
+			V(b->password_hash), V(cx->now_us)));
+	}
+	return OK;
+}
+
+static enum err
+make_admin(struct ctx *cx, void *arg)
+{
+	struct bench *b = arg;
+
+	b->admin_id = new_id(cx);
+	return db_exec(cx, &SEED_USER, NULL, V(b->admin_id.text), V("bench-admin@example.org"), V("Bench Admin"), V("admin"),
+		V(b->password_hash), V(cx->now_us));
+}
+
+SQL(SEED_EVENT, "utmu",
+	"INSERT INTO events (id, kind, title, scheduled_at, owner_id, taken, generation, require_device, require_face, is_deleted,"
+	" created_at, updated_at) VALUES ($1, 'event', $2, $3, $4, 0, 0, FALSE, FALSE, FALSE, $3, $3)");
+SQL(SEED_CODE, "uuttumm",
+	"INSERT INTO qr_sessions (id, event_id, token, key_id, created_by, created_at, expires_at, is_revoked)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, FALSE)");
+
+static enum err
+events_turn(struct ctx *cx, void *arg)
+{
+	struct turn *t = arg;
+	struct bench *b = t->b;
+	int64_t expires_us = (cx->now_us / SECONDS_US + 86400) * SECONDS_US;
+
+	for (int64_t i = t->from; i < t->to; i++) {
+		struct uuid qr_id = new_id(cx);
+		uint8_t noise[16];
+		char nonce[32];
+
+		b->event_id[i] = new_id(cx);
+		TRY(db_exec(cx, &SEED_EVENT, NULL, V(b->event_id[i].text), V(arena_printf(cx->arena, "Lecture %lld", (long long)i)),
+			V(cx->now_us), V(b->admin_id.text)));
+		random_bytes(cx, noise, sizeof(noise));
+		b64url_encode((struct span){noise, sizeof(noise)}, nonce);
+		TRY(db_exec(cx, &SEED_CODE, NULL, V(qr_id.text), V(b->event_id[i].text), V(nonce),
+			V(key_current(cx->srv->keys, KEY_QR)->id), V(b->admin_id.text), V(cx->now_us), V(expires_us)));
+		b->payload[i] = qr_payload(cx, qr_id.text, nonce, expires_us);
+	}
+	return OK;
+}
+
+static void
+make_people_and_events(struct bench *b)
+{
+	if (db_write(&b->cx, make_admin, b) != OK)
+		die("administrator", b->cx.error.internal);
+	in_turns(b, b->students, people_turn, "people");
+	in_turns(b, b->events, events_turn, "events");
+}
+
 static enum err
 mint_turn(struct ctx *cx, void *arg)
 {
-	struct mint_turn *t = arg;
+	struct turn *t = arg;
 	struct proof proof = {.password = true};
 	struct tokens tokens;
 
@@ -193,12 +171,7 @@ mint_admin(struct ctx *cx, void *arg)
 static void
 make_tokens(struct bench *b)
 {
-	for (int64_t i = 0; i < b->students; i += 100) {
-		struct mint_turn t = {b, i, i + 100 < b->students ? i + 100 : b->students};
-
-		if (db_write(&b->cx, mint_turn, &t) != OK)
-			die("mint", b->cx.error.internal);
-	}
+	in_turns(b, b->students, mint_turn, "mint");
 	if (db_write(&b->cx, mint_admin, b) != OK)
 		die("mint", b->cx.error.internal);
 }
@@ -207,9 +180,13 @@ make_tokens(struct bench *b)
 static void
 make_history(struct bench *b, int64_t users, int64_t records, int64_t audit_rows)
 {
+	const char *file = strstr(b->cx.srv->conf->database_url, "///");
 	int64_t events = records / 500 + 1;
 	char text[2048];
 
+	if (file == NULL || sqlite3_open(file + 3, &b->raw) != SQLITE_OK)
+		die("history", "needs a SQLite database");
+	sql(b, "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-400000");
 	sql(b, "BEGIN");
 	snprintf(text, sizeof(text),
 		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %lld)"
@@ -254,6 +231,7 @@ make_history(struct bench *b, int64_t users, int64_t records, int64_t audit_rows
 	sql(b, "UPDATE positions SET reached = (SELECT max(id) FROM attendance_records)");
 	sql(b, "COMMIT");
 	sql(b, "ANALYZE");
+	sqlite3_close(b->raw);
 }
 
 static void
@@ -353,18 +331,13 @@ main(int argc, char **argv)
 	b.password_hash = password_hash(&arena, srv.conf, "Correct-horse-7");
 	if (migrate_up(&arena, srv.conf->database_url, b.cx.now_us, &applied, &message) != OK)
 		die("migrate", message);
-	if (sqlite3_open(strstr(srv.conf->database_url, "///") + 3, &b.raw) != SQLITE_OK)
-		die("open", sqlite3_errmsg(b.raw));
-	sql(&b, "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-400000");
-	make_people(&b);
-	make_events(&b);
-	if (argc == 7)
-		make_history(&b, strtoll(argv[4], NULL, 10), strtoll(argv[5], NULL, 10), strtoll(argv[6], NULL, 10));
-	sqlite3_close(b.raw);
 	if (db_open(&arena, &(struct db_options){.url = srv.conf->database_url, .readers = 1, .cache_mb = 64}, &srv.store, &message) != OK)
 		die("open", message);
+	make_people_and_events(&b);
 	make_tokens(&b);
 	db_close(srv.store);
+	if (argc == 7)
+		make_history(&b, strtoll(argv[4], NULL, 10), strtoll(argv[5], NULL, 10), strtoll(argv[6], NULL, 10));
 	write_requests(&b);
 	printf("{\"students\":%lld,\"events\":%lld}\n", (long long)b.students, (long long)b.events);
 	return 0;

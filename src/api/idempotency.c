@@ -164,9 +164,15 @@ static const struct field record_fields[] = {
 static const struct schema record_schema = SCHEMA("IdempotencyRecord", struct record, record_fields);
 
 SQL(IDEMPOTENCY_FIND, "utt",
-	"SELECT body_hash, status, content_type, reply, created_at FROM idempotency_keys"
+	"SELECT {+many.number, }body_hash, status, content_type, reply, created_at FROM {+@ CROSS JOIN }idempotency_keys"
 	" WHERE user_id = $1 AND route = $2 AND idempotency_key = $3");
 SQL(IDEMPOTENCY_DROP, "utt", "DELETE FROM idempotency_keys WHERE user_id = $1 AND route = $2 AND idempotency_key = $3");
+
+void
+idem_ahead(struct ctx *cx, struct call *c)
+{
+	db_ahead(cx, &IDEMPOTENCY_FIND, V_ID(c->actor.user_id), V(c->row->route->path), V(c->idempotency_key));
+}
 
 enum err
 idem_recall(struct ctx *cx, struct call *c, struct reply *rs, bool *ret_found)
@@ -195,19 +201,19 @@ idem_recall(struct ctx *cx, struct call *c, struct reply *rs, bool *ret_found)
 
 SQL(IDEMPOTENCY_STORE, "utttittm",
 	"INSERT INTO idempotency_keys (user_id, route, idempotency_key, body_hash, status, content_type, reply, created_at)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (user_id, route, idempotency_key) DO NOTHING");
+	" SELECT $1, $2, $3, $4, $5, $6, $7, $8{+ FROM @} WHERE TRUE ON CONFLICT (user_id, route, idempotency_key) DO NOTHING");
 
 enum err
 idem_store(struct ctx *cx, struct call *c, const struct reply *rs)
 {
-	int64_t rows;
-
 	if (rs->status == 429 || rs->status >= 500)
 		return OK;
 	const char *text = rs->body.n ? arena_strndup(cx->arena, (const char *)rs->body.p, rs->body.n) : NULL;
-	TRY(db_exec(cx, &IDEMPOTENCY_STORE, &rows, V_ID(c->actor.user_id), V(c->row->route->path), V(c->idempotency_key),
-		V((const char *)c->idem.body_hash), V(rs->status), V(rs->content_type), V(text), V(cx->now_us)));
-	if (rows == 0)
+	struct db_step store = DB_STEP(&IDEMPOTENCY_STORE, NULL, NULL, V_ID(c->actor.user_id), V(c->row->route->path),
+		V(c->idempotency_key), V((const char *)c->idem.body_hash), V(rs->status), V(rs->content_type), V(text), V(cx->now_us));
+	store.expect = 1;
+	TRY(db_list(cx, &store, 1));
+	if (store.rows == 0)
 		return fail(cx, ERR_IDEMPOTENCY_RUNNING, NULL);
 	c->idem.stored = true;
 	return OK;

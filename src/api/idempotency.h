@@ -38,6 +38,7 @@ bool idem_wait(struct call *c, enum err *ret);
 struct call *idem_leave(struct call *c);
 
 /* Inside the transaction, before the handler: *ret_found when the reply was given before; it is in `rs` then. */
+void idem_ahead(struct ctx *cx, struct call *c); /* in a job's ahead(): idem_recall() will follow */
 enum err idem_recall(struct ctx *cx, struct call *c, struct reply *rs, bool *ret_found) MUST_CHECK;
 /* Inside the transaction, after the handler or its undo. */
 enum err idem_store(struct ctx *cx, struct call *c, const struct reply *rs) MUST_CHECK;

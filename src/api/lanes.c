@@ -165,8 +165,7 @@ queue(struct call *c, struct pool *p, void (*run)(void *state, void *arg))
 }
 
 static enum next
-submit(struct call *c, enum err (*run)(struct ctx *, void *), enum err (*settle)(struct ctx *, void *, enum err),
-	void (*done)(void *, enum err))
+submit(struct call *c, const struct db_job *kind)
 {
 	if (!c->d->srv->store)
 		return call_refuse(c, fail_internal(&c->cx, ERR_UNAVAILABLE, "there is no database"));
@@ -175,7 +174,10 @@ submit(struct call *c, enum err (*run)(struct ctx *, void *), enum err (*settle)
 	uint64_t shard = 0;
 	for (const char *p = c->cx.actor ? c->actor.user_id.text : c->client.ip; *p; p++)
 		shard = (shard ^ (uint8_t)*p) * 0x100000001b3u;
-	c->job = (struct db_job){.cx = &c->cx, .run = run, .settle = settle, .done = done, .arg = c, .shard = shard};
+	c->job = *kind;
+	c->job.cx = &c->cx;
+	c->job.arg = c;
+	c->job.shard = shard;
 	if (!db_submit(c->d->srv->store, &c->job))
 		return call_refuse(c, fail_internal(&c->cx, ERR_OVERLOADED, "the writer's queue is full"));
 	return PARKED;
@@ -221,14 +223,27 @@ refusal_done(void *arg, enum err result)
 	ended(c, result == OK ? c->refusal.code : result);
 }
 
+static const struct db_job refusal_job = {.run = refusal_run, .settle = refusal_settle, .done = refusal_done};
+
 enum next
 lane_audit_refusal(struct call *c)
 {
 	c->refusal = c->cx.error;
-	return submit(c, refusal_run, refusal_settle, refusal_done);
+	return submit(c, &refusal_job);
 }
 
 /* --- the write lane ---- */
+
+static void
+write_ahead(struct ctx *cx, void *arg)
+{
+	struct call *c = arg;
+
+	if (c->idem.on)
+		idem_ahead(cx, c);
+	if (c->row->route->ahead)
+		c->row->route->ahead(cx, &c->x->request);
+}
 
 static enum err
 write_run(struct ctx *cx, void *arg)
@@ -267,6 +282,8 @@ write_done(void *arg, enum err result)
 	ended(c, result);
 }
 
+static const struct db_job write_job = {.ahead = write_ahead, .run = write_run, .settle = write_settle, .done = write_done};
+
 void
 lane_resume_idempotent(struct call *c, bool stored)
 {
@@ -275,7 +292,7 @@ lane_resume_idempotent(struct call *c, bool stored)
 	c->idem.next = NULL;
 	if (!stored && idem_wait(c, &e))
 		return;
-	enum next next = e == OK ? submit(c, write_run, write_settle, write_done) : call_refuse(c, fail(&c->cx, e, NULL));
+	enum next next = e == OK ? submit(c, &write_job) : call_refuse(c, fail(&c->cx, e, NULL));
 	if (next == REFUSED)
 		call_finish(c);
 }
@@ -370,7 +387,7 @@ lane_run(struct call *c)
 			if (e != OK)
 				return call_refuse(c, fail(&c->cx, e, NULL));
 		}
-		return submit(c, write_run, write_settle, write_done);
+		return submit(c, &write_job);
 	case LANE_HASH:
 		return queue(c, c->d->hash, slow_task);
 	default:

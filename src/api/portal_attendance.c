@@ -31,6 +31,12 @@ claim(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return reply_record(rs, &claim_out_schema, &out);
 }
 
+static void
+mark_ahead(struct ctx *cx, const struct request *rq)
+{
+	attendance_mark_ahead(cx, rq->body);
+}
+
 static enum err
 mark(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
@@ -131,6 +137,7 @@ static const struct route rows[] = {
 	{.method = POST,
 		.path = "/api/attendance/mark",
 		.handler = mark,
+		.ahead = mark_ahead,
 		.access = SIGNED_IN,
 		.lane = LANE_WRITE,
 		.limit = {{"mark", 5, 60}, BY_ACCOUNT, offsetof(struct config, rl_mark_account_limit)},

@@ -45,6 +45,8 @@ struct route {
 	enum method method;
 	const char *path; /* "/api/events/{id}"; a member {id} or {…_id} must be a UUID, else 404 */
 	enum err (*handler)(struct ctx *cx, const struct request *rq, struct reply *rs);
+	/* LANE_WRITE: says by db_ahead() what the handler will read; may be NULL. */
+	void (*ahead)(struct ctx *cx, const struct request *rq);
 	enum access access;
 	enum lane lane;
 	struct route_limit limit;

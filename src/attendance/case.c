@@ -57,19 +57,22 @@ static const struct field mark_row_fields[] = {
 };
 const struct schema mark_row_schema = SCHEMA("MarkRow", struct mark_row, mark_row_fields);
 
+/* OFFSET 0, and a LATERAL: else PostgreSQL may plan, while a table is small, to read all of it for many calls. */
+#define THERE(rows) "EXISTS (SELECT 1 FROM " rows "{+ OFFSET 0})"
 SQL(MARK_LOAD, "uuu",
-	"SELECT q.id AS qr_id, q.event_id, e.course_id, q.token, q.key_id, q.expires_at AS code_expires_at, q.is_revoked,"
+	"SELECT {+many.number, }q.id AS qr_id, q.event_id, e.course_id, q.token, q.key_id, q.expires_at AS code_expires_at, q.is_revoked,"
 	" e.kind, e.title, e.policy, e.scheduled_at, e.ends_at, e.closed_at, e.capacity, e.taken, e.late_after_minutes,"
 	" e.rotate_seconds, e.is_deleted, e.owner_id, e.latitude, e.longitude, e.geofence_radius_m, e.networks,"
 	" e.require_device, e.require_face, e.generation,"
 	" r.id AS record_id, r.status AS record_status, r.original_status AS record_original, r.marked_at AS record_marked_at,"
-	" EXISTS (SELECT 1 FROM used_nonces u WHERE u.nonce = q.token AND u.user_id = $2) AS nonce_used,"
-	" EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $3) AS claim_spent,"
-	" EXISTS (SELECT 1 FROM enrollments a WHERE a.course_id = e.course_id) AS has_roster,"
-	" EXISTS (SELECT 1 FROM enrollments n WHERE n.course_id = e.course_id AND n.user_id = $2) AS enrolled,"
+	" " THERE("used_nonces u WHERE u.nonce = q.token AND u.user_id = $2") " AS nonce_used,"
+	" " THERE("spent_claims s WHERE s.claim_id = $3") " AS claim_spent,"
+	" " THERE("enrollments a WHERE a.course_id = e.course_id") " AS has_roster,"
+	" " THERE("enrollments n WHERE n.course_id = e.course_id AND n.user_id = $2") " AS enrolled,"
 	" " COUNTED_TO " AS counted_to"
-	" FROM qr_sessions q JOIN events e ON e.id = q.event_id"
-	" LEFT JOIN attendance_records r ON r.event_id = q.event_id AND r.user_id = $2 WHERE q.id = $1");
+	" FROM {+@ CROSS JOIN }qr_sessions q JOIN events e ON e.id = q.event_id"
+	" LEFT JOIN {+LATERAL (SELECT * FROM }attendance_records r{+ WHERE r.event_id = q.event_id AND r.user_id = $2 OFFSET 0) r}"
+	" ON r.event_id = q.event_id AND r.user_id = $2 WHERE q.id = $1");
 
 /* Reads what the event's policy says; unsaid is flag.  Rotating fast is done against codes being passed on, and a claim is a code
  * that keeps: there it is reviewed by default. */
@@ -113,6 +116,14 @@ case_load(struct ctx *cx, const char *student_id, struct mark_case *c)
 	c->found = true;
 	read_policy(cx, c);
 	return student_id && c->in ? measure(cx, c) : OK;
+}
+
+void
+case_ahead(struct ctx *cx, const struct qr_code *code, const char *student_id)
+{
+	const struct uuid no_claim = {""};
+
+	db_ahead(cx, &MARK_LOAD, V_ID(code->session_id), V(student_id), V_ID(no_claim));
 }
 
 enum err

@@ -20,6 +20,8 @@ enum err case_of_typed(struct ctx *cx, const char *event_id, const char *code, s
 
 /* Reads the row: code, event, and what is known of this student (NULL: of nobody). */
 enum err case_load(struct ctx *cx, const char *student_id, struct mark_case *c) MUST_CHECK;
+/* In a job's ahead(): case_load() of this code, without a claim, will follow. */
+void case_ahead(struct ctx *cx, const struct qr_code *code, const char *student_id);
 
 /* MACs of the client, as claims carry them. */
 void claim_client_macs(struct ctx *cx, char ret_network[B64_SHA256_CHARS + 1], char ret_agent[B64_SHA256_CHARS + 1]);

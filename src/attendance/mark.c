@@ -44,23 +44,23 @@ const struct schema mark_out_schema = SCHEMA("MarkOut", struct mark_out, mark_ou
 SQL(MARK_INSERT, "uutttmmutu",
 	"INSERT INTO attendance_records (id, event_id, user_id, status, original_status, method, marked_at, recorded_at, "
 	"qr_session_id,"
-	" nonce, flags) SELECT $1, e.id, $2, $3, $4, $5, $6, $7, q.id, q.token, $9 FROM qr_sessions q JOIN events e ON e.id = "
-	"q.event_id"
+	" nonce, flags) SELECT $1, e.id, $2, $3, $4, $5, $6, $7, q.id, q.token, $9"
+	" FROM {+@ CROSS JOIN }qr_sessions q JOIN events e ON e.id = q.event_id"
 	" WHERE q.id = $8 AND NOT q.is_revoked AND NOT e.is_deleted"
-	" AND NOT EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $10) ON CONFLICT (event_id, user_id) DO NOTHING");
+	" AND NOT EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $10{+ OFFSET 0}) ON CONFLICT (event_id, user_id) DO NOTHING");
 SQL(MARK_REPLACE, "utmmutt",
 	"UPDATE attendance_records SET status = $2, marked_at = $3, recorded_at = $4, changed_at = $4, qr_session_id = $5, "
 	"method = $6,"
 	" flags = $7 WHERE id = $1 AND status = 'absent' AND original_status = 'absent'");
 SQL(MARK_NONCE, "tuumu",
-	"INSERT INTO used_nonces (nonce, user_id, event_id, used_at) SELECT $1, $2, $3, $4"
-	" WHERE EXISTS (SELECT 1 FROM attendance_records WHERE id = $5) ON CONFLICT (nonce, user_id) DO NOTHING");
+	"INSERT INTO used_nonces (nonce, user_id, event_id, used_at) SELECT $1, $2, $3, $4{+ FROM @}"
+	" WHERE EXISTS (SELECT 1 FROM attendance_records WHERE id = $5{+ OFFSET 0}) ON CONFLICT (nonce, user_id) DO NOTHING");
 SQL(MARK_LAYERS, "utm",
-	"INSERT INTO verification_logs (attendance_id, layers, created_at) SELECT $1, $2, $3"
-	" WHERE EXISTS (SELECT 1 FROM attendance_records WHERE id = $1)");
+	"INSERT INTO verification_logs (attendance_id, layers, created_at) SELECT $1, $2, $3{+ FROM @}"
+	" WHERE EXISTS (SELECT 1 FROM attendance_records WHERE id = $1{+ OFFSET 0})");
 SQL(MARK_SPEND, "umu",
-	"INSERT INTO spent_claims (claim_id, spent_at) SELECT $1, $2"
-	" WHERE EXISTS (SELECT 1 FROM attendance_records WHERE id = $3) ON CONFLICT (claim_id) DO NOTHING");
+	"INSERT INTO spent_claims (claim_id, spent_at) SELECT $1, $2{+ FROM @}"
+	" WHERE EXISTS (SELECT 1 FROM attendance_records WHERE id = $3{+ OFFSET 0}) ON CONFLICT (claim_id) DO NOTHING");
 SQL(MARK_TAKE_PLACE, "u", "UPDATE events SET taken = taken + 1 WHERE id = $1 AND taken < capacity");
 
 static void
@@ -159,17 +159,28 @@ open_case(struct ctx *cx, const struct mark_in *in, struct mark_case *ret)
 	return case_load(cx, cx->actor->user_id.text, ret);
 }
 
+/* Of the codes only a picture's is read without a query or a costly check. */
+void
+attendance_mark_ahead(struct ctx *cx, const struct mark_in *in)
+{
+	struct qr_code code;
+
+	if (in->qr_payload && qr_peek(cx, in->qr_payload, &code))
+		case_ahead(cx, &code, cx->actor->user_id.text);
+}
+
 enum err
 attendance_mark(struct ctx *cx, const struct mark_in *in, struct mark_out *ret)
 {
 	struct mark_case c;
-	int64_t rows;
 
 	TRY(open_case(cx, in, &c));
 	TRY(judge(cx, &c));
 	if (c.row.capacity != FIELD_NONE) {
-		TRY(db_exec(cx, &MARK_TAKE_PLACE, &rows, V_ID(c.row.event_id)));
-		if (!rows)
+		struct db_step take = DB_STEP(&MARK_TAKE_PLACE, NULL, NULL, V_ID(c.row.event_id));
+		take.expect = 1;
+		TRY(db_list(cx, &take, 1));
+		if (take.rows != 1)
 			return judge_again(cx, &c);
 	}
 

@@ -47,6 +47,8 @@ extern const struct schema mark_out_schema;
  * NONCE_REUSED, INVALID_PROOF; wrong typed codes are INVALID_QR and counted.
  */
 enum err attendance_mark(struct ctx *cx, const struct mark_in *in, struct mark_out *ret) MUST_CHECK;
+/* Before it, for all marks of a batch: says what it will read (store/db.h). */
+void attendance_mark_ahead(struct ctx *cx, const struct mark_in *in);
 
 struct claim_in { /* qr_payload, or code with event_id */
 	const char *qr_payload, *code;

@@ -180,6 +180,15 @@ qr_parse(struct ctx *cx, const char *payload, struct qr_code *ret)
 	return OK;
 }
 
+bool
+qr_peek(struct ctx *cx, const char *payload, struct qr_code *ret)
+{
+	struct span mac;
+
+	ret->key_id[0] = 0;
+	return read_payload(cx, payload, ret, &mac);
+}
+
 char *
 qr_payload(struct ctx *cx, const char *session_id, const char *nonce, int64_t expires_us)
 {

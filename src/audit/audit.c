@@ -68,7 +68,7 @@ details_json(struct arena *a, const struct audit_entry *e)
 
 SQL(AUDIT_INSERT, "umttutttttt",
 	"INSERT INTO audit_logs (id, created_at, action, result, actor_id, entity_type, entity_id, ip_address, user_agent,"
-	" request_id, details) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
+	" request_id, details) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11{+ FROM @}");
 
 enum err
 audit_write(struct ctx *cx, const struct audit_entry *e)

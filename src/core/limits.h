@@ -33,7 +33,7 @@ enum {
 	READ_QUEUE_MAX = 4096,
 	BULK_TURN_ROWS = 100,
 	BATCH_MAX = 512,                  /* jobs of one SQLite transaction */
-	BATCH_MAX_PG = 50,
+	BATCH_MAX_PG = 128,
 	WAL_RESTART_BYTES = 64 << 20,
 	SECRETS_MAX = 4,                  /* values of one secret list */
 };

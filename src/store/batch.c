@@ -97,6 +97,7 @@ run_job(struct db *db, struct db_job *job, bool savepoint, bool *wrote)
 
 	error_clear(cx);
 	db->spoiled = db->wrote = false;
+	db->job = job;
 	if (savepoint && !db->engine->txn(db, TXN_SAVEPOINT))
 		return GONE;
 	cx->db = db;
@@ -196,6 +197,25 @@ batch_size(const struct db *db)
 	return (size_t)n < db->engine->batch_max ? (size_t)n : db->engine->batch_max;
 }
 
+/* A job on its own asks when it runs: that costs the same. */
+static bool
+read_ahead(struct db *db, struct db_job *jobs)
+{
+	bool asked = false;
+
+	for (struct db_job *job = jobs; job && jobs->next && db->engine->ahead; job = job->next) {
+		struct db *lane_db = job->cx->db;
+		if (!job->ahead)
+			continue;
+		db->job = job;
+		job->cx->db = db;
+		job->ahead(job->cx, job->arg);
+		job->cx->db = lane_db;
+		asked = true;
+	}
+	return !asked || db->engine->ahead_read(db);
+}
+
 /* All jobs in one transaction; WELL: they are finished. */
 static enum outcome
 run_together(struct db_store *s, struct db *db, struct db_job *jobs, bool savepoints)
@@ -206,6 +226,8 @@ run_together(struct db_store *s, struct db *db, struct db_job *jobs, bool savepo
 	int64_t begun_us = time_monotonic_us();
 
 	db->eager = !savepoints;
+	if (db->eager && !read_ahead(db, jobs))
+		done = GONE;
 	for (struct db_job *job = jobs; job && done == WELL; job = job->next, n++)
 		done = run_job(db, job, savepoints, &wrote);
 	int64_t ran_us = time_monotonic_us();

@@ -13,6 +13,15 @@
  * Optional filters: `{?3 AND action = $3}` stands in the text only when the third argument is not null; each combination is a fixed,
  * separately prepared statement (at most 5 such groups in a text).
  *
+ * Many calls at once: what stands in `{+…}` is part of the text only where an engine does the calls of many jobs by one statement.
+ * `@` in such a group is the table of their arguments, `$3` everywhere its third column:
+ *
+ *	INSERT INTO t (a, b) SELECT $1, $2{+ FROM @} WHERE EXISTS (SELECT 1 FROM u WHERE u.id = $1)
+ *	SELECT {+many.number, }u.a, v.b FROM {+@ CROSS JOIN }u LEFT JOIN v ON v.id = u.v_id AND v.c = $2 WHERE u.id = $1
+ *
+ * The number comes first in what is read, which is at most one row for each call.  What is written must suit any order of the
+ * calls of different jobs: rows that are added, on no condition but rows of the same job and such whose `expect` (db_list) tells.
+ *
  * Every statement is registered by its definition: db_prepare_all() prepares each, with all variants, on a connection.
  */
 #ifndef MUSTER_STORE_DB_H
@@ -98,6 +107,14 @@ struct db_step {
 	.n_args = sizeof((const struct val[]){__VA_ARGS__ __VA_OPT__(, ){0}}) / sizeof(struct val) - 1
 enum err db_list(struct ctx *cx, struct db_step *steps, size_t n) MUST_CHECK;
 
+/*
+ * In a job's ahead(): this read will be asked by its run(), with the same arguments.  The reads of all jobs of a batch are then made
+ * at once before the first of them runs, so run() may be told what was there before another job of its batch wrote.  Only for what
+ * is written on condition: a write whose `expect` does not come true is run again, and then reads for itself.
+ */
+#define db_ahead(cx, sql, ...) db_ahead_((cx), (sql), DB_ARGS(__VA_ARGS__))
+void db_ahead_(struct ctx *cx, const struct sql *sql, const struct val *, size_t);
+
 /* Runs fn(arg) after the COMMIT that holds this unit of work, before any reply of that batch; dropped when it is undone. */
 void db_on_commit(struct ctx *cx, void (*fn)(void *arg), void *arg);
 
@@ -126,6 +143,7 @@ void db_close(struct db_store *s);
  */
 struct db_job {
 	struct ctx *cx;
+	void (*ahead)(struct ctx *cx, void *arg); /* may be NULL: says by db_ahead() what run() will ask */
 	enum err (*run)(struct ctx *cx, void *arg);
 	enum err (*settle)(struct ctx *cx, void *arg, enum err result);
 	void (*done)(void *arg, enum err result);

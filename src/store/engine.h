@@ -23,7 +23,9 @@ struct statement {
 	uint8_t group_param[GROUPS_MAX]; /* from 0: the argument that switches the group */
 	uint32_t first;			 /* variants of all statements are numbered through; this is its first */
 	const char **texts;		 /* one per variant */
+	bool many;			 /* variant 1 does many calls at once: PostgreSQL's own */
 };
+unsigned statement_variants(const struct statement *st);
 struct statements {
 	struct statement *rows;
 	size_t count;
@@ -110,6 +112,9 @@ struct engine {
 	enum err (*list)(struct ctx *cx, struct db *db, struct call *calls, size_t n); /* NULL: they are run in turn */
 	bool (*prepare)(struct db *db, const struct statement *st, unsigned variant, struct arena *a, const char **ret_message);
 	bool (*txn)(struct db *db, enum txn_verb verb); /* false: db->message says why */
+	/* Reading ahead for the jobs of an eager batch: notes what one of them will ask; asks it all.  NULL: not worth it. */
+	void (*ahead)(struct db *db, const struct call *c);
+	bool (*ahead_read)(struct db *db);
 	bool (*in_txn)(struct db *db);			/* is the transaction that was begun still there, and worth keeping? */
 	bool (*foreign_write)(struct db *db);		/* has another process written since the last call? */
 	void (*tend)(struct db *db);			/* between batches, and once a second when idle */
@@ -131,6 +136,7 @@ struct db { /* one connection; an engine's own struct begins with it */
 	bool spoiled;  /* a statement failed: this unit of work can only be undone */
 	bool wrote;    /* rows were changed, or may have been */
 	bool unknown;  /* COMMIT was sent, and whether it was done is not known */
+	const struct db_job *job; /* that is running */
 	char message[MESSAGE_MAX];
 	struct hook *hooks; /* of the present batch */
 	size_t n_hooks, cap_hooks;

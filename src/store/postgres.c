@@ -4,7 +4,8 @@
  * What is sent waits in the client's buffer until somebody needs a result; then one exchange sends all of it and reads all answers.
  * So BEGIN and savepoints cost no round trip of their own, a statement list costs one, and in an eager batch (which is run again
  * when anything fails) statements whose result nobody waits for, or whose row count the caller has foretold, cost none: what they
- * answer is looked at with the next exchange, at the latest before COMMIT.
+ * answer is looked at with the next exchange, at the latest before COMMIT.  Where a text allows it, such statements of many jobs
+ * become one (postgres_many.c).
  *
  * Statements are prepared by name on first use, with the parameter types their kinds say, so that the server never guesses; all
  * values travel as text but bytes.  A deadlock, a failed serialisation, a lock time-out or a lost connection spoils more than the
@@ -12,38 +13,14 @@
  * a transaction is the writer's business, and a COMMIT whose answer did not come is of unknown outcome.
  */
 #include <inttypes.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/engine.h"
+#include "store/postgres.h"
 
-enum { SENT_MAX = 96, RECONNECT_PAUSE_MS = 250 };
-
-enum sent_kind { SENT_VERB = 1, SENT_PREPARE, SENT_RUN };
-struct sent { /* what the next result answers */
-	enum sent_kind kind;
-	enum txn_verb verb;
-	const struct sql *sql;
-	uint32_t number;   /* of the variant */
-	struct call *call; /* NULL: nobody waits */
-	int64_t expect;	   /* rows, when nobody waits; < 0: any */
-};
-struct postgres {
-	struct db db;
-	PGconn *conn;
-	bool *prepared;		 /* by number of the variant */
-	struct columns *columns; /* the same */
-	uint32_t n_cache;
-	struct sent sent[SENT_MAX];
-	size_t n_sent;
-	bool open;   /* BEGIN was sent */
-	bool doomed; /* the present transaction shall not be committed */
-	bool committed;
-	int64_t failed_us; /* when connecting failed last */
-};
+enum { RECONNECT_PAUSE_MS = 250 };
 
 static struct postgres *
 postgres_of(struct db *db)
@@ -75,6 +52,7 @@ postgres_close(struct db *base)
 	for (uint32_t i = 0; i < db->n_cache; i++)
 		columns_release(&db->columns[i]);
 	PQfinish(db->conn);
+	many_close(db->many);
 	free(db->columns);
 	free(db->prepared);
 	free(db->db.hooks);
@@ -104,6 +82,7 @@ postgres_open(struct db_store *s, enum db_use use, struct arena *a, const char *
 	db->db = (struct db){.engine = &engine_postgres, .store = s, .use = use};
 	db->conn = conn;
 	db->failed_us = INT64_MIN / 2;
+	db->many = many_open();
 	db->n_cache = s->statements.n_variants;
 	db->prepared = calloc(db->n_cache + 1, sizeof(*db->prepared));
 	db->columns = calloc(db->n_cache + 1, sizeof(*db->columns));
@@ -189,158 +168,39 @@ failed(struct ctx *cx, struct postgres *db, const char *what, const PGresult *r)
 	return cx ? fail_internal(cx, e, "%s: %s (%s)", what, db->db.message, state) : e;
 }
 
-/* --- sending --------------------------------------------------------------------------------------------------------------- */
-
-static Oid
-type_of(char kind)
-{
-	switch (kind) {
-	case 'u':
-		return 2950; /* uuid */
-	case 'm':
-		return 1184; /* timestamptz */
-	case 'b':
-		return 16; /* bool */
-	case 'i':
-		return 20; /* int8 */
-	case 'r':
-		return 701; /* float8 */
-	case 'x':
-		return 17; /* bytea */
-	default:
-		return 25; /* text */
-	}
-}
-
-static uint32_t
-number_of(const struct call *c)
-{
-	return c->st->first + c->variant;
-}
-
-struct arguments { /* of one execution, as libpq wants them */
-	const char *values[PARAMS_MAX];
-	int lengths[PARAMS_MAX], formats[PARAMS_MAX];
-	char texts[PARAMS_MAX][32];
-	char name[16];
-};
-
-static void
-make_arguments(struct arguments *g, const struct call *c)
-{
-	static const char nil[] = "00000000-0000-0000-0000-000000000000";
-
-	(void)snprintf(g->name, sizeof(g->name), "s%" PRIu32, number_of(c));
-	for (int i = 0; i < c->st->n_params; i++) {
-		const struct val *v = &c->args[i];
-		char *text = g->texts[i];
-		g->values[i] = text;
-		g->lengths[i] = g->formats[i] = 0;
-		if (v->kind == VAL_NULL)
-			g->values[i] = NULL;
-		else if (v->kind == VAL_TEXT) /* what is no UUID is equal to none: PostgreSQL would refuse the statement */
-			g->values[i] = c->st->sql->kinds[i] == 'u' && !uuid_valid(v->s) ? nil : v->s;
-		else if (v->kind == VAL_NUM)
-			(void)snprintf(text, sizeof(g->texts[i]), "%.17g", v->d);
-		else if (v->kind == VAL_INT && c->st->sql->kinds[i] == 'm')
-			time_to_sql(v->i, text);
-		else if (v->kind == VAL_INT)
-			(void)snprintf(text, sizeof(g->texts[i]), "%" PRId64, v->i);
-		else {
-			g->values[i] = (const char *)v->x.p;
-			g->lengths[i] = (int)v->x.n;
-			g->formats[i] = 1;
-		}
-	}
-}
-
-static void
-note_sent(struct postgres *db, struct sent sent)
-{
-	if (db->n_sent == SENT_MAX)
-		BUG("more was sent than can be answered");
-	db->sent[db->n_sent++] = sent;
-}
-
-static bool
-send_verb(struct postgres *db, enum txn_verb verb)
-{
-	static const char *const texts[TXN__MAX] = {
-		[TXN_BEGIN] = "BEGIN",
-		[TXN_SAVEPOINT] = "SAVEPOINT job",
-		[TXN_UNDO] = "ROLLBACK TO SAVEPOINT job",
-		[TXN_RELEASE] = "RELEASE SAVEPOINT job",
-		[TXN_COMMIT] = "COMMIT",
-		[TXN_ROLLBACK] = "ROLLBACK",
-	};
-
-	if (!PQsendQueryParams(db->conn, texts[verb], 0, NULL, NULL, NULL, NULL, 0))
-		return false;
-	note_sent(db, (struct sent){.kind = SENT_VERB, .verb = verb});
-	return true;
-}
-
-static bool
-send_prepare(struct postgres *db, const struct statement *st, unsigned variant)
-{
-	uint32_t number = st->first + variant;
-	Oid types[PARAMS_MAX];
-	char name[16];
-
-	if (db->prepared[number])
-		return true;
-	for (int i = 0; i < st->n_params; i++)
-		types[i] = type_of(st->sql->kinds[i]);
-	(void)snprintf(name, sizeof(name), "s%" PRIu32, number);
-	if (!PQsendPrepare(db->conn, name, st->texts[variant], st->n_params, types))
-		return false;
-	db->prepared[number] = true;
-	note_sent(db, (struct sent){.kind = SENT_PREPARE, .sql = st->sql, .number = number});
-	return true;
-}
-
-static bool
-send_call(struct postgres *db, struct call *c, bool wait)
-{
-	struct arguments g;
-
-	if (!send_prepare(db, c->st, c->variant))
-		return false;
-	make_arguments(&g, c);
-	if (!PQsendQueryPrepared(db->conn, g.name, c->st->n_params, g.values, g.lengths, g.formats, 0))
-		return false;
-	note_sent(db, (struct sent){.kind = SENT_RUN,
-			      .sql = c->st->sql,
-			      .number = number_of(c),
-			      .call = wait ? c : NULL,
-			      .expect = c->expect});
-	return true;
-}
-
 /* --- results --------------------------------------------------------------------------------------------------------------- */
 
+struct rows { /* of a result: those of one call */
+	PGresult *r;
+	int first, end; /* row numbers */
+	int skip;	/* columns before the statement's own */
+};
+
 static const char *
-column_name(void *r, int i)
+column_name(void *rows, int i)
 {
-	return PQfname(r, i);
+	const struct rows *w = rows;
+
+	return PQfname(w->r, w->skip + i);
 }
 
 static enum err
-take_rows(struct ctx *cx, struct postgres *db, struct call *c, PGresult *r)
+take_rows(struct ctx *cx, struct postgres *db, struct call *c, struct rows w)
 {
-	struct columns *cols = &db->columns[number_of(c)];
+	struct columns *cols = &db->columns[postgres_number(c)];
 	struct cell cells[COLUMNS_MAX];
-	int n = PQnfields(r);
+	int n = PQnfields(w.r) - w.skip;
 
 	if (c->take.mode == TAKE_INT)
 		n = 1;
-	else if (c->take.mode != TAKE_NONE && PQntuples(r) > 0 && cols->schema != c->take.schema)
-		columns_resolve(cols, c->st->sql, c->take.schema, n, column_name, r);
-	for (int row = 0; row < PQntuples(r) && take_wants(&c->take); row++) {
+	else if (c->take.mode != TAKE_NONE && w.first < w.end && cols->schema != c->take.schema)
+		columns_resolve(cols, c->st->sql, c->take.schema, n, column_name, &w);
+	for (int row = w.first; row < w.end && take_wants(&c->take); row++) {
 		for (int i = 0; i < n; i++) {
-			cells[i] =
-				(struct cell){.kind = PQgetisnull(r, row, i) ? CELL_NULL : CELL_TEXT, .p = PQgetvalue(r, row, i)};
-			cells[i].n = (size_t)PQgetlength(r, row, i);
+			int at = w.skip + i;
+			cells[i] = (struct cell){
+				.kind = PQgetisnull(w.r, row, at) ? CELL_NULL : CELL_TEXT, .p = PQgetvalue(w.r, row, at)};
+			cells[i].n = (size_t)PQgetlength(w.r, row, at);
 		}
 		TRY(take_row(cx, &c->take, c->st->sql, cols, cells));
 	}
@@ -357,7 +217,7 @@ take_statement(struct ctx *cx, struct postgres *db, const struct sent *s, PGresu
 	if (s->call) {
 		db->db.wrote = db->db.wrote || changed > 0;
 		s->call->take.changed = changed;
-		return take_rows(cx, db, s->call, r);
+		return take_rows(cx, db, s->call, (struct rows){.r = r, .end = PQntuples(r)});
 	}
 	if (s->expect >= 0 && changed != s->expect) { /* not what was foretold */
 		db->db.late = db->doomed = true;
@@ -367,20 +227,25 @@ take_statement(struct ctx *cx, struct postgres *db, const struct sent *s, PGresu
 }
 
 static enum err
-take_result(struct ctx *cx, struct postgres *db, const struct sent *s, PGresult *r)
+take_result(struct ctx *cx, struct postgres *db, const struct sent *s, PGresult **mine)
 {
+	PGresult *r = *mine;
 	ExecStatusType status = PQresultStatus(r);
 
 	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
 		if (s->kind == SENT_PREPARE)
 			db->prepared[s->number] = false;
 		enum err e = failed(cx, db, s->sql ? s->sql->name : "transaction", r);
-		if (s->kind == SENT_RUN && !s->call && !db->doomed)
+		if ((s->kind == SENT_RUN && !s->call && !db->doomed) || s->kind == SENT_AHEAD)
 			db->db.late = db->doomed = true;
 		return e;
 	}
 	if (s->kind == SENT_VERB && s->verb == TXN_COMMIT) /* COMMIT of a failed transaction succeeds in saying ROLLBACK */
 		db->committed = str_eq(PQcmdStatus(r), "COMMIT");
+	if (s->kind == SENT_AHEAD) {
+		many_ahead_took(db->many, s, r);
+		*mine = NULL;
+	}
 	return s->kind == SENT_RUN ? take_statement(cx, db, s, r) : OK;
 }
 
@@ -394,7 +259,7 @@ read_results(struct ctx *cx, struct postgres *db)
 		const struct sent *s = &db->sent[i];
 		for (PGresult *r; (r = PQgetResult(db->conn));) {
 			if (e == OK)
-				e = take_result(cx, db, s, r);
+				e = take_result(cx, db, s, &r);
 			else if (s->kind == SENT_PREPARE && PQresultStatus(r) != PGRES_COMMAND_OK)
 				db->prepared[s->number] = false;
 			PQclear(r);
@@ -422,31 +287,51 @@ exchange(struct ctx *cx, struct postgres *db)
 	return e;
 }
 
+/* For as many calls and for all that is still to be sent before them. */
 static enum err
 make_room(struct ctx *cx, struct postgres *db, size_t n_calls)
 {
-	return db->n_sent + 2 * n_calls + 4 > SENT_MAX ? exchange(cx, db) : OK;
+	return db->n_sent + 2 * (n_calls + many_kinds(db->many)) + 4 > SENT_MAX ? exchange(cx, db) : OK;
 }
 
 /* --- calls ----------------------------------------------------------------------------------------------------------------- */
 
+/* Nobody waits for them: they are done as foretold. */
+static void
+foretell(struct postgres *db, struct call *calls, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		calls[i].take.changed = calls[i].expect;
+	db->db.wrote = true;
+}
+
+static bool
+collect(struct postgres *db, struct call *calls, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!many_add(db->many, &calls[i]) && !(make_room(NULL, db, 0) == OK && many_send(db) && many_add(db->many, &calls[i])))
+			return false;
+	foretell(db, calls, n);
+	return true;
+}
+
 static enum err
 run_calls(struct ctx *cx, struct postgres *db, struct call *calls, size_t n)
 {
-	bool wait = !db->db.eager, sent = true;
+	bool wait = !db->db.eager, sent;
 
 	for (size_t i = 0; i < n; i++)
 		wait = wait || !calls[i].may_come_late;
+	if (!wait && many_takes(calls, n))
+		return collect(db, calls, n) ? OK : failed(cx, db, calls[0].st->sql->name, NULL);
 	TRY(make_room(cx, db, n));
-	for (size_t i = 0; i < n && sent; i++) {
-		sent = send_call(db, &calls[i], wait);
-		if (!wait) {
-			calls[i].take.changed = calls[i].expect;
-			db->db.wrote = true;
-		}
-	}
+	sent = many_send(db);
+	for (size_t i = 0; i < n && sent; i++)
+		sent = postgres_send_call(db, &calls[i], wait);
 	if (!sent)
 		return failed(cx, db, calls[0].st->sql->name, NULL);
+	if (!wait)
+		foretell(db, calls, n);
 	return wait ? exchange(cx, db) : OK;
 }
 
@@ -473,14 +358,36 @@ postgres_list(struct ctx *cx, struct db *base, struct call *calls, size_t n)
 static enum err
 postgres_run(struct ctx *cx, struct db *base, struct call *c)
 {
-	return postgres_list(cx, base, c, 1);
+	struct postgres *db = postgres_of(base);
+	struct rows w = {.skip = 1};
+
+	if (!base->eager || !many_answer(db->many, base->job, c, &w.r, &w.first))
+		return postgres_list(cx, base, c, 1);
+	w.end = w.first + 1;
+	if (w.first < 0)
+		w.first = w.end = 0;
+	return take_rows(cx, db, c, w);
+}
+
+static void
+postgres_ahead(struct db *base, const struct call *c)
+{
+	many_ahead(postgres_of(base)->many, base->job, c);
+}
+
+static bool
+postgres_ahead_read(struct db *base)
+{
+	struct postgres *db = postgres_of(base);
+
+	return many_ahead_send(db) && exchange(NULL, db) == OK;
 }
 
 static bool
 postgres_prepare(struct db *base, const struct statement *st, unsigned variant, struct arena *a, const char **ret_message)
 {
 	struct postgres *db = postgres_of(base);
-	bool ok = send_prepare(db, st, variant) && exchange(NULL, db) == OK;
+	bool ok = postgres_send_prepare(db, st, variant) && exchange(NULL, db) == OK;
 
 	if (!ok)
 		*ret_message = arena_printf(a, "%s: %s, in: %s", st->sql->name, base->message, st->texts[variant]);
@@ -494,8 +401,9 @@ begin(struct postgres *db)
 {
 	if (!is_ready(db))
 		return false;
+	many_forget(db->many);
 	db->doomed = db->db.late = db->committed = false;
-	db->open = send_verb(db, TXN_BEGIN);
+	db->open = postgres_send_verb(db, TXN_BEGIN);
 	return db->open;
 }
 
@@ -511,11 +419,11 @@ expects(const struct postgres *db)
 static bool
 commit(struct postgres *db)
 {
-	if (expects(db) && exchange(NULL, db) != OK)
+	if (make_room(NULL, db, 0) != OK || !many_send(db) || (expects(db) && exchange(NULL, db) != OK))
 		return false;
 	if (db->doomed || is_lost(db))
 		return false;
-	bool sent = send_verb(db, TXN_COMMIT);
+	bool sent = postgres_send_verb(db, TXN_COMMIT);
 	bool ok = sent && exchange(NULL, db) == OK && db->committed;
 	db->db.unknown = sent && !ok && is_lost(db);
 	db->open = !ok;
@@ -526,9 +434,10 @@ static bool
 roll_back(struct postgres *db)
 {
 	db->open = false;
+	many_forget(db->many);
 	if (db->n_sent && exchange(NULL, db) != OK && is_lost(db))
 		return false;
-	return !is_lost(db) && send_verb(db, TXN_ROLLBACK) && exchange(NULL, db) == OK;
+	return !is_lost(db) && postgres_send_verb(db, TXN_ROLLBACK) && exchange(NULL, db) == OK;
 }
 
 static bool
@@ -548,7 +457,7 @@ postgres_txn(struct db *base, enum txn_verb verb)
 		ok = roll_back(db);
 		break;
 	default:
-		ok = !is_lost(db) && make_room(NULL, db, 1) == OK && send_verb(db, verb);
+		ok = !is_lost(db) && make_room(NULL, db, 1) == OK && postgres_send_verb(db, verb);
 	}
 	if (!ok && !base->message[0])
 		keep_message(db, PQerrorMessage(db->conn));
@@ -587,6 +496,8 @@ const struct engine engine_postgres = {
 	.close = postgres_close,
 	.run = postgres_run,
 	.list = postgres_list,
+	.ahead = postgres_ahead,
+	.ahead_read = postgres_ahead_read,
 	.prepare = postgres_prepare,
 	.txn = postgres_txn,
 	.in_txn = postgres_in_txn,

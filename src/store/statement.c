@@ -4,7 +4,8 @@
  * `{?n …}` groups are expanded to fixed texts, one per combination, so that a variant is a table look-up at run time and its
  * query plan never depends on an argument.
  *
- * Variant v holds the groups whose bit is set in v.  Groups that hang on the same argument share a bit.
+ * Variant v holds the groups whose bit is set in v.  Groups that hang on the same argument share a bit.  A text with `{+…}` groups
+ * has one variant more, the last: the one that does many calls at once.
  */
 #include "store/engine.h"
 
@@ -51,6 +52,10 @@ survey(struct statement *st, bool used[PARAMS_MAX])
 			quoted = !quoted;
 		} else if (quoted) {
 			;
+		} else if (p[0] == '{' && p[1] == '+') {
+			if (inside)
+				return "a group is nested or names no argument";
+			inside = st->many = true;
 		} else if (p[0] == '{' && p[1] == '?') {
 			p += 2;
 			int n = read_number(&p);
@@ -74,34 +79,63 @@ survey(struct statement *st, bool used[PARAMS_MAX])
 		}
 		p++;
 	}
+	if (st->many && st->n_groups)
+		return "a text for many calls has no other groups";
+	if (st->many && (st->n_params == 0 || strchr(st->sql->kinds, 'x')))
+		return "a text for many calls has parameters, and no bytes";
 	return inside || quoted ? "a group or a text does not end" : NULL;
+}
+
+/* The arguments of many calls as a table: one array per parameter, and the number of the call. */
+static void
+put_table(struct buf *b, const struct statement *st)
+{
+	buf_str(b, "unnest(");
+	for (int i = 1; i <= st->n_params; i++)
+		buf_printf(b, "%s$%d", i > 1 ? ", " : "", i);
+	buf_str(b, ") WITH ORDINALITY AS many (");
+	for (int i = 1; i <= st->n_params; i++)
+		buf_printf(b, "p%d, ", i);
+	buf_str(b, "number)");
 }
 
 static const char *
 expand(struct arena *a, struct statement *st, unsigned variant)
 {
 	struct buf b;
-	bool quoted = false, inside = false, keep = true;
+	bool quoted = false, inside = false, keep = true, many = st->many && variant == 1U << st->n_groups;
 
 	buf_init(&b, a, strlen(st->sql->text) + 1);
-	for (const char *p = st->sql->text; *p;) {
+	for (const char *p = st->sql->text; *p; p++) {
 		if (*p == '\'')
 			quoted = !quoted;
 		if (!quoted && p[0] == '{' && p[1] == '?') {
 			p += 2;
 			keep = variant & (1U << group_bit(st, read_number(&p)));
+			p--;
+			inside = true;
+		} else if (!quoted && p[0] == '{' && p[1] == '+') {
+			p++;
+			keep = many;
 			inside = true;
 		} else if (!quoted && *p == '}' && inside) {
-			p++;
 			inside = false;
 			keep = true;
-		} else {
-			if (keep)
-				buf_chr(&b, *p);
-			p++;
+		} else if (!quoted && many && inside && *p == '@') {
+			put_table(&b, st);
+		} else if (!quoted && many && *p == '$') {
+			buf_str(&b, "many.p");
+		} else if (keep) {
+			buf_chr(&b, *p);
 		}
 	}
 	return buf_cstr(&b);
+}
+
+unsigned
+statement_variants(const struct statement *st)
+{
+	return (1U << st->n_groups) + st->many;
 }
 
 const char *
@@ -126,8 +160,8 @@ statement_parse(struct arena *a, const struct sql *sql, struct statement *ret)
 		if (!used[i] && !group)
 			return "a kind has no $ parameter";
 	}
-	st.texts = arena_new(a, const char *, (size_t)1 << st.n_groups);
-	for (unsigned v = 0; v < 1U << st.n_groups; v++)
+	st.texts = arena_new(a, const char *, statement_variants(&st));
+	for (unsigned v = 0; v < statement_variants(&st); v++)
 		st.texts[v] = expand(a, &st, v);
 	*ret = st;
 	return NULL;
@@ -145,7 +179,7 @@ statements_open(struct statements *s, struct arena *a)
 		if (wrong)
 			BUG("statement %s: %s", sql->name, wrong);
 		s->rows[i].first = s->n_variants;
-		s->n_variants += 1U << s->rows[i].n_groups;
+		s->n_variants += statement_variants(&s->rows[i]);
 	}
 }
 

@@ -118,6 +118,18 @@ db_list(struct ctx *cx, struct db_step *steps, size_t n)
 	return OK;
 }
 
+void
+db_ahead_(struct ctx *cx, const struct sql *sql, const struct val *args, size_t n)
+{
+	struct db *db = connection(cx, sql);
+	struct call c = call_make(&db->store->statements, sql, args, n);
+
+	if (!c.st->many)
+		BUG("statement %s has no text for many calls", sql->name);
+	if (db->engine->ahead && db->eager)
+		db->engine->ahead(db, &c);
+}
+
 enum err
 db_ping(struct ctx *cx)
 {
@@ -372,7 +384,7 @@ db_prepare_all(struct db_store *s, const char **ret_message)
 
 	for (size_t i = 0; ok && i < s->statements.count; i++) {
 		const struct statement *st = &s->statements.rows[i];
-		for (unsigned v = 0; ok && v < 1U << st->n_groups; v++)
+		for (unsigned v = 0; ok && v < statement_variants(st) - (st->many && !s->engine->ahead); v++)
 			ok = s->engine->prepare(db, st, v, &s->memory, ret_message);
 	}
 	if (db)
