@@ -35,6 +35,10 @@ after(async () => {
 const anyone = [
 	["/app/", (p) => p.getByRole("button", { name: "Sign in" })],
 	["/app/signup", (p) => p.getByRole("button", { name: "Create account" })],
+	["/app/forgot", (p) => p.getByRole("button", { name: "Send the link" })],
+	["/app/reset#token", (p) => p.getByRole("button", { name: "Set the password" })],
+	["/app/verify#token", (p) => p.getByRole("button", { name: "Confirm" })],
+	["/app/oauth#error=oauth_failed", (p) => p.getByText("Signing in did not work")],
 	["/app/scan", (p) => p.getByText("Hold the code inside the frame.")],
 	["/c", (p) => p.getByRole("link", { name: "Open the scanner" })],
 	["/c#nonsense", (p) => p.getByText("This is not an attendance code")],
@@ -45,12 +49,15 @@ const students = [
 	["/app/events", (p) => p.getByText("Next lecture")],
 	["/app/notifications", (p) => p.locator(".notes li").first()],
 	["/app/more", (p) => p.getByRole("button", { name: "Sign out" })],
+	["/app/account", (p) => p.getByText("This device")],
 	["/app/audit", (p) => p.getByText("This page is for administrators")],
 ];
 const admins = () => [
 	["/app/events", (p) => p.getByText("Next lecture")],
 	[`/app/events/${event.id}`, (p) => p.locator("tbody").getByText("Student lena")],
 	[`/app/project/${event.id}`, (p) => p.getByRole("img", { name: "QR code for checking in" })],
+	["/app/users", (p) => p.getByRole("button", { name: "Role of Student lena" })],
+	["/app/account", (p) => p.getByText("This device")],
 	["/app/codes", (p) => p.getByRole("button", { name: "Revoke", exact: false }).first()],
 	["/app/approvals", (p) => p.getByRole("button", { name: "Approve Waits Patiently" })],
 	["/app/statistics", (p) => p.getByText("Check-ins per event")],

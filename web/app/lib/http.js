@@ -12,7 +12,8 @@ export class ApiError extends Error {
 		this.status = status;
 		this.code = code;
 		this.body = body ?? {};
-		this.fields = body?.details?.reduce?.((all, d) => ({ ...all, [d.field]: d.message }), {}) ?? {};
+		const details = body?.details?.fields ?? body?.details;
+		this.fields = details?.reduce?.((all, d) => ({ ...all, [d.field]: d.message }), {}) ?? {};
 		this.retryAfter = retryAfter;
 		this.requestId = body?.request_id;
 	}

@@ -96,7 +96,7 @@ const locked = (fn) => (navigator.locks ? navigator.locks.request('muster-refres
 
 async function fromReply(reply) {
 	const token = reply.access_token;
-	const user = reply.user ?? await request('/api/auth/me', { bearer: token });
+	const user = reply.user?.full_name ? reply.user : await request('/api/auth/me', { bearer: token });
 	return { token, until: Date.now() + reply.expires_in * 1000, user };
 }
 
@@ -134,13 +134,25 @@ export async function startSession() {
 	}
 }
 
-export async function signIn(username, password) {
-	await locked(async () => {
-		const reply = await request('/api/auth/login', { method: 'POST', body: { username, password }, web: true });
-		if (!reply?.access_token)
-			throw new ApiError(200, 'unavailable');
-		adopt(await fromReply(reply), { tell: true });
+/*
+ * One of the ways in: posts, and is signed in when tokens come back.  Gives the reply, which may ask for a second factor (mfa_token) or
+ * say that an administrator has to approve the account.
+ */
+export function enter(path, body) {
+	return locked(async () => {
+		const reply = await request(path, { method: 'POST', body, web: true });
+		if (reply?.access_token)
+			adopt(await fromReply(reply), { tell: true });
+		return reply ?? {};
 	});
+}
+
+/* Gives the token that a second factor completes, or nothing when that was all. */
+export async function signIn(username, password) {
+	const reply = await enter('/api/auth/login', { username, password });
+	if (!reply.access_token && !reply.mfa_token)
+		throw new ApiError(200, 'unavailable');
+	return reply.mfa_token;
 }
 
 export async function signOut() {

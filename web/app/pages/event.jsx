@@ -6,30 +6,31 @@ import { t } from '../lib/i18n.js';
 import { go } from '../lib/router.js';
 import { api } from '../lib/session.js';
 import { clock, fullDay, moment } from '../lib/time.js';
-import { Button, Confirm, Empty, Failure, Field, PageHead, Say, Skeleton } from '../ui/parts.jsx';
+import { Button, Confirm, Empty, Failure, Field, IconButton, PageHead, Say, Skeleton } from '../ui/parts.jsx';
+import { ManualAdd, ManualChange } from '../ui/manual.jsx';
 import { StatusChip } from '../ui/status.jsx';
 import { EventDialog } from './events.jsx';
 
 const LIVE_S = 5;
 
-function Export({ event }) {
+function Export({ event, format }) {
 	const action = useAction(async () => {
-		const blob = await api(`/api/admin/events/${event.id}/attendance.csv`, { as: 'blob' });
+		const blob = await api(`/api/admin/events/${event.id}/attendance.${format}`, { as: 'blob' });
 		const a = document.createElement('a');
 		a.href = URL.createObjectURL(blob);
-		a.download = `${event.title.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '') || 'event'}-${event.scheduled_at.slice(0, 10)}.csv`;
+		a.download = `${event.title.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '') || 'event'}-${event.scheduled_at.slice(0, 10)}.${format}`;
 		a.click();
 		setTimeout(() => URL.revokeObjectURL(a.href), 10_000);
 	});
 	return (
 		<>
-			<Button icon="download" busy={action.busy} onClick={action.run}>{t('event.csv')}</Button>
+			<Button icon="download" busy={action.busy} onClick={action.run}>{t(`event.${format}`)}</Button>
 			{action.error && <Failure error={action.error} />}
 		</>
 	);
 }
 
-function Roll({ source }) {
+function Roll({ source, onChange }) {
 	const [search, setSearch] = useState('');
 	const records = source.data?.records ?? [];
 	const word = search.trim().toLocaleLowerCase();
@@ -46,7 +47,7 @@ function Roll({ source }) {
 			{shown.length > 0 && (
 				<div class="table-box" tabIndex={0} role="region" aria-label={t('event.roll')}>
 					<table>
-						<thead><tr><th scope="col">{t('fullName')}</th><th scope="col">{t('email')}</th><th scope="col">{t('event.status')}</th><th scope="col">{t('event.how')}</th><th scope="col">{t('event.when')}</th></tr></thead>
+						<thead><tr><th scope="col">{t('fullName')}</th><th scope="col">{t('email')}</th><th scope="col">{t('event.status')}</th><th scope="col">{t('event.how')}</th><th scope="col">{t('event.when')}</th><th scope="col"><span class="unseen">{t('edit')}</span></th></tr></thead>
 						<tbody>
 							{shown.map((r) => (
 								<tr key={r.attendance_id}>
@@ -54,7 +55,8 @@ function Roll({ source }) {
 									<td>{r.user.email}</td>
 									<td><StatusChip status={r.status} /></td>
 									<td>{t(`method.${r.method}`)}</td>
-									<td>{moment(r.marked_at)}</td>
+									<td>{moment(r.marked_at)}{r.reason && <small class="cell-note">{r.reason}</small>}</td>
+									<td><IconButton icon="edit" label={t('manual.changeName', { name: r.user.full_name })} onClick={() => onChange({ record: r })} /></td>
 								</tr>
 							))}
 						</tbody>
@@ -74,6 +76,10 @@ export default function EventPage({ params }) {
 		await api(`/api/admin/events/${params.id}`, { method: 'DELETE' });
 		go('/app/events', { replace: true });
 	});
+	const saved = () => {
+		setDialog(null);
+		roll.reload();
+	};
 	const back = { href: '/app/events', label: t('events.title') };
 
 	if (source.loading)
@@ -89,12 +95,16 @@ export default function EventPage({ params }) {
 			<div class="section-head">
 				<h2 class="section">{t('event.roll')} <span class="count">{roll.data?.records.length ?? event.attendance_count}{event.capacity ? ` / ${event.capacity}` : ''}</span></h2>
 				<div class="actions">
-					<Export event={event} />
+					<Button icon="plus" onClick={() => setDialog('add')}>{t('manual.add')}</Button>
+					<Export event={event} format="csv" />
+					<Export event={event} format="xlsx" />
 					<Button icon="edit" onClick={() => setDialog('edit')}>{t('edit')}</Button>
 					<Button kind="danger-plain" onClick={() => setDialog('delete')}>{t('delete')}</Button>
 				</div>
 			</div>
-			<Roll source={roll} />
+			<Roll source={roll} onChange={setDialog} />
+			{dialog === 'add' && <ManualAdd eventId={event.id} known={roll.data?.records ?? []} onClose={() => setDialog(null)} onSaved={saved} />}
+			{dialog?.record && <ManualChange eventId={event.id} record={dialog.record} onClose={() => setDialog(null)} onSaved={saved} />}
 			{dialog === 'edit' && <EventDialog event={event} onClose={() => setDialog(null)} onSaved={() => {
 				setDialog(null);
 				source.reload();

@@ -26,6 +26,9 @@ export default function More() {
 					<p>{t(`role.${user.role}`)}</p>
 				</div>
 			</section>
+			<nav class="panel links" aria-label={t('more.account')}>
+				<a href="/app/account"><Icon name="keys" /> {t('account.title')}</a>
+			</nav>
 			{rest.length > 0 && (
 				<nav class="panel links only-phone" aria-label={t('more.pages')}>
 					{rest.map((p) => <a key={p.path} href={p.path}><Icon name={p.icon} /> {t(p.title)}</a>)}

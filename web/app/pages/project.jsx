@@ -4,7 +4,6 @@
  * stays until it expires and is then covered, so that nobody scans a dead one.
  */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { encode } from 'uqr';
 
 import { useData } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
@@ -12,25 +11,11 @@ import { api, session, startSession } from '../lib/session.js';
 import { clock, day, useSecondsLeft } from '../lib/time.js';
 import { Icon } from '../ui/icons.jsx';
 import { Button, errorText, Failure, IconButton, Ring, Say, Skeleton } from '../ui/parts.jsx';
+import { QrCode } from '../ui/qr.jsx';
 
 const RENEW_BEFORE_S = 8;
 const RETRY_S = 3;
 const COUNT_EVERY_S = 5;
-
-/* Dark modules as one path, with the quiet zone a reader needs. */
-function QrCode({ text }) {
-	const { data, size } = encode(text, { ecc: 'M', border: 0 });
-	let path = '';
-	data.forEach((row, y) => row.forEach((dark, x) => {
-		if (dark)
-			path += `M${x + 4} ${y + 4}h1v1h-1z`;
-	}));
-	return (
-		<svg class="qr" viewBox={`0 0 ${size + 8} ${size + 8}`} role="img" aria-label={t('project.qr')} shape-rendering="crispEdges" data-text={text}>
-			<rect width={size + 8} height={size + 8} fill="#fff" /><path d={path} fill="#000" />
-		</svg>
-	);
-}
 
 /* The next code, again and again.  Gives {code, payload, until, life, error, over}. */
 function useCodes(eventId, running) {
@@ -108,7 +93,7 @@ function Code({ shown, error }) {
 	return (
 		<>
 			<div class={`qr-box ${stale ? 'covered' : ''}`}>
-				{!stale && <QrCode text={`${location.origin}/c#${shown.payload}`} />}
+				{!stale && <QrCode label={t('project.qr')} text={`${location.origin}/c#${shown.payload}`} />}
 				{stale && <div class="stale" role="alert"><Icon name="cloud" size={48} /><strong>{t('project.stale')}</strong><span>{t('project.staleText')}</span></div>}
 			</div>
 			<div class="project-side">

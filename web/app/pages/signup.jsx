@@ -8,30 +8,9 @@ import { t } from '../lib/i18n.js';
 import { go } from '../lib/router.js';
 import { signIn } from '../lib/session.js';
 import { Card } from '../ui/card.jsx';
-import { Icon } from '../ui/icons.jsx';
 import { Button, errorText, Field, Notice } from '../ui/parts.jsx';
+import { Rules } from '../ui/rules.jsx';
 import { Waiting } from '../ui/signin.jsx';
-
-const rules = [
-	{ key: 'signup.rule.length', ok: (p) => new TextEncoder().encode(p).length >= 8 },
-	{ key: 'signup.rule.upper', ok: (p) => /[A-Z]/.test(p) },
-	{ key: 'signup.rule.lower', ok: (p) => /[a-z]/.test(p) },
-	{ key: 'signup.rule.digit', ok: (p) => /[0-9]/.test(p) },
-	{ key: 'signup.rule.special', ok: (p) => /[^A-Za-z0-9]/.test(p) },
-];
-
-function Rules({ password }) {
-	return (
-		<ul class="rules" aria-label={t('signup.rules')}>
-			{rules.map((r) => (
-				<li key={r.key} class={r.ok(password) ? 'met' : ''}>
-					<Icon name={r.ok(password) ? 'check' : 'dot'} size={16} /> {t(r.key)}
-					<span class="unseen">{r.ok(password) ? ` ${t('signup.rule.met')}` : ''}</span>
-				</li>
-			))}
-		</ul>
-	);
-}
 
 export default function SignUp() {
 	const [form, set] = useState({ full_name: '', email: '', password: '' });

@@ -16,13 +16,13 @@ export function IconButton({ icon, label, ...rest }) {
 	return <button type="button" class="icon-button" aria-label={label} title={label} {...rest}><Icon name={icon} /></button>;
 }
 
-export function Field({ label, hint, error, as: Tag = 'input', children, ...rest }) {
+export function Field({ label, hint, error, as: Tag = 'input', inputRef, children, ...rest }) {
 	const id = useId();
 	const notes = [hint && `${id}h`, error && `${id}e`].filter(Boolean).join(' ') || undefined;
 	return (
 		<div class="field">
 			<label for={id}>{label}</label>
-			<Tag id={id} aria-describedby={notes} aria-invalid={error ? 'true' : undefined} {...rest}>{children}</Tag>
+			<Tag id={id} ref={inputRef} aria-describedby={notes} aria-invalid={error ? 'true' : undefined} {...rest}>{children}</Tag>
 			{hint && <p class="hint" id={`${id}h`}>{hint}</p>}
 			{error && <p class="field-error" id={`${id}e`}>{error}</p>}
 		</div>

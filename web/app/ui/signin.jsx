@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { useAction } from '../lib/data.js';
 import { request } from '../lib/http.js';
 import { t } from '../lib/i18n.js';
-import { session, signIn } from '../lib/session.js';
+import { enter, session, signIn } from '../lib/session.js';
 import { countdown, useSecondsLeft } from '../lib/time.js';
 import { Icon } from './icons.jsx';
 import { Button, errorText, Failure, Field, Notice, Ring, Say } from './parts.jsx';
@@ -78,14 +78,74 @@ function Locked({ error, onOver }) {
 	return <Notice kind="warn" title={errorText(error)}>{t('signin.lockedFor', { time: countdown(left) })}</Notice>;
 }
 
+/* The second factor of a login: a code of the app, or one of the backup codes. */
+export function Factor({ mfaToken, onDone, onAgain }) {
+	const [backup, setBackup] = useState(false);
+	const [code, setCode] = useState('');
+	const input = useRef(null);
+	const action = useAction(async () => {
+		try {
+			await enter('/v1/auth/mfa/complete', { mfa_token: mfaToken, [backup ? 'backup_code' : 'code']: code.trim() });
+			onDone?.();
+		} catch (e) {
+			setCode('');
+			input.current?.focus();
+			throw e;
+		}
+	});
+	useEffect(() => {
+		input.current?.focus();
+	}, [backup]);
+	return (
+		<form class="form" onSubmit={(e) => {
+			e.preventDefault();
+			action.run();
+		}}>
+			<Notice kind="info" title={t('factor.title')}>{t(backup ? 'factor.backupText' : 'factor.text')}</Notice>
+			<Failure error={action.error} />
+			<Field label={t(backup ? 'factor.backup' : 'factor.code')} inputRef={input} autocomplete="one-time-code" inputMode={backup ? 'text' : 'numeric'}
+				required maxLength={backup ? 40 : 10} value={code} onInput={(e) => setCode(e.currentTarget.value)} />
+			<Button kind="primary wide" type="submit" busy={action.busy}>{t('signin.act')}</Button>
+			<Button kind="quiet" onClick={() => setBackup(!backup)}>{t(backup ? 'factor.useCode' : 'factor.useBackup')}</Button>
+			<Button kind="quiet" onClick={onAgain}>{t('factor.again')}</Button>
+		</form>
+	);
+}
+
+/* Other ways in, where the server has any.  The page that comes back needs to know which one it was. */
+export const PROVIDER = 'muster.provider';
+
+function Providers() {
+	const [providers, set] = useState([]);
+	useEffect(() => {
+		let current = true;
+		request('/v1/auth/oauth/providers').then((r) => current && set(r.providers), () => undefined);
+		return () => {
+			current = false;
+		};
+	}, []);
+	if (!providers.length)
+		return null;
+	return (
+		<div class="providers">
+			{providers.map((p) => (
+				<Button key={p.id} kind="wide" href={`/v1/auth/oauth/${p.id}/start`} onClick={() => sessionStorage.setItem(PROVIDER, p.id)}>{t('signin.with', { name: p.name })}</Button>
+			))}
+		</div>
+	);
+}
+
 export function SignIn({ onDone, signUpHref = '/app/signup' }) {
 	const [form, set] = useState({ email: '', password: '' });
 	const [wait, setWait] = useState(null);
+	const [mfaToken, setMfaToken] = useState(null);
 	const errorBox = useRef(null);
 	const action = useAction(async () => {
 		try {
-			await signIn(form.email.trim(), form.password);
-			onDone?.();
+			const token = await signIn(form.email.trim(), form.password);
+			setMfaToken(token);
+			if (!token)
+				onDone?.();
 		} catch (e) {
 			if (e.code === 'account_pending' && e.body.approval_request_id) {
 				setWait(e.body.approval_request_id);
@@ -105,6 +165,11 @@ export function SignIn({ onDone, signUpHref = '/app/signup' }) {
 			await signIn(form.email.trim(), form.password);
 			onDone?.();
 		}} onAgain={() => setWait(null)} />;
+	if (mfaToken)
+		return <Factor mfaToken={mfaToken} onDone={onDone} onAgain={() => {
+			setMfaToken(null);
+			set({ ...form, password: '' });
+		}} />;
 	const blocked = error?.status === 429;
 	return (
 		<form class="form" onSubmit={(e) => {
@@ -122,6 +187,8 @@ export function SignIn({ onDone, signUpHref = '/app/signup' }) {
 			<Field label={t('password')} type="password" name="password" autocomplete="current-password" required maxLength={1024}
 				value={form.password} onInput={(e) => set({ ...form, password: e.currentTarget.value })} />
 			<Button kind="primary wide" type="submit" busy={action.busy}>{t('signin.act')}</Button>
+			<Providers />
+			<p class="aside"><a href="/app/forgot">{t('forgot.link')}</a></p>
 			<p class="aside">{t('signin.new')} <a href={signUpHref}>{t('signup.title')}</a></p>
 		</form>
 	);
