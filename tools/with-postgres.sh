@@ -16,8 +16,8 @@ if [ "$(id -u)" -eq 0 ]; then # it refuses to run as root
 fi
 cd "$dir"
 $as "$bin/initdb" -D "$dir/data" -U muster -A trust -E UTF8 --no-locale -N >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; exit 1; }
-$as "$bin/postgres" -D "$dir/data" -k "$dir" -h '' -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
-	-c autovacuum=off -c max_connections=200 >"$dir/log" 2>&1 &
+$as "$bin/postgres" -D "$dir/data" -k "$dir" -h '' -c fsync=off -c full_page_writes=off -c autovacuum=off \
+	-c max_connections=200 >"$dir/log" 2>&1 &
 server=$!
 trap 'kill -INT $server 2>/dev/null; wait $server 2>/dev/null || true; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM

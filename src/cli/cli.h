@@ -75,6 +75,10 @@ int cmd_backup(const struct args *args);
 int cmd_restore(const struct args *args);
 int cmd_import(const struct args *args);
 int cmd_export(const struct args *args);
+int cmd_checksum(const struct args *args);
+
+/* A SQLite database of this program into the empty PostgreSQL one that is open; an exit status. */
+int import_whole(struct app *app, const char *path, bool dry_run, bool as_json);
 
 /* Makes those demonstration accounts that are not there yet; ENV=dev only. */
 enum err seed_demo(struct ctx *cx, int *ret_created) MUST_CHECK;

@@ -187,9 +187,7 @@ from_database(struct app *app, struct import *im, const char *path)
 
 	if (!f)
 		return fail(&app->cx, ERR_UNAVAILABLE, "%s", message);
-	if (foreign_count(f, "schema_migrations") >= 0)
-		e = fail(&app->cx, ERR_CONFLICT, "This is a database of this program: use muster restore.");
-	else if (!(names = foreign_rows(f, &app->arena, "users")))
+	if (!(names = foreign_rows(f, &app->arena, "users")))
 		e = fail(&app->cx, ERR_NOT_FOUND, "There is no table users in %s.", path);
 	else {
 		report_unmapped(app, f, names);
@@ -214,6 +212,18 @@ take_attendance(struct app *app, const struct args *args, struct import *im, con
 	return old_database ? import_old_campus(app, im, path) : import_csv(im, text);
 }
 
+/* False for what cannot be read, too: who reads it next says why. */
+static bool
+is_our_own(struct app *app, const char *path)
+{
+	const char *message;
+	struct foreign *f = foreign_open(&app->arena, path, &message);
+	bool ours = f && foreign_count(f, "schema_migrations") >= 0;
+
+	foreign_close(f);
+	return ours;
+}
+
 int
 cmd_import(const struct args *args)
 {
@@ -229,7 +239,10 @@ cmd_import(const struct args *args)
 		return cli_usage(args, "there is no import %s", what);
 	if (roster && !args_value(args, "course"))
 		return cli_usage(args, "roster wants --course CODE");
-	if (app_open(&app, APP_STORE) && (database || read_file(&app.arena, path, &text))) {
+	bool open = app_open(&app, APP_STORE);
+	if (open && database && is_our_own(&app, path)) {
+		status = import_whole(&app, path, args_flag(args, "dry-run"), args_flag(args, "json"));
+	} else if (open && (database || read_file(&app.arena, path, &text))) {
 		import_open(&im, &app.cx, slash ? slash + 1 : path, args_flag(args, "dry-run"));
 		enum err e = database	  ? from_database(&app, &im, path)
 			     : attendance ? take_attendance(&app, args, &im, path, text)

@@ -54,7 +54,9 @@ static const struct command commands[] = {
 			   "system; a\n"
 			   "session that is not there is made.  What exists is left alone, and wrong rows are named while the "
 			   "others go in.\n"
-			   "The server may run meanwhile."},
+			   "The server may run meanwhile.  database with a SQLite file of this program moves all of it into the empty\n"
+			   "PostgreSQL database of DATABASE_URL, in one transaction, and verifies counts and checksums; stop the servers\n"
+			   "first, and keep DATA_DIR and the secrets."},
 	{"export", cmd_export, "Write accounts, or an event's attendance, as CSV", .forms = export_forms, .min_words = 1,
 		.max_words = 2, .details = "On standard output.  The export is audited; no password hash is in it."},
 	{"backup", cmd_backup, "Copy the database while it is in use", .forms = backup_forms, .max_words = 1,
@@ -65,6 +67,8 @@ static const struct command commands[] = {
 	{"restore", cmd_restore, "Put a backup in the place of the database", .forms = restore_forms, .min_words = 1,
 		.max_words = 1, .options = {{"check", NULL, "only check FILE"}},
 		.details = "FILE is checked first; the server must be stopped.  What was there is kept beside the database."},
+	{"checksum", cmd_checksum, "Count the rows of each table and sum them up", .options = {{"json", NULL, "as JSON"}},
+		.details = "Equal on SQLite and PostgreSQL exactly when the rows are: holds a copy against its original."},
 	{"audit", cmd_audit, "Prove that the audit trail is what was written", .forms = audit_forms, .min_words = 1,
 		.max_words = 1,
 		.options = {{"expect", "HEAD", "a head that was printed or logged before, and must be in the chain"},

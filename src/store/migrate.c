@@ -9,130 +9,22 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <libpq-fe.h>
-#include <sqlite3.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/crypto.h"
 #include "core/json.h"
-#include "store/engine.h"
+#include "store/raw.h"
 
-enum { HASH_CHARS = 2 * SHA256_BYTES, ROW_COLUMNS = 4 };
+enum { HASH_CHARS = 2 * SHA256_BYTES };
 static const int64_t lock_key = INT64_C(0x6d75737465720001); /* "muster", 1 */
 
-struct row {
-	const char *text[ROW_COLUMNS]; /* NULL: null */
-};
-struct rows {
-	struct row *items;
-	size_t count, cap;
-};
-struct runner { /* one connection of either engine */
-	struct arena *a;
-	sqlite3 *lite;
-	PGconn *pg;
-	const char *message;
-};
-
-/* --- the connection -------------------------------------------------------------------------------------------------------- */
-
-static void
-runner_close(struct runner *r)
-{
-	if (r->lite)
-		(void)sqlite3_close_v2(r->lite);
-	PQfinish(r->pg);
-	r->lite = NULL;
-	r->pg = NULL;
-}
-
 static bool
-runner_open(struct runner *r, struct arena *a, const char *url, bool create)
-{
-	*r = (struct runner){.a = a};
-	if (url_is_postgres(url)) {
-		r->pg = postgres_connect(a, url, false, &r->message);
-	} else if (!url_is_sqlite(url)) {
-		r->message = "DATABASE_URL: neither sqlite:///… nor postgresql://…";
-	} else {
-		const char *path = sqlite_path(a, url, &r->message);
-		r->lite = path ? sqlite_connect(a, path, create, &r->message) : NULL;
-		if (r->lite && create)
-			(void)sqlite3_exec(r->lite, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
-	}
-	return r->lite || r->pg;
-}
-
-static bool
-refused(struct runner *r)
-{
-	char *why = arena_strdup(r->a, r->lite ? sqlite3_errmsg(r->lite) : PQerrorMessage(r->pg));
-
-	why[strcspn(why, "\n")] = 0;
-	r->message = why;
-	return false;
-}
-
-static void
-add_row(struct runner *r, struct rows *rows, int n, const char *const *texts)
-{
-	if (rows->count == rows->cap) {
-		size_t cap = rows->cap ? rows->cap * 2 : 16;
-		struct row *items = arena_new(r->a, struct row, cap);
-		if (rows->count)
-			memcpy(items, rows->items, rows->count * sizeof(*items));
-		rows->items = items;
-		rows->cap = cap;
-	}
-	struct row *row = &rows->items[rows->count++];
-	for (int i = 0; i < n && i < ROW_COLUMNS; i++)
-		row->text[i] = texts[i] ? arena_strdup(r->a, texts[i]) : NULL;
-}
-
-struct collect {
-	struct runner *r;
-	struct rows *rows;
-};
-
-static int
-collect_row(void *arg, int n, char **texts, char **names)
-{
-	struct collect *c = arg;
-
-	(void)names;
-	if (c->rows)
-		add_row(c->r, c->rows, n, (const char *const *)texts);
-	return 0;
-}
-
-/* One or more statements; the rows of the last one that has any into *rows (may be NULL). */
-static bool
-exec(struct runner *r, const char *text, struct rows *rows)
-{
-	if (r->lite) {
-		struct collect c = {r, rows};
-		return sqlite3_exec(r->lite, text, collect_row, &c, NULL) == SQLITE_OK || refused(r);
-	}
-	PGresult *res = PQexec(r->pg, text);
-	ExecStatusType status = PQresultStatus(res);
-	bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || refused(r);
-	for (int i = 0; ok && rows && i < PQntuples(res); i++) {
-		const char *texts[ROW_COLUMNS] = {NULL};
-		for (int k = 0; k < PQnfields(res) && k < ROW_COLUMNS; k++)
-			texts[k] = PQgetisnull(res, i, k) ? NULL : PQgetvalue(res, i, k);
-		add_row(r, rows, ROW_COLUMNS, texts);
-	}
-	PQclear(res);
-	return ok;
-}
-
-static bool
-begin(struct runner *r)
+begin(struct raw *r)
 {
 	if (r->lite) /* foreign_keys cannot change inside a transaction */
-		return exec(r, "PRAGMA foreign_keys=OFF", NULL) && exec(r, "BEGIN EXCLUSIVE", NULL);
-	return exec(r,
+		return raw_exec(r, "PRAGMA foreign_keys=OFF", NULL) && raw_exec(r, "BEGIN EXCLUSIVE", NULL);
+	return raw_exec(r,
 		arena_printf(r->a,
 			"BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT "
 			"pg_advisory_xact_lock(%" PRId64 ")",
@@ -140,25 +32,10 @@ begin(struct runner *r)
 		NULL);
 }
 
-/* Ends the transaction: COMMIT when all went well. */
-static bool
-end(struct runner *r, bool ok)
-{
-	const char *why = r->message;
-
-	if (ok && exec(r, "COMMIT", NULL))
-		return true;
-	if (ok)
-		why = r->message;
-	(void)exec(r, "ROLLBACK", NULL);
-	r->message = why;
-	return false;
-}
-
 /* --- history --------------------------------------------------------------------------------------------------------------- */
 
 static void
-hash_of(struct runner *r, const struct migration *m, char ret[HASH_CHARS + 1])
+hash_of(struct raw *r, const struct migration *m, char ret[HASH_CHARS + 1])
 {
 	uint8_t hash[SHA256_BYTES];
 
@@ -167,26 +44,26 @@ hash_of(struct runner *r, const struct migration *m, char ret[HASH_CHARS + 1])
 }
 
 static bool
-read_history(struct runner *r, struct rows *ret)
+read_history(struct raw *r, struct raw_rows *ret)
 {
-	struct rows there = {0};
+	struct raw_rows there = {0};
 	const char *look = r->lite ? "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'"
 				   : "SELECT table_name FROM information_schema.tables"
 				     " WHERE table_schema = current_schema() AND table_name = 'schema_migrations'";
 
-	*ret = (struct rows){0};
-	if (!exec(r, look, &there))
+	*ret = (struct raw_rows){0};
+	if (!raw_exec(r, look, &there))
 		return false;
-	return there.count == 0 || exec(r, "SELECT number, name, sha256, applied_at FROM schema_migrations ORDER BY number", ret);
+	return there.count == 0 || raw_exec(r, "SELECT number, name, sha256, applied_at FROM schema_migrations ORDER BY number", ret);
 }
 
 static bool
-check_history(struct runner *r, const struct rows *h)
+check_history(struct raw *r, const struct raw_rows *h)
 {
 	char hash[HASH_CHARS + 1];
 
 	for (size_t i = 0; i < h->count; i++) {
-		const struct row *row = &h->items[i];
+		const struct raw_row *row = &h->items[i];
 		const struct migration *m = &migrations[i];
 		int64_t number = 0;
 		(void)str_int(row->text[0], 1, INT32_MAX, &number);
@@ -206,8 +83,23 @@ check_history(struct runner *r, const struct rows *h)
 	return true;
 }
 
+bool
+migrate_is_current(struct raw *r)
+{
+	struct raw_rows h;
+
+	if (!read_history(r, &h) || !check_history(r, &h))
+		return false;
+	if (h.count == 0)
+		r->message = "it is no database of this program";
+	else if (migrations[h.count].number)
+		r->message = arena_printf(r->a, "its schema is older than this program: run muster migrate up on it (migration %04d_%s is missing)",
+			migrations[h.count].number, migrations[h.count].name);
+	return h.count > 0 && migrations[h.count].number == 0;
+}
+
 static bool
-name_failure(struct runner *r, const struct migration *m, bool ok)
+name_failure(struct raw *r, const struct migration *m, bool ok)
 {
 	if (!ok)
 		r->message = arena_printf(r->a, "migration %04d_%s: %s", m->number, m->name, r->message);
@@ -215,13 +107,13 @@ name_failure(struct runner *r, const struct migration *m, bool ok)
 }
 
 static bool
-check_foreign_keys(struct runner *r)
+check_foreign_keys(struct raw *r)
 {
-	struct rows broken = {0};
+	struct raw_rows broken = {0};
 
 	if (!r->lite)
 		return true;
-	if (!exec(r, "PRAGMA foreign_key_check", &broken))
+	if (!raw_exec(r, "PRAGMA foreign_key_check", &broken))
 		return false;
 	if (broken.count)
 		r->message = arena_printf(
@@ -232,7 +124,7 @@ check_foreign_keys(struct runner *r)
 /* --- steps ----------------------------------------------------------------------------------------------------------------- */
 
 static bool
-apply(struct runner *r, const struct migration *m, int64_t now_us)
+apply(struct raw *r, const struct migration *m, int64_t now_us)
 {
 	char hash[HASH_CHARS + 1], at[TIME_SQL_BYTES + 1];
 
@@ -242,21 +134,21 @@ apply(struct runner *r, const struct migration *m, int64_t now_us)
 		"INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (%d, '%s', '%s', '%s')", m->number,
 		m->name, hash, at);
 	return name_failure(
-		r, m, exec(r, dialect_text(r->a, r->lite, m->up), NULL) && check_foreign_keys(r) && exec(r, note, NULL));
+		r, m, raw_exec(r, dialect_text(r->a, r->lite, m->up), NULL) && check_foreign_keys(r) && raw_exec(r, note, NULL));
 }
 
 static bool
-undo(struct runner *r, const struct migration *m)
+undo(struct raw *r, const struct migration *m)
 {
 	const char *note = arena_printf(r->a, "DELETE FROM schema_migrations WHERE number = %d", m->number);
 
 	return name_failure(
-		r, m, exec(r, dialect_text(r->a, r->lite, m->down), NULL) && check_foreign_keys(r) && exec(r, note, NULL));
+		r, m, raw_exec(r, dialect_text(r->a, r->lite, m->down), NULL) && check_foreign_keys(r) && raw_exec(r, note, NULL));
 }
 
 /* The next pending migration, in a transaction of its own.  *ret_more: there was one. */
 static bool
-step_up(struct runner *r, int64_t now_us, bool *ret_more)
+step_up(struct raw *r, int64_t now_us, bool *ret_more)
 {
 	static const char history[] = "CREATE TABLE IF NOT EXISTS schema_migrations (\n"
 				      "\tnumber BIGINT PRIMARY KEY,\n"
@@ -264,7 +156,7 @@ step_up(struct runner *r, int64_t now_us, bool *ret_more)
 				      "\tsha256 TEXT NOT NULL,\n"
 				      "\tapplied_at TIMESTAMPTZ NOT NULL\n"
 				      ");";
-	struct rows h;
+	struct raw_rows h;
 
 	*ret_more = false;
 	if (!read_history(r, &h) || !check_history(r, &h))
@@ -273,17 +165,17 @@ step_up(struct runner *r, int64_t now_us, bool *ret_more)
 		return true;
 	if (!begin(r))
 		return false;
-	bool ok = read_history(r, &h) && check_history(r, &h) && exec(r, dialect_text(r->a, r->lite, history), NULL);
+	bool ok = read_history(r, &h) && check_history(r, &h) && raw_exec(r, dialect_text(r->a, r->lite, history), NULL);
 	const struct migration *next = &migrations[ok ? h.count : 0];
 	if (ok && next->number != 0) /* else another node was first */
 		*ret_more = ok = apply(r, next, now_us);
-	return end(r, ok);
+	return raw_end(r, ok);
 }
 
 static bool
-step_down(struct runner *r, bool *ret_more)
+step_down(struct raw *r, bool *ret_more)
 {
-	struct rows h;
+	struct raw_rows h;
 
 	*ret_more = false;
 	if (!begin(r))
@@ -291,11 +183,11 @@ step_down(struct runner *r, bool *ret_more)
 	bool ok = read_history(r, &h) && check_history(r, &h);
 	if (ok && h.count > 0)
 		*ret_more = ok = undo(r, &migrations[h.count - 1]);
-	return end(r, ok);
+	return raw_end(r, ok);
 }
 
 static bool
-all_up(struct runner *r, int64_t now_us, int *ret_applied)
+all_up(struct raw *r, int64_t now_us, int *ret_applied)
 {
 	for (bool more = true; more;) {
 		if (!step_up(r, now_us, &more))
@@ -308,24 +200,24 @@ all_up(struct runner *r, int64_t now_us, int *ret_applied)
 enum err
 migrate_up(struct arena *a, const char *url, int64_t now_us, int *ret_applied, const char **ret_message)
 {
-	struct runner r;
+	struct raw r;
 	int applied = 0;
-	bool ok = runner_open(&r, a, url, true) && all_up(&r, now_us, &applied);
+	bool ok = raw_open(&r, a, url, true) && all_up(&r, now_us, &applied);
 
 	if (ok)
 		*ret_applied = applied;
 	else
 		*ret_message = r.message;
-	runner_close(&r);
+	raw_close(&r);
 	return ok ? OK : ERR_UNAVAILABLE;
 }
 
 enum err
 migrate_down(struct arena *a, const char *url, int steps, int *ret_undone, const char **ret_message)
 {
-	struct runner r;
+	struct raw r;
 	int undone = 0;
-	bool ok = runner_open(&r, a, url, false), more = true;
+	bool ok = raw_open(&r, a, url, false), more = true;
 
 	while (ok && more && undone < steps) {
 		ok = step_down(&r, &more);
@@ -335,7 +227,7 @@ migrate_down(struct arena *a, const char *url, int steps, int *ret_undone, const
 		*ret_undone = undone;
 	else
 		*ret_message = r.message;
-	runner_close(&r);
+	raw_close(&r);
 	return ok ? OK : ERR_UNAVAILABLE;
 }
 
@@ -365,16 +257,16 @@ print_one(struct json *j, FILE *out, const struct migration *m, const char *appl
 enum err
 migrate_status(struct arena *a, const char *url, FILE *out, bool as_json, int *ret_pending, const char **ret_message)
 {
-	struct runner r = {.a = a};
-	struct rows h = {0};
+	struct raw r = {.a = a};
+	struct raw_rows h = {0};
 	struct buf text;
 	struct json j;
 	int pending = 0;
 	const char *path = url_is_sqlite(url) ? sqlite_path(a, url, &r.message) : NULL;
 	bool absent = path && access(path, F_OK) != 0 && errno == ENOENT; /* asking makes no file */
-	bool ok = absent || (runner_open(&r, a, url, false) && read_history(&r, &h) && check_history(&r, &h));
+	bool ok = absent || (raw_open(&r, a, url, false) && read_history(&r, &h) && check_history(&r, &h));
 
-	runner_close(&r);
+	raw_close(&r);
 	if (!ok) {
 		*ret_message = r.message;
 		return ERR_UNAVAILABLE;
@@ -395,12 +287,12 @@ migrate_status(struct arena *a, const char *url, FILE *out, bool as_json, int *r
 
 /* Rows that migrations themselves put in are part of the schema: a database without them would not do. */
 static bool
-print_rows(struct runner *r, FILE *out, const char *table)
+print_rows(struct raw *r, FILE *out, const char *table)
 {
-	struct rows columns = {0}, rows = {0};
+	struct raw_rows columns = {0}, rows = {0};
 	struct buf names, values;
 
-	if (!exec(r, arena_printf(r->a, "SELECT name FROM pragma_table_info('%s') ORDER BY cid", table), &columns))
+	if (!raw_exec(r, arena_printf(r->a, "SELECT name FROM pragma_table_info('%s') ORDER BY cid", table), &columns))
 		return false;
 	buf_init(&names, r->a, 256);
 	buf_init(&values, r->a, 256);
@@ -408,7 +300,7 @@ print_rows(struct runner *r, FILE *out, const char *table)
 		buf_printf(&names, "%s%s", i ? ", " : "", columns.items[i].text[0]);
 		buf_printf(&values, "%squote(%s)", i ? " || ', ' || " : "", columns.items[i].text[0]);
 	}
-	if (!exec(r, arena_printf(r->a, "SELECT %s FROM %s ORDER BY 1", buf_cstr(&values), table), &rows))
+	if (!raw_exec(r, arena_printf(r->a, "SELECT %s FROM %s ORDER BY 1", buf_cstr(&values), table), &rows))
 		return false;
 	for (size_t i = 0; i < rows.count; i++)
 		(void)fprintf(out, "INSERT INTO %s (%s) VALUES (%s);\n", table, buf_cstr(&names), rows.items[i].text[0]);
@@ -416,12 +308,12 @@ print_rows(struct runner *r, FILE *out, const char *table)
 }
 
 static bool
-print_schema(struct runner *r, FILE *out)
+print_schema(struct raw *r, FILE *out)
 {
-	struct rows made = {0};
+	struct raw_rows made = {0};
 
 	/* Each table with what hangs on it; views last. */
-	if (!exec(r,
+	if (!raw_exec(r,
 		    "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 		    " ORDER BY type = 'view', tbl_name, type <> 'table', type, name",
 		    &made))
@@ -430,7 +322,7 @@ print_schema(struct runner *r, FILE *out)
 		    "PRAGMA foreign_keys=OFF;\nBEGIN;\n",
 		out);
 	for (size_t i = 0; i < made.count; i++) {
-		const struct row *m = &made.items[i];
+		const struct raw_row *m = &made.items[i];
 		(void)fprintf(out, "%s%s;\n", i && str_eq(m->text[0], "table") ? "\n" : "", m->text[2]);
 		if (str_eq(m->text[0], "table") && !print_rows(r, out, m->text[1]))
 			return false;
@@ -439,16 +331,24 @@ print_schema(struct runner *r, FILE *out)
 	return true;
 }
 
+bool
+migrate_fresh(struct raw *r, struct arena *a)
+{
+	int applied = 0;
+
+	*r = (struct raw){.a = a};
+	r->lite = sqlite_connect(a, ":memory:", true, &r->message);
+	return r->lite && all_up(r, 0, &applied);
+}
+
 enum err
 migrate_schema(struct arena *a, FILE *out, const char **ret_message)
 {
-	struct runner r = {.a = a};
-	int applied = 0;
+	struct raw r;
+	bool ok = migrate_fresh(&r, a) && print_schema(&r, out);
 
-	r.lite = sqlite_connect(a, ":memory:", true, &r.message);
-	bool ok = r.lite && all_up(&r, 0, &applied) && print_schema(&r, out);
 	if (!ok)
 		*ret_message = r.message;
-	runner_close(&r);
+	raw_close(&r);
 	return ok ? OK : ERR_UNAVAILABLE;
 }

@@ -210,4 +210,4 @@ function checkFront(tls) {
 	});
 }
 
-module.exports = { Cluster, Nginx, Postgres, SECRETS, checkFront };
+module.exports = { Cluster, Nginx, Postgres, SECRETS, checkFront, sharedPostgres };
