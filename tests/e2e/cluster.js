@@ -68,7 +68,7 @@ function frontConfig(ports, listen, tls, redirectSocket) {
 		assert.match(text, pattern, "deploy/nginx.conf is not as this test knows it");
 		text = text.replace(pattern, () => value);
 	};
-	put(/\tserver 127\.0\.0\.1:8000 (.*);\n/, ports.map((p) => `\tserver 127.0.0.1:${p} max_fails=2 fail_timeout=2s;\n`).join(""));
+	put(/\tserver 127\.0\.0\.1:8000 (.*);\n/, ports.map((p) => `\tserver 127.0.0.1:${p} max_fails=3 fail_timeout=1s;\n`).join(""));
 	put(/\tlisten 80;\n\tlisten \[::\]:80;\n/, `\tlisten unix:${redirectSocket};\n`);
 	put(/\tlisten 443 ssl http2;\n\tlisten \[::\]:443 ssl http2;\n/, `\tlisten ${listen}${tls ? " ssl http2" : ""};\n`);
 	if (tls) {
@@ -145,6 +145,7 @@ class Cluster extends Client {
 		const note = path.join(c.dir, "database-url");
 		c.url = options.url || (fs.existsSync(note) ? fs.readFileSync(note, "utf8") : c.postgres.database());
 		fs.writeFileSync(note, c.url);
+		fs.mkdirSync(path.join(c.dir, "var"), { recursive: true });
 		c.env = { ...SECRETS, TRUSTED_PROXIES: "127.0.0.1", ...options.env, DATABASE_URL: c.url };
 		try {
 			const starts = Array.from({ length: options.count || 2 }, () => c.startNode());
@@ -174,6 +175,10 @@ class Cluster extends Client {
 
 	logs() {
 		return this.nodes.flatMap((n) => n.logs());
+	}
+
+	async gauge(name) {
+		return (await Promise.all(this.nodes.map((n) => n.gauge(name)))).reduce((a, b) => a + b);
 	}
 
 	sql(text) {

@@ -101,6 +101,11 @@ class Client {
 		return this.request("POST", target, { body, token, ...options });
 	}
 
+	// One number of /metrics, without a label.
+	async gauge(name) {
+		return Number(new RegExp(`^${name} (\\S+)$`, "m").exec((await this.get("/metrics")).text)[1]);
+	}
+
 	// The body of an answer that must have this status.
 	async want(status, promise) {
 		const answer = await promise;

@@ -68,11 +68,12 @@ test("451 puts a mail off, 550 drops it, and others go on", async () => {
 		put(server, "ada@example.org");
 		await eventually("the others are done", () => smtp.mails.length === 1 && !server.sql(`SELECT 1 FROM outbox WHERE id = '${never}'`).length, 30000);
 		const [row] = await eventually("it was put off", () => {
-			const rows = server.sql(`SELECT attempts, last_error, next_try_at > datetime('now', '+30 seconds') AS later FROM outbox WHERE id = '${later}' AND last_error <> ''`);
+			const soon = new Date(Date.now() + 30000).toISOString().replace("T", " ").slice(0, 19);
+			const rows = server.sql(`SELECT attempts, last_error, next_try_at > '${soon}' AS later FROM outbox WHERE id = '${later}' AND last_error <> ''`);
 			return rows.length && rows;
 		});
 		assert.equal(row.attempts, 1);
-		assert.equal(row.later, 1);
+		assert.ok(row.later);
 		assert.match(row.last_error, /451/);
 		server.sql(`UPDATE outbox SET next_try_at = '2020-01-01 00:00:00.000000' WHERE id = '${later}'`);
 		await eventually("the second try arrives", () => smtp.mails.some((m) => m.to[0] === "later@example.org"), 30000);
