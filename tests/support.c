@@ -87,6 +87,33 @@ test_ctx(struct test *t, struct ctx *cx)
 	ctx_init(cx, &t->arena, &t->srv);
 }
 
+enum err
+test_write(struct test *t, enum err (*run)(struct ctx *cx, void *arg), void *arg)
+{
+	struct arena a;
+	struct ctx cx;
+
+	arena_init(&a);
+	ctx_init(&cx, &a, &t->srv);
+	enum err e = db_write(&cx, run, arg);
+	arena_release(&a);
+	return e;
+}
+
+int
+test_setup(void **state)
+{
+	*state = test_open(NULL);
+	return 0;
+}
+
+int
+test_teardown(void **state)
+{
+	test_close(*state);
+	return 0;
+}
+
 static int
 remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {

@@ -56,6 +56,13 @@ struct test *test_open_with(const char *const *overrides, const struct route_tab
 void test_close(struct test *t);
 void test_advance(struct test *t, int64_t us); /* both clocks */
 void test_ctx(struct test *t, struct ctx *cx); /* nobody, in the test's arena */
+/* One write by nobody, with an arena of its own; from any thread. */
+enum err test_write(struct test *t, enum err (*run)(struct ctx *cx, void *arg), void *arg);
+
+/* For cmocka: a test that gets the test_open(NULL) it runs in as its state. */
+int test_setup(void **state);
+int test_teardown(void **state);
+#define STANDARD(name) cmocka_unit_test_setup_teardown(name, test_setup, test_teardown)
 
 /* Accounts made by the domain's own functions. */
 struct test_user {

@@ -84,6 +84,7 @@ check "sizes" sizes
 check "members of struct ctx" ctx_members
 check "no machine's paths" machine_paths
 check "lock file names no address" lock_file
+check "tests named in docs/security.md" sh tools/security-check.sh
 check "shell syntax" shell_syntax
 check "script syntax" script_syntax
 check "no warning from gcc" warnings_of gcc lint-objs lint-test-objs

@@ -119,6 +119,30 @@ is_own_word(struct arena *a, const char *password, const char *email, const char
 	return strcmp(p, lower) == 0 || (strlen(p) == local && strncmp(p, lower, local) == 0);
 }
 
+static const char *
+letters_of(struct arena *a, const char *text)
+{
+	struct buf letters;
+
+	buf_init(&letters, a, 64);
+	for (const char *c = str_lower(a, text); *c; c++)
+		if (*c >= 'a' && *c <= 'z')
+			buf_chr(&letters, *c);
+	return buf_cstr(&letters);
+}
+
+/* Everybody's first idea: the service's name with a few digits and signs, or its address. */
+static bool
+is_service_name(struct ctx *cx, const char *password)
+{
+	const struct config *conf = cx->srv->conf;
+	const char *host = strstr(conf->public_base_url, "://"), *core = letters_of(cx->arena, password);
+
+	if (host && strcmp(str_lower(cx->arena, password), str_lower(cx->arena, host + 3)) == 0)
+		return true;
+	return *core && (strcmp(core, "muster") == 0 || strcmp(core, letters_of(cx->arena, conf->mfa_totp_issuer)) == 0);
+}
+
 enum err
 password_check(struct ctx *cx, enum password_policy policy, const char *field, const char *password, const char *email,
 	const char *full_name)
@@ -137,6 +161,8 @@ password_check(struct ctx *cx, enum password_policy policy, const char *field, c
 		error_field(cx, field, "is among the most common passwords");
 	if (is_own_word(cx->arena, password, email, full_name))
 		error_field(cx, field, "must not be the e-mail address or the name");
+	if (is_service_name(cx, password))
+		error_field(cx, field, "must not be the name of this service");
 	return error_has_fields(cx) ? fail(cx, ERR_VALIDATION, NULL) : OK;
 }
 

@@ -238,31 +238,15 @@ total_is_bounded(void **state)
 	assert_int_equal(list(t, (struct audit_filter){0}).total, 12000);
 }
 
-static int
-setup(void **state)
-{
-	*state = test_open(NULL);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	test_close(*state);
-	return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(row_holds_it_all),
-		TEST(user_agent_is_bounded),
-		TEST(list_filters),
-		TEST(marks_of_one_student),
-		TEST(total_is_bounded),
+		STANDARD(row_holds_it_all),
+		STANDARD(user_agent_is_bounded),
+		STANDARD(list_filters),
+		STANDARD(marks_of_one_student),
+		STANDARD(total_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

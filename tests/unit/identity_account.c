@@ -126,13 +126,8 @@ static void *
 change_thread(void *arg)
 {
 	struct change *c = arg;
-	struct arena a;
-	struct ctx cx;
 
-	arena_init(&a);
-	ctx_init(&cx, &a, &c->t->srv);
-	c->result = db_write(&cx, change_run, c);
-	arena_release(&a);
+	c->result = test_write(c->t, change_run, c);
 	return NULL;
 }
 
@@ -227,30 +222,16 @@ first_admin(void **state)
 	assert_int_equal(admin_ensure(&cx, "nobody", "another", &created), ERR_VALIDATION);
 }
 
-static int
-setup(void **state)
-{
-	*state = test_open(NULL);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	test_close(*state);
-	return 0;
-}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(canonical_addresses, setup, teardown),
-		cmocka_unit_test_setup_teardown(canonical_bounds, setup, teardown),
+		STANDARD(canonical_addresses),
+		STANDARD(canonical_bounds),
 		cmocka_unit_test(derived_state),
-		cmocka_unit_test_setup_teardown(last_admin_stays, setup, teardown),
-		cmocka_unit_test_setup_teardown(change_takes_effect_at_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(first_admin, setup, teardown),
+		STANDARD(last_admin_stays),
+		STANDARD(change_takes_effect_at_once),
+		STANDARD(first_admin),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

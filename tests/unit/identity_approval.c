@@ -26,13 +26,8 @@ static void *
 signup_thread(void *arg)
 {
 	struct signing *s = arg;
-	struct arena a;
-	struct ctx cx;
 
-	arena_init(&a);
-	ctx_init(&cx, &a, &s->t->srv);
-	s->result = db_write(&cx, signup_run, s);
-	arena_release(&a);
+	s->result = test_write(s->t, signup_run, s);
 	return NULL;
 }
 
@@ -81,13 +76,8 @@ static void *
 decide_thread(void *arg)
 {
 	struct deciding *d = arg;
-	struct arena a;
-	struct ctx cx;
 
-	arena_init(&a);
-	ctx_init(&cx, &a, &d->t->srv);
-	d->result = db_write(&cx, decide_run, d);
-	arena_release(&a);
+	d->result = test_write(d->t, decide_run, d);
 	return NULL;
 }
 
@@ -389,36 +379,20 @@ list_shows_what_holds_now(void **state)
 	}
 }
 
-static int
-setup(void **state)
-{
-	*state = test_open(NULL);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	test_close(*state);
-	return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(new_address),
-		TEST(taken_address),
-		TEST(decoy_ages_like_a_request),
-		TEST(mails_to_one_address_are_bounded),
-		TEST(approved_and_rejected),
-		TEST(one_decider_wins),
-		TEST(times_out),
-		TEST(may_try_again),
-		TEST(one_address_many_threads),
-		TEST(list_shows_what_holds_now),
+		STANDARD(new_address),
+		STANDARD(taken_address),
+		STANDARD(decoy_ages_like_a_request),
+		STANDARD(mails_to_one_address_are_bounded),
+		STANDARD(approved_and_rejected),
+		STANDARD(one_decider_wins),
+		STANDARD(times_out),
+		STANDARD(may_try_again),
+		STANDARD(one_address_many_threads),
+		STANDARD(list_shows_what_holds_now),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,13 +139,8 @@ static void *
 complete_thread(void *arg)
 {
 	struct trying *y = arg;
-	struct arena a;
-	struct ctx cx;
 
-	arena_init(&a);
-	ctx_init(&cx, &a, &y->t->srv);
-	y->result = db_write(&cx, complete_run, y);
-	arena_release(&a);
+	y->result = test_write(y->t, complete_run, y);
 	return NULL;
 }
 
@@ -323,13 +318,8 @@ static void *
 consume_thread(void *arg)
 {
 	struct consuming *c = arg;
-	struct arena a;
-	struct ctx cx;
 
-	arena_init(&a);
-	ctx_init(&cx, &a, &c->t->srv);
-	c->result = db_write(&cx, consume_run, c);
-	arena_release(&a);
+	c->result = test_write(c->t, consume_run, c);
 	return NULL;
 }
 

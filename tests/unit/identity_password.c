@@ -183,8 +183,14 @@ policy(void **state)
 		{POLICY_LENGTH, "ada.lovelace", "must not be the e-mail address or the name"},
 		{POLICY_LENGTH, "ADA LOVELACE", "must not be the e-mail address or the name"},
 		{POLICY_LENGTH, "ada lovelace 1", ""},
+		{POLICY_CLASSES, "Muster2026!", "must not be the name of this service"},
+		{POLICY_LENGTH, "12MUSTER34", "must not be the name of this service"},
+		{POLICY_LENGTH, "data-club-1", "must not be the name of this service"}, /* MFA_TOTP_ISSUER */
+		{POLICY_LENGTH, "Attend.Example.ORG", "must not be the name of this service"},
+		{POLICY_CLASSES, "Mustermann-1", ""},
 	};
-	struct test *t = *state;
+	struct test *t = *state =
+		test_open(TEST_CONF("MFA_TOTP_ISSUER=Data Club", "PUBLIC_BASE_URL=https://attend.example.org"));
 	struct ctx cx;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -197,6 +203,7 @@ policy(void **state)
 	test_ctx(t, &cx);
 	assert_int_equal(password_check(&cx, POLICY_LENGTH, "p", repeated(&t->arena, "x7", 512), NULL, NULL), OK);
 	assert_int_equal(password_check(&cx, POLICY_LENGTH, "p", repeated(&t->arena, "x7", 513), NULL, NULL), ERR_VALIDATION);
+	test_close(t);
 }
 
 /* Every 97th line, the first and the last are found; their neighbours that are not in the list are not. */
@@ -305,32 +312,18 @@ queue_is_one_second(void **state)
 	assert_true(hasher_queue_max(t->srv.hasher, 2) * us <= 2 * SECONDS_US || hasher_queue_max(t->srv.hasher, 2) == 4);
 }
 
-static int
-setup(void **state)
-{
-	*state = test_open(NULL);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	test_close(*state);
-	return 0;
-}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(accepts_what_passlib_writes, setup, teardown),
+		STANDARD(accepts_what_passlib_writes),
 		cmocka_unit_test(refuses_malformed_and_out_of_bounds),
 		cmocka_unit_test(writes_what_is_configured),
-		cmocka_unit_test_setup_teardown(policy, setup, teardown),
-		cmocka_unit_test_setup_teardown(common_list, setup, teardown),
-		cmocka_unit_test_setup_teardown(decoys, setup, teardown),
-		cmocka_unit_test_setup_teardown(mix_of_the_table, setup, teardown),
-		cmocka_unit_test_setup_teardown(queue_is_one_second, setup, teardown),
+		cmocka_unit_test(policy),
+		STANDARD(common_list),
+		STANDARD(decoys),
+		STANDARD(mix_of_the_table),
+		STANDARD(queue_is_one_second),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
