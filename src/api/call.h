@@ -65,6 +65,8 @@ struct call {
 	struct error refusal;    /* what lane_audit_refusal() writes down */
 	struct pool_task task;
 	struct db_job job;
+	const struct limit_hit *counted; /* taken by counted_take() and not settled yet */
+	size_t n_counted;
 	struct idem idem;
 	struct waiter *waiter;   /* dispatch_call() waits here; NULL: exchange_reply() */
 };
@@ -74,12 +76,16 @@ void lanes_open(struct dispatcher *d);
 void lanes_close(struct dispatcher *d);
 /* Runs or queues the row's handler. */
 enum next lane_run(struct call *c);
-/* On a read thread: fills the session, then goes on with the phases. */
-enum next lane_fill_session(struct call *c);
+/* On a read thread, with cx.db set: goes on with the phases. */
+enum next lane_to_reader(struct call *c);
 /* Writes the audit row of a refusal that came before the handler (c->result), then answers. */
 enum next lane_audit_refusal(struct call *c);
 /* To the write lane again: the first request of the same key has ended, and left its reply behind when `stored`. */
 void lane_resume_idempotent(struct call *c, bool stored);
+
+/* --- counted.c ---- */
+enum next counted_take(struct call *c);  /* a phase: takes the hits of the row's `count` */
+bool counted_settle(struct call *c);     /* when c has its result; false: goes on elsewhere, and comes to call_finish() again */
 
 /* --- dispatch.c ---- */
 void call_go(struct call *c);                  /* the phases from c->phase on */

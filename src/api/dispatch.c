@@ -1,6 +1,6 @@
 /*
  * The phases, in their one order: route → verify token → session → limit → authorise → body, parse, validate → idempotency →
- * lane.
+ * counted hits → lane.
  *
  * A phase goes on, refuses, or parks the call on another thread, which then owns it; nobody touches a parked call.  Every way
  * ends in call_finish(), once.  What a client could not know without an account is checked before what it could: an anonymous
@@ -183,7 +183,7 @@ phase_session(struct call *c)
 		e = session_lookup(&c->cx, &c->claims, &c->actor, &miss);
 		if (e == OK && miss) {
 			c->phase--;
-			return lane_fill_session(c);
+			return lane_to_reader(c);
 		}
 	}
 	if (e == OK) {
@@ -269,6 +269,7 @@ static enum next (*const phases[])(struct call *c) = {
 	phase_limit,
 	phase_authorise,
 	phase_input,
+	counted_take,
 	lane_run,
 };
 
@@ -476,6 +477,9 @@ void
 call_finish(struct call *c)
 {
 	struct dispatcher *d = c->d;
+
+	if (!counted_settle(c))
+		return;
 	struct call *waiting = idem_leave(c), *next;
 	bool stored = c->idem.stored || c->idem.replayed;
 

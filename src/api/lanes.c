@@ -405,7 +405,7 @@ fill_task(void *db, void *arg)
 }
 
 enum next
-lane_fill_session(struct call *c)
+lane_to_reader(struct call *c)
 {
 	return queue(c, c->d->read, fill_task);
 }

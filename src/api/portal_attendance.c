@@ -46,6 +46,23 @@ mark(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return reply_record(rs, &mark_out_schema, &out);
 }
 
+/* An event that is not told is refused by the handler. */
+static size_t
+claim_counts(struct ctx *cx, const void *body, struct limit_hit ret[LIMIT_HITS_MAX])
+{
+	const struct claim_in *in = body;
+
+	return in->code ? typed_code_hits(cx, in->event_id.text, ret) : 0;
+}
+
+static size_t
+mark_counts(struct ctx *cx, const void *body, struct limit_hit ret[LIMIT_HITS_MAX])
+{
+	const struct mark_in *in = body;
+
+	return in->code ? typed_code_hits(cx, in->event_id.text, ret) : 0;
+}
+
 static enum err
 own_records(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
@@ -123,6 +140,7 @@ static const struct route rows[] = {
 		.handler = claim,
 		.access = ANYONE,
 		.lane = LANE_READ,
+		.count = {claim_counts, ERR_INVALID_QR, typed_code_refusal},
 		.hall = true,
 		.body = &claim_in_schema,
 		.reply = &claim_out_schema,
@@ -141,6 +159,7 @@ static const struct route rows[] = {
 		.access = SIGNED_IN,
 		.lane = LANE_WRITE,
 		.limit = {{"mark", 5, 60}, BY_ACCOUNT, offsetof(struct config, rl_mark_account_limit)},
+		.count = {mark_counts, ERR_INVALID_QR, typed_code_refusal},
 		.body = &mark_in_schema,
 		.reply = &mark_out_schema,
 		.status = 201,

@@ -33,6 +33,13 @@ struct route_limit {
 	size_t configured;  /* offsetof(struct config, rl_…): the maximum is that variable's; 0: limit.max */
 };
 
+/* Hits that all nodes count together, listed from the body without I/O: taken before the handler, kept by one answer only. */
+struct route_count {
+	size_t (*list)(struct ctx *cx, const void *body, struct limit_hit ret[LIMIT_HITS_MAX]); /* how many; NULL: none ever */
+	enum err error;      /* they stay with this answer and go back with any other */
+	const char *message; /* of the refusal */
+};
+
 /* Files of a multipart/form-data body; each is a picture of UPLOAD_ALLOWED_IMAGE_TYPES and at most UPLOAD_MAX_IMAGE_MB. */
 struct route_files {
 	const char *part; /* their part's name */
@@ -50,6 +57,7 @@ struct route {
 	enum access access;
 	enum lane lane;
 	struct route_limit limit;
+	struct route_count count;
 	bool hall;                  /* hall traffic: the IP row RL_HALL_IP_LIMIT instead of the general one */
 	const struct schema *query; /* NULL: query members are ignored */
 	const struct schema *body;  /* NULL: no body wanted */

@@ -144,52 +144,24 @@ case_of_payload(struct ctx *cx, const char *payload, struct mark_case *ret)
 
 enum { GUESS_WINDOW_S = 60, SHARED_NETWORK_FACTOR = 100 };
 
-struct guess { /* the counters one attempt holds a hit of */
-	struct limit limit[2];
-	const char *key[2];
-	size_t n;
-};
+const char typed_code_refusal[] = "Too many wrong codes; wait, or scan the picture.";
 
-static void
-guess_give_back(struct ctx *cx, const struct guess *g)
-{
-	for (size_t i = 0; i < g->n; i++)
-		limiter_give_back(cx->srv->limiter, &g->limit[i], g->key[i], 1);
-}
-
-static enum err
-guess_take(struct ctx *cx, struct guess *g, const char *name, int64_t max, const char *key)
-{
-	const struct limit limit = {name, max, GUESS_WINDOW_S};
-	int retry_s = 1;
-
-	if (!limiter_take(cx->srv->limiter, &limit, key, &retry_s)) {
-		guess_give_back(cx, g);
-		cx->error.retry_after_s = retry_s;
-		if (cx->srv->metrics)
-			metrics_add(cx->srv->metrics, M_RATE_LIMITED, name, 1);
-		return fail(cx, ERR_RATE_LIMITED, "Too many wrong codes; wait, or scan the picture.");
-	}
-	g->limit[g->n] = limit;
-	g->key[g->n++] = key;
-	return OK;
-}
-
-static enum err
-guess_begin(struct ctx *cx, const char *event_id, struct guess *g)
+size_t
+typed_code_hits(struct ctx *cx, const char *event_id, struct limit_hit ret[LIMIT_HITS_MAX])
 {
 	const struct config *conf = cx->srv->conf;
 
-	g->n = 0;
-	if (!cx->srv->limiter || !conf->rate_limit_enabled)
-		return OK;
-	if (cx->actor)
-		return guess_take(cx, g, "typed_code", conf->rl_code_account_limit, cx->actor->user_id.text);
+	if (cx->actor) {
+		const struct limit own = {"typed_code", conf->rl_code_account_limit, GUESS_WINDOW_S};
+		ret[0] = (struct limit_hit){own, cx->actor->user_id.text, false};
+		return 1;
+	}
 	char *prefix = arena_new(cx->arena, char, 46);
 	ip_prefix(cx->client->ip, prefix);
 	int64_t by_ip = conf->rl_code_ip_limit * (network_shared(cx) ? SHARED_NETWORK_FACTOR : 1);
-	TRY(guess_take(cx, g, "typed_code_ip", by_ip, prefix));
-	return guess_take(cx, g, "typed_code_event", conf->rl_code_event_limit, event_id);
+	ret[0] = (struct limit_hit){{"typed_code_ip", by_ip, GUESS_WINDOW_S}, prefix, false};
+	ret[1] = (struct limit_hit){{"typed_code_event", conf->rl_code_event_limit, GUESS_WINDOW_S}, event_id, false};
+	return 2;
 }
 
 struct candidate {
@@ -217,11 +189,9 @@ case_of_typed(struct ctx *cx, const char *event_id, const char *code, struct mar
 	enum { REMEMBERED_MINUTES = 10 };
 	char typed[SHORT_CODE_CHARS + 1], derived[SHORT_CODE_CHARS + 1];
 	const struct candidate *hit = NULL;
-	struct guess guess;
 	struct list list;
 
 	*ret = (struct mark_case){.now_us = cx->now_us, .at_us = cx->now_us, .method = "code", .signature = ERR_INVALID_QR};
-	TRY(guess_begin(cx, event_id, &guess));
 	if (!crockford_canonical(code, SHORT_CODE_CHARS, typed))
 		return OK;
 	TRY(db_all(
@@ -235,7 +205,6 @@ case_of_typed(struct ctx *cx, const char *event_id, const char *code, struct mar
 	}
 	if (!hit)
 		return OK;
-	guess_give_back(cx, &guess);
 	ret->signature = OK;
 	ret->code = (struct qr_code){.session_id = hit->id, .expires_us = hit->expires_at};
 	str_copy(ret->code.nonce, sizeof(ret->code.nonce), hit->token);

@@ -2,8 +2,7 @@
  * Private to attendance/: from what somebody presents to a case that can be judged.  Nothing here writes.
  *
  * case_of_…() check what can be checked without a student: form, MAC, the claim's proof.  A code that is not ours is no error of
- * these functions; it stands in `signature`, for the table of layers to tell.  Errors are the engine's, and ERR_RATE_LIMITED for
- * guessing.
+ * these functions; it stands in `signature`, for the table of layers to tell.  Errors are the engine's.
  */
 #ifndef MUSTER_ATTENDANCE_CASE_H
 #define MUSTER_ATTENDANCE_CASE_H
@@ -12,10 +11,7 @@
 
 enum err case_of_payload(struct ctx *cx, const char *payload, struct mark_case *ret) MUST_CHECK;
 enum err case_of_claim(struct ctx *cx, const char *claim, const char *proof, struct mark_case *ret) MUST_CHECK;
-/*
- * A typed code among those of one event.  Wrong ones count for the account, or for IP and event when nobody is signed in; the
- * count is taken before the search and given back when the code is right, so it survives the failing request.
- */
+/* A typed code among those of one event.  Wrong ones are counted outside (typed_code_hits()). */
 enum err case_of_typed(struct ctx *cx, const char *event_id, const char *code, struct mark_case *ret) MUST_CHECK;
 
 /* Reads the row: code, event, and what is known of this student (NULL: of nobody). */

@@ -10,6 +10,7 @@
 #define MUSTER_ATTENDANCE_MARK_H
 
 #include "attendance/qr.h"
+#include "http/limit.h"
 
 enum verdict { VERDICT_UNSET = 0, VERDICT_PASS, VERDICT_FLAG, VERDICT_REJECT, VERDICT_SKIP };
 
@@ -44,11 +45,18 @@ extern const struct schema mark_out_schema;
 /*
  * In the write lane.  The errors and their order are the contract's §2.1: INVALID_QR INVALID_SIGNATURE QR_REVOKED QR_EXPIRED
  * EVENT_NOT_FOUND EVENT_NOT_OPEN SESSION_CLOSED EVENT_FULL NOT_ENROLLED DUPLICATE_ATTENDANCE (with attendance_id, marked_at)
- * NONCE_REUSED, INVALID_PROOF; wrong typed codes are INVALID_QR and counted.
+ * NONCE_REUSED, INVALID_PROOF; wrong typed codes are INVALID_QR.
  */
 enum err attendance_mark(struct ctx *cx, const struct mark_in *in, struct mark_out *ret) MUST_CHECK;
 /* Before it, for all marks of a batch: says what it will read (store/db.h). */
 void attendance_mark_ahead(struct ctx *cx, const struct mark_in *in);
+
+/*
+ * A row that takes typed codes counts the wrong ones by these: for the account, or for IP and event when nobody is signed in.  The
+ * hits stay with the answer INVALID_QR.
+ */
+size_t typed_code_hits(struct ctx *cx, const char *event_id, struct limit_hit ret[LIMIT_HITS_MAX]);
+extern const char typed_code_refusal[]; /* what is said to who has none left */
 
 struct claim_in { /* qr_payload, or code with event_id */
 	const char *qr_payload, *code;

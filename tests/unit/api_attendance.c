@@ -292,6 +292,64 @@ a_hall_may_claim(void **state)
 	test_close(r.t);
 }
 
+static struct test_reply *
+type_code(struct room *r, const struct test_user *u, const struct event *event, const char *code)
+{
+	return call(r->t, POST, "/api/attendance/mark", u->bearer, PATH(r->t, "{'code':'%s','event_id':'%s'}", code, event->id.text));
+}
+
+static const char *
+wrong_of(struct test *t, const char *code)
+{
+	return arena_printf(&t->arena, "%c%s", code[0] == 'Z' ? 'Y' : 'Z', code + 1);
+}
+
+static void
+guessing_is_counted(void **state)
+{
+	struct room r = room_open_with(TEST_CONF("RATE_LIMIT_ENABLED=true", "RL_MARK_ACCOUNT_LIMIT=100", "RL_QR_ADMIN_LIMIT=100"));
+	struct test_user other = test_user(r.t, ROLE_STUDENT);
+	const char *wrong = wrong_of(r.t, r.code.code);
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		expect_error(type_code(&r, &r.student, &r.event, wrong), 400, "invalid_qr");
+	struct test_reply *limited = type_code(&r, &r.student, &r.event, r.code.code);
+	expect_error(limited, 429, "rate_limited");
+	expect_text(limited, "message", "Too many wrong codes; wait, or scan the picture.");
+	assert_non_null(reply_head(limited, "Retry-After"));
+	expect_status(type_code(&r, &other, &r.event, r.code.code), 201);		 /* somebody else's guesses are not ours */
+	expect_status(mark(&r, &r.student, "qr_payload", r.code.qr_payload), 201); /* and pictures go on */
+
+	/* Right codes cost nothing, whatever becomes of the mark. */
+	for (int i = 0; i < 8; i++) {
+		struct event e = make_event(r.t, &r.admin, event_plain(r.t, "More"));
+		struct qr_session code = make_code(r.t, &r.admin, &e);
+		expect_status(type_code(&r, &other, &e, code.code), 201);
+		expect_error(type_code(&r, &other, &e, code.code), 409, "duplicate_attendance");
+	}
+	test_close(r.t);
+}
+
+static void
+guessing_without_login_is_counted(void **state)
+{
+	struct room r = room_open_with(TEST_CONF("RATE_LIMIT_ENABLED=true"));
+	struct test_request rq = {.method = POST,
+		.path = "/api/attendance/claim",
+		.body = PATH(r.t, "{\"code\":\"%s\",\"event_id\":\"%s\"}", wrong_of(r.t, r.code.code), r.event.id.text)};
+
+	(void)state;
+	for (int address = 0, tries = 0; tries <= 300; address++) {
+		rq.ip = arena_printf(&r.t->arena, "192.0.2.%d", address);
+		for (int i = 0; i < 30 && tries <= 300; i++, tries++)
+			expect_status(call_with(r.t, &rq), tries == 300 ? 429 : 400);
+		if (address == 0)
+			expect_error(call_with(r.t, &rq), 429, "rate_limited");
+	}
+	test_close(r.t);
+}
+
 static void
 a_repeated_request_gets_its_reply_again(void **state)
 {
@@ -456,6 +514,8 @@ main(void)
 		cmocka_unit_test(five_marks_a_minute),
 		cmocka_unit_test(limits_are_configuration),
 		cmocka_unit_test(a_hall_may_claim),
+		cmocka_unit_test(guessing_is_counted),
+		cmocka_unit_test(guessing_without_login_is_counted),
 		cmocka_unit_test(a_repeated_request_gets_its_reply_again),
 		cmocka_unit_test(sixty_four_taps_are_one_mark),
 		cmocka_unit_test(no_reply_to_a_student_tells_a_code),

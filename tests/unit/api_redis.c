@@ -1,6 +1,7 @@
 /* Counters that nodes share in Redis, with real servers: what two nodes see of each other, and what is left when Redis is not. */
 #include "support.h"
 
+#include "attendance_env.h"
 #include "redis_env.h"
 
 #include "api/shared_limits.h"
@@ -339,6 +340,44 @@ logins_and_signups_are_counted_together(void **state)
 	redis_server_close(&s);
 }
 
+/* Claims are read, marks are written: neither lane may wait for Redis, and both are counted there. */
+static void
+typed_codes_are_counted_together(void **state)
+{
+	struct redis_server s = {0};
+	char url[240];
+	const char *message = "";
+
+	(void)state;
+	redis_server_open(&s);
+	snprintf(url, sizeof(url), "REDIS_URL=%s", s.url);
+	struct room r = room_open_with(TEST_CONF(
+		url, "REDIS_TIMEOUT_MS=5000", "RATE_LIMIT_ENABLED=true", "RL_CODE_ACCOUNT_LIMIT=2", "RL_CODE_IP_LIMIT=4"));
+	assert_true(shared_limits_open(&r.t->arena, &r.t->srv, &message));
+	struct node a = {r.t, r.t->srv.limiter}, b = node_open_at(s.url, "RL_CODE_IP_LIMIT=4", "REDIS_TIMEOUT_MS=5000");
+	const char *event = r.event.id.text;
+	const char *right = arena_printf(&r.t->arena, "{'code':'%s','event_id':'%s'}", r.code.code, event);
+	const char *wrong = arena_printf(&r.t->arena, "{'code':'short','event_id':'%s'}", event);
+	static const char claim[] = "/api/attendance/claim", mark[] = "/api/attendance/mark";
+
+	for (int i = 0; i < 4; i++) {
+		expect_status(call(a.t, POST, claim, NULL, right), 201);
+		expect_error(call(i % 2 ? a.t : b.t, POST, claim, NULL, wrong), 400, "invalid_qr");
+	}
+	expect_error(call(a.t, POST, claim, NULL, right), 429, "rate_limited");
+	expect_error(call(b.t, POST, claim, NULL, wrong), 429, "rate_limited");
+
+	expect_status(call(a.t, POST, mark, r.student.bearer, right), 201);
+	expect_error(call(a.t, POST, mark, r.student.bearer, right), 409, "duplicate_attendance");
+	for (int i = 0; i < 2; i++)
+		expect_error(call(a.t, POST, mark, r.student.bearer, wrong), 400, "invalid_qr");
+	expect_error(call(a.t, POST, mark, r.student.bearer, right), 429, "rate_limited");
+	assert_true(redis_is_up(a.t->srv.redis) && redis_is_up(b.t->srv.redis));
+	node_close(&a);
+	node_close(&b);
+	redis_server_close(&s);
+}
+
 static void
 ready_says_what_it_is_without(void **state)
 {
@@ -406,6 +445,7 @@ main(void)
 		cmocka_unit_test(killed_under_load_and_back),
 		cmocka_unit_test(hangs),
 		cmocka_unit_test(logins_and_signups_are_counted_together),
+		cmocka_unit_test(typed_codes_are_counted_together),
 		cmocka_unit_test(ready_says_what_it_is_without),
 		cmocka_unit_test(away_from_the_start),
 	};

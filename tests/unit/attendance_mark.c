@@ -344,56 +344,6 @@ a_typed_code_dies_with_its_picture(void **state)
 	room_close(&r);
 }
 
-static void
-guessing_is_counted(void **state)
-{
-	struct room r = room_open_with(TEST_CONF("RATE_LIMIT_ENABLED=true"));
-	struct test_user other = test_user(r.t, ROLE_STUDENT);
-	const char *wrong = wrong_of(r.t, r.code.code);
-
-	(void)state;
-	for (int i = 0; i < 5; i++)
-		expect_err(ERR_INVALID_QR, mark_typed(r.t, &r.student, &r.event, wrong));
-	struct marking m = {.in = {.code = r.code.code, .event_id = r.event.id}};
-	expect_err(ERR_RATE_LIMITED, mark_from(r.t, &r.student, HERE, &m));
-	assert_true(m.cx.error.retry_after_s > 0 && m.cx.error.retry_after_s <= 60);
-	expect_err(OK, mark_typed(r.t, &other, &r.event, r.code.code));	  /* somebody else's guesses are not ours */
-	expect_err(OK, mark_payload(r.t, &r.student, r.code.qr_payload)); /* and pictures go on */
-
-	/* Right codes cost nothing. */
-	for (int i = 0; i < 8; i++) {
-		struct event e = make_event(r.t, &r.admin, event_plain(r.t, "More"));
-		struct qr_session code = make_code(r.t, &r.admin, &e);
-		expect_err(OK, mark_typed(r.t, &other, &e, code.code));
-	}
-	room_close(&r);
-}
-
-static void
-guessing_without_login_is_counted(void **state)
-{
-	struct room r = room_open_with(TEST_CONF("RATE_LIMIT_ENABLED=true"));
-	struct claiming c = {.in = {.code = wrong_of(r.t, r.code.code), .event_id = r.event.id}};
-	struct client one = *HERE;
-	struct ctx cx;
-
-	(void)state;
-	for (int address = 0, tries = 0; tries <= 300; address++) {
-		one.ip = arena_printf(&r.t->arena, "192.0.2.%d", address);
-		for (int i = 0; i < 30 && tries <= 300; i++, tries++) {
-			ctx_as(r.t, &cx, NULL);
-			cx.client = &one;
-			expect_err(tries == 300 ? ERR_RATE_LIMITED : ERR_INVALID_QR, db_read(&cx, claim_run, &c));
-		}
-		if (address == 0) {
-			ctx_as(r.t, &cx, NULL);
-			cx.client = &one;
-			expect_err(ERR_RATE_LIMITED, db_read(&cx, claim_run, &c));
-		}
-	}
-	room_close(&r);
-}
-
 int
 main(void)
 {
@@ -409,8 +359,6 @@ main(void)
 		cmocka_unit_test(a_typed_code_marks),
 		cmocka_unit_test(look_alikes_are_the_same),
 		cmocka_unit_test(a_typed_code_dies_with_its_picture),
-		cmocka_unit_test(guessing_is_counted),
-		cmocka_unit_test(guessing_without_login_is_counted),
 	};
 
 	return cmocka_run_group_tests_name("attendance: marks", tests, NULL, NULL);
