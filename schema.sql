@@ -174,8 +174,9 @@ CREATE INDEX idx_events_scheduled ON events (kind, scheduled_at);
 CREATE TABLE face_references (
 	id TEXT PRIMARY KEY,
 	user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-	model_sha256 TEXT NOT NULL,
-	template BLOB NOT NULL,
+	model_sha256 TEXT NOT NULL,          -- templates of another model cannot be compared
+	template TEXT NOT NULL,
+	key_id TEXT NOT NULL,                -- which MFA_ENCRYPTION_KEY sealed it
 	consent_at TEXT,
 	created_at TEXT NOT NULL
 ) STRICT;
@@ -348,8 +349,20 @@ CREATE TABLE schema_migrations (
 ) STRICT;
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (1, 'init', '8dfe51ef040c2989d81ea78a9e91574141880ce08c8c1deea65e14fed55ee0f0', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (11, 'devices', 'ea74c1f9bbeda42f71f9ce5d0b0f50e419485ca3827a29d8a208595429f2a62b', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (12, 'faces', '387c330304302c3b2e2537c890368195ab88502c80069ae2f24ae16f4f5a937e', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (13, 'review', '84286fca0c4e7d91cd1e6a4f1c01d9af359597ce71534ba97680a83ae592bd4e', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (2, 'audit_seals', '5fce9a3b2050b42f5f3ead50ad87c5b55ce52277a843dd9133202c384a220718', '1970-01-01 00:00:00.000000');
+
+CREATE TABLE selfies (
+	attendance_id TEXT PRIMARY KEY REFERENCES attendance_records (id) ON DELETE CASCADE,
+	user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+	object TEXT NOT NULL,
+	content_type TEXT NOT NULL,
+	created_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX idx_selfies_created ON selfies (created_at);
+CREATE UNIQUE INDEX idx_selfies_object ON selfies (object);
+CREATE INDEX idx_selfies_user ON selfies (user_id);
 
 CREATE TABLE sessions (
 	id TEXT PRIMARY KEY,

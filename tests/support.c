@@ -17,6 +17,8 @@
 #include "core/metrics.h"
 #include "identity/hasher.h"
 #include "identity/password.h"
+#include "net/face.h"
+#include "net/storage.h"
 #include "notify/live.h"
 #include "store/migrate.h"
 
@@ -40,6 +42,9 @@
 #pragma weak dispatch_close
 #pragma weak dispatch_strict
 #pragma weak dispatch_route_count
+#pragma weak faces_open_configured
+#pragma weak faces_close
+#pragma weak storage_open
 
 enum { LIMIT_KEYS = 10000, SESSIONS = 10000, ENV_MAX = 64 };
 
@@ -215,6 +220,10 @@ test_open_with(const char *const *overrides, const struct route_table *const *ta
 		t->srv.live = live_open();
 	if (hasher_open)
 		t->srv.hasher = hasher_open(t->srv.conf);
+	if (storage_open)
+		t->srv.storage = storage_open(&t->arena, t->srv.conf);
+	if (faces_open_configured && t->srv.conf->face_program[0])
+		t->srv.faces = faces_open_configured(t->srv.conf);
 	open_store(t);
 	if (dispatch_open_with) {
 		t->d = dispatch_open_with(&t->arena, &t->srv, tables, n);
@@ -236,6 +245,8 @@ test_close(struct test *t)
 {
 	if (t->d)
 		dispatch_close(t->d);
+	if (faces_close)
+		faces_close(t->srv.faces);
 	db_close(t->srv.store);
 	if (t->srv.hasher)
 		hasher_close(t->srv.hasher);

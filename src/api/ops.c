@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "api/assets.h"
@@ -19,9 +18,9 @@
 #include "core/metrics.h"
 #include "net/redis.h"
 #include "store/bus.h"
+#include "net/storage.h"
 #include "store/db.h"
 
-enum { STORAGE_FREE_MIN_MB = 64 };
 
 /* --- GET / ---- */
 
@@ -131,7 +130,7 @@ struct checks {
 static const struct field checks_fields[] = {
 	F_OBJ(struct checks, database, &check_schema, "The database answers."),
 	F_OBJ(struct checks, redis, &check_schema, "Shared counters."),
-	F_OBJ(struct checks, storage, &check_schema, "DATA_DIR can be written and has room."),
+	F_OBJ(struct checks, storage, &check_schema, "Uploads can be stored: DATA_DIR can be written and has room, or the bucket answers."),
 	F_OBJ(struct checks, mail, &check_schema, "Outgoing mail."),
 	F_OBJ(struct checks, clock, &check_schema, "Where nodes share a database: this node's clock agrees with its."),
 };
@@ -168,32 +167,41 @@ check_database(struct ctx *cx)
 	return c;
 }
 
+/* Jobs that reach outside left word how it went. */
+struct probe_jobs {
+	int64_t runs, failures;
+};
+static const struct field probe_jobs_fields[] = {
+	F(struct probe_jobs, runs, 0, 0, 0, NULL),
+	F(struct probe_jobs, failures, 0, 0, 0, NULL),
+};
+static const struct schema probe_jobs_schema = SCHEMA("ProbeJobs", struct probe_jobs, probe_jobs_fields);
+
+SQL(READY_STORAGE, "", "SELECT COUNT(*) AS runs, COUNT(last_error) AS failures FROM jobs WHERE name = 'storage_probe'");
+
+/* A directory is looked at here; a bucket was asked by its job. */
 static struct check
 check_storage(struct ctx *cx)
 {
 	int64_t started_us = cx->srv->source.monotonic_us(cx->srv->source.arg);
-	struct check c = {.status = "ok"};
-	struct statvfs fs;
+	struct check c = {.status = "ok", .latency_ms = NAN};
+	struct probe_jobs jobs;
 
-	if (access(cx->srv->conf->data_dir, W_OK) != 0 || statvfs(cx->srv->conf->data_dir, &fs) != 0)
-		c.message = "the data directory cannot be written";
-	else if ((uint64_t)fs.f_bavail * fs.f_frsize < (uint64_t)STORAGE_FREE_MIN_MB << 20)
-		c.message = "the data directory is nearly full";
-	if (c.message)
+	if (cx->srv->conf->storage_backend == STORAGE_LOCAL) {
+		if (storage_check(cx->srv->storage, cx->arena, &c.message) != STORED)
+			c.status = "failed";
+		c.latency_ms = ms_since(cx, started_us);
+	} else if (db_one(cx, &READY_STORAGE, &probe_jobs_schema, &jobs) != OK) {
+		error_clear(cx);
+		c.status = "skipped";
+	} else if (jobs.failures) {
 		c.status = "failed";
-	c.latency_ms = ms_since(cx, started_us);
+		c.message = "the store of uploads does not answer as it should";
+	} else {
+		c.status = jobs.runs ? "ok" : "skipped";
+	}
 	return c;
 }
-
-/* The jobs that send mail and call the server left word how it went. */
-struct mail_jobs {
-	int64_t runs, failures;
-};
-static const struct field mail_jobs_fields[] = {
-	F(struct mail_jobs, runs, 0, 0, 0, NULL),
-	F(struct mail_jobs, failures, 0, 0, 0, NULL),
-};
-static const struct schema mail_jobs_schema = SCHEMA("MailJobs", struct mail_jobs, mail_jobs_fields);
 
 SQL(READY_MAIL, "",
 	"SELECT COUNT(*) AS runs, COUNT(last_error) AS failures FROM jobs WHERE name = 'mail_probe' OR name = 'outbox'");
@@ -202,11 +210,11 @@ static struct check
 check_mail(struct ctx *cx)
 {
 	struct check c = {.status = "skipped", .latency_ms = NAN};
-	struct mail_jobs jobs;
+	struct probe_jobs jobs;
 
 	if (!cx->srv->conf->smtp_url[0])
 		return c;
-	if (db_one(cx, &READY_MAIL, &mail_jobs_schema, &jobs) != OK) {
+	if (db_one(cx, &READY_MAIL, &probe_jobs_schema, &jobs) != OK) {
 		error_clear(cx);
 		return c;
 	}

@@ -16,6 +16,7 @@
 #include "http/limit.h"
 #include "http/server.h"
 #include "identity/throttle.h"
+#include "net/face.h"
 #include "store/db.h"
 
 static const struct field mark_row_fields[] = {
@@ -115,6 +116,7 @@ case_load(struct ctx *cx, const char *student_id, struct mark_case *c)
 		return OK;
 	c->found = true;
 	read_policy(cx, c);
+	c->face_model = faces_model(cx->srv->faces) != NULL;
 	return student_id && c->in ? measure(cx, c) : OK;
 }
 

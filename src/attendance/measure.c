@@ -11,6 +11,7 @@
 #include "attendance/count.h"
 #include "attendance/device_parts.h"
 #include "attendance/p256.h"
+#include "attendance/selfie.h"
 #include "audit/audit.h"
 #include "core/conf.h"
 #include "http/server.h"
@@ -261,6 +262,7 @@ measure_settle(struct ctx *cx, const struct mark_case *c, const struct uuid *att
 	size_t n = 0;
 	bool binds = d->shown && !d->bound && !d->signing && !flags;
 
+	TRY(selfie_keep(cx, c, attendance_id->text));
 	if (!d->asked)
 		return OK;
 	struct uuid device = new_id(cx);

@@ -13,6 +13,8 @@
 
 #include "cli/doctor.h"
 #include "identity/hasher.h"
+#include "net/face.h"
+#include "net/storage.h"
 
 enum { SECRET_MIN_BYTES = 32, HASH_SLOW_MS = 250, ROUNDS_ADVISED = 12, TTL_ADVISED = 15, SPACE_MIN_MB = 1024, BACKUP_HOURS_MAX = 26 };
 
@@ -46,7 +48,37 @@ check_services(struct report *r, const struct config *conf)
 			conf->env == ENV_DEV ? NULL : "set SMTP_URL and MAIL_FROM", "not configured; mail waits in the table outbox");
 	else
 		report_add(r, FINDING_OK, "mail", NULL, "configured; /v1/ready says whether the mail server answers");
-	report_add(r, FINDING_SKIPPED, "face models", NULL, "this version does not check faces");
+}
+
+/* Starts muster-face for a moment. */
+void
+doctor_faces(struct report *r, const struct config *conf)
+{
+	if (!conf->face_models_dir[0]) {
+		report_add(r, FINDING_SKIPPED, "face models", NULL, "FACE_MODELS_DIR is not set; faces are not checked");
+		return;
+	}
+	struct faces *f = faces_open_configured(conf);
+	const char *message = arena_strdup(r->arena, faces_message(f));
+	if (faces_model(f))
+		report_add(r, FINDING_OK, "face models", NULL, "%s", message);
+	else
+		report_add(r, FINDING_FAILED, "face models", "put the two model files of docs/faces.md into FACE_MODELS_DIR", "%s", message);
+	faces_close(f);
+}
+
+/* The bucket is asked. */
+static void
+check_bucket(struct report *r, const struct config *conf)
+{
+	const char *why = NULL;
+
+	if (conf->storage_backend != STORAGE_S3)
+		return;
+	if (storage_check(storage_open(r->arena, conf), r->arena, &why) == STORED)
+		report_add(r, FINDING_OK, "bucket", NULL, "%s answers", conf->s3_bucket);
+	else
+		report_add(r, FINDING_FAILED, "bucket", "compare the S3_ variables with the store's; the clock matters too", "%s", why);
 }
 
 void
@@ -147,6 +179,7 @@ doctor_storage(struct report *r, const struct config *conf)
 	} else {
 		report_add(r, FINDING_OK, "storage", NULL, "DATA_DIR %s can be written", conf->data_dir);
 	}
+	check_bucket(r, conf);
 	check_backup(r, conf);
 }
 

@@ -24,7 +24,9 @@
 #include "jobs/jobs.h"
 #include "jobs/nodes.h"
 #include "jobs/ticker.h"
+#include "net/face.h"
 #include "net/sentry.h"
+#include "net/storage.h"
 #include "notify/live.h"
 #include "store/db.h"
 
@@ -205,6 +207,18 @@ announce(const struct serving *s)
 	fflush(stdout);
 }
 
+static void
+open_faces(struct server *srv)
+{
+	const char *dir = srv->conf->face_models_dir;
+
+	srv->faces = faces_open_configured(srv->conf);
+	if (faces_model(srv->faces))
+		log_info(NULL, "faces.ready", faces_message(srv->faces));
+	else if (dir[0])
+		log_warning(NULL, "faces.unavailable", faces_message(srv->faces), LOG_TEXT("directory", dir));
+}
+
 static bool
 start(struct serving *s)
 {
@@ -221,8 +235,10 @@ start(struct serving *s)
 		cli_fail("%s", message);
 		return false;
 	}
+	app->srv.storage = storage_open(&app->arena, app->conf);
 	if (!open_store(s) || !first_accounts(s))
 		return false;
+	open_faces(&app->srv);
 	app->srv.hasher = hasher_open(app->conf);
 	log_hash_time(app->srv.hasher);
 	nodes_open(&app->srv);
@@ -248,6 +264,7 @@ stop(struct serving *s)
 		scheduler_close(s->jobs);
 	if (s->dispatcher)
 		dispatch_close(s->dispatcher);
+	faces_close(srv->faces);
 	nodes_close(srv);
 	if (srv->store)
 		db_close(srv->store);

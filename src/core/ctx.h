@@ -18,6 +18,7 @@ struct bus;
 struct config;
 struct db;
 struct db_store;
+struct faces;
 struct hasher;
 struct keys;
 struct limiter;
@@ -28,6 +29,7 @@ struct redis;
 struct sentry;
 struct session_table;
 struct stats_cache;
+struct storage;
 
 /* Where time and chance come from; tests set their own. */
 struct source {
@@ -53,6 +55,8 @@ struct server {
 	struct oidc *oidc;              /* identity/oidc.h; the dispatcher's */
 	struct live *live;              /* notify/live.h */
 	struct sentry *sentry;          /* net/sentry.h */
+	struct faces *faces;            /* net/face.h */
+	struct storage *storage;        /* net/storage.h */
 	struct redis *redis;            /* net/redis.h; NULL: one node, or not configured */
 };
 

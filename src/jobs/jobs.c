@@ -17,6 +17,7 @@
 
 #include "attendance/count.h"
 #include "attendance/record.h"
+#include "attendance/selfie.h"
 #include "audit/seal.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -24,6 +25,7 @@
 #include "identity/reset.h"
 #include "identity/session.h"
 #include "net/sentry.h"
+#include "net/storage.h"
 #include "store/db.h"
 
 const struct job job_rows[] = {
@@ -37,6 +39,9 @@ const struct job job_rows[] = {
 	{"idempotency_expire", 3600, idempotency_expire},
 	{"outbox", 5, outbox_send, .outside = true},
 	{"mail_probe", 300, mail_probe, .outside = true},
+	{"storage_probe", 60, storage_probe, .outside = true},
+	{"selfie_expire", 3600, selfie_expire, .outside = true},
+	{"selfie_sweep", 3600, selfie_sweep, .outside = true},
 	{"audit_seal", 60, audit_seal},
 	{"audit_archive", 86400, audit_archive, .outside = true},
 	{"backup", 60, backup_daily, .outside = true},
@@ -53,6 +58,15 @@ enum err
 idempotency_expire(struct ctx *cx, int64_t *ret_rows)
 {
 	return db_exec(cx, &IDEMPOTENCY_DROP, ret_rows, V(cx->now_us - DAYS_US), V(BULK_TURN_ROWS));
+}
+
+enum err
+storage_probe(struct ctx *cx, int64_t *ret_rows)
+{
+	const char *why = NULL;
+
+	*ret_rows = 0;
+	return storage_check(cx->srv->storage, cx->arena, &why) == STORED ? OK : fail_internal(cx, ERR_UNAVAILABLE, "storage: %s", why);
 }
 
 /* --- one run --------------------------------------------------------------------------------------------------------------- */

@@ -9,6 +9,8 @@ enum err idempotency_expire(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
 /* Outside: the mails that are due, at most 100 a run; and whether the mail server answers at all. */
 enum err outbox_send(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
 enum err mail_probe(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
+/* Outside: whether uploads can be stored. */
+enum err storage_probe(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
 /* Outside: the backup of BACKUP_AT, when its time has come. */
 enum err backup_daily(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
 

@@ -323,6 +323,10 @@ meet_first(struct faces *f)
 {
 	struct face_hello hello;
 
+	if (!f->models_dir[0]) { /* no model, so nothing to learn from a helper; one is started for the first picture */
+		(void)snprintf(f->message, sizeof(f->message), "FACE_MODELS_DIR is not set");
+		return;
+	}
 	if (!helper_start(f, &f->helpers[0], time_monotonic_us() + FACE_START_MS * INT64_C(1000), &hello)) {
 		(void)snprintf(f->message, sizeof(f->message), "muster-face does not start");
 		return;

@@ -23,7 +23,7 @@ struct faces_options {
 	const char *models_dir; /* "": none, pictures are only decoded */
 	int processes;          /* at most FACE_PROCESSES_MAX */
 };
-/* Starts one helper and hears what it found; never fails, see faces_message(). */
+/* Starts one helper, where there is a models directory, and hears what it found; never fails, see faces_message(). */
 struct faces *faces_open(const struct faces_options *o);
 /* The same from the configuration: FACE_MODELS_DIR, and FACE_PROGRAM or muster-face beside this program; one helper a core. */
 struct faces *faces_open_configured(const struct config *conf);

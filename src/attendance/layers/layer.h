@@ -21,6 +21,7 @@ struct finding {
 	const char *flag;   /* of a flag: its name in the record's `flags` */
 	const char *detail; /* plain words; NULL: nothing to say */
 	double score;	    /* what was measured, when `scored`: metres of a geofence, likeness of a face */
+	double threshold;   /* that it was held against; 0: none */
 	bool scored;
 };
 
@@ -94,6 +95,7 @@ struct mark_case {
 	struct mark_before before;
 	enum network_place network;
 	int claim_policy;
+	bool face_model; /* faces can be compared on this server */
 	bool by_claim, has_key, proof_fits, other_network, other_agent;
 	struct mark_claim claim;
 	struct finding findings[LAYERS_MAX]; /* in the table's order */

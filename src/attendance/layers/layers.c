@@ -62,6 +62,8 @@ layers_json(struct arena *a, const struct mark_case *c)
 			json_str(&j, "detail", f->detail);
 		if (f->scored)
 			json_num(&j, "score", f->score);
+		if (f->scored && f->threshold > 0)
+			json_num(&j, "threshold", f->threshold);
 		json_obj_end(&j);
 	}
 	json_arr_end(&j);

@@ -1,0 +1,108 @@
+/* The face layer: what each combination of session, policy and comparison is worth.  Nobody passes unseen, nobody fails for our trouble. */
+#include "attendance_env.h"
+
+#include "attendance/layers/layer.h"
+#include "attendance/selfie.h"
+
+#define SCORE(s) .references = 1, .verdict = FACE_GOOD, .score = (s), .accept = 0.5, .review = 0.42
+
+static const struct {
+	const char *name;
+	bool model, required, sent;
+	struct face_match match;
+	enum verdict by_flag, by_reject;
+	const char *detail;
+} cases[] = {
+	{"nothing asked, nothing sent", true, false, false, {0}, VERDICT_SKIP, VERDICT_SKIP, NULL},
+	{"no model, nothing asked", false, false, false, {0}, VERDICT_SKIP, VERDICT_SKIP, NULL},
+	{"no model, sent", false, false, true, {.verdict = FACE_NO_MODEL, .score = NAN}, VERDICT_SKIP, VERDICT_SKIP, "not_checked"},
+	{"no model, asked", false, true, true, {.verdict = FACE_NO_MODEL, .score = NAN}, VERDICT_SKIP, VERDICT_SKIP, "not_checked"},
+	{"asked, not sent", true, true, false, {0}, VERDICT_FLAG, VERDICT_REJECT, "no selfie was sent"},
+	{"sent, none enrolled", true, false, true, {.verdict = FACE_GOOD, .score = NAN}, VERDICT_SKIP, VERDICT_SKIP, "not_checked"},
+	{"asked, none enrolled", true, true, true, {.verdict = FACE_GOOD, .score = NAN}, VERDICT_FLAG, VERDICT_REJECT, "no face is enrolled"},
+	{"helper down", true, true, true, {.references = 1, .verdict = FACE_UNSET, .score = NAN}, VERDICT_FLAG, VERDICT_FLAG, "not_checked"},
+	{"helper down, not asked", true, false, true, {.references = 1, .verdict = FACE_UNSET, .score = NAN}, VERDICT_FLAG, VERDICT_FLAG,
+		"not_checked"},
+	{"helper lost its model", true, true, true, {.references = 1, .verdict = FACE_NO_MODEL, .score = NAN}, VERDICT_FLAG, VERDICT_FLAG,
+		"not_checked"},
+	{"two faces", true, true, true, {.references = 1, .verdict = FACE_SEVERAL, .score = NAN}, VERDICT_FLAG, VERDICT_REJECT,
+		"several faces are in the picture"},
+	{"no number", true, true, true, {.references = 1, .verdict = FACE_GOOD, .score = NAN, .accept = 0.5}, VERDICT_FLAG, VERDICT_REJECT,
+		"one face, well to be seen"},
+	{"the same", true, true, true, {SCORE(0.5)}, VERDICT_PASS, VERDICT_PASS, "the enrolled face"},
+	{"the same, not asked", true, false, true, {SCORE(0.9)}, VERDICT_PASS, VERDICT_PASS, "the enrolled face"},
+	{"between", true, true, true, {SCORE(0.499)}, VERDICT_FLAG, VERDICT_FLAG, "like the enrolled face, but not enough to be sure"},
+	{"just between", true, true, true, {SCORE(0.42)}, VERDICT_FLAG, VERDICT_FLAG, "like the enrolled face, but not enough to be sure"},
+	{"another", true, true, true, {SCORE(0.419)}, VERDICT_FLAG, VERDICT_REJECT, "not the enrolled face"},
+	{"another, not asked", true, false, true, {SCORE(-0.2)}, VERDICT_FLAG, VERDICT_REJECT, "not the enrolled face"},
+};
+
+static void
+each_case_has_its_verdict(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct selfie selfie = {.match = cases[i].match, .object = "selfies/x", .type = "image/jpeg"};
+		const struct mark_in in = {.selfie = cases[i].sent ? &selfie : NULL};
+		struct mark_case c = {.in = &in, .face_model = cases[i].model, .row = {.require_face = cases[i].required}};
+		for (enum layer_policy p = LAYER_FLAG; p <= LAYER_OFF; p++) {
+			enum verdict want = p == LAYER_FLAG ? cases[i].by_flag : p == LAYER_REJECT ? cases[i].by_reject : VERDICT_SKIP;
+			c.face_policy = p;
+			struct finding f = layer_face(&c);
+			bool detail = p == LAYER_OFF ? f.detail == NULL : str_eq(f.detail, cases[i].detail);
+			if (f.verdict != want || !detail)
+				fail_msg("%s, policy %d: %d %s", cases[i].name, (int)p, (int)f.verdict, f.detail ? f.detail : "");
+			assert_true(f.verdict != VERDICT_FLAG || str_eq(f.flag, "face"));
+			assert_true(f.verdict != VERDICT_REJECT || f.why == ERR_FACE_MISMATCH);
+			bool compared = p != LAYER_OFF && cases[i].match.review > 0;
+			assert_int_equal(f.scored, compared);
+			assert_true(!compared || (f.score == cases[i].match.score && f.threshold == 0.5));
+		}
+	}
+}
+
+static void
+score_and_threshold_are_written_down(void **state)
+{
+	const struct selfie selfie = {.match = {SCORE(0.45)}};
+	const struct mark_in in = {.selfie = &selfie};
+	struct mark_case c = {.in = &in, .face_model = true, .face_policy = LAYER_FLAG};
+	struct arena a;
+
+	(void)state;
+	arena_init(&a);
+	for (size_t i = 0; i < layer_row_count; i++)
+		if (layer_rows[i].judge == layer_face)
+			c.findings[i] = layer_face(&c);
+	assert_string_equal(layers_json(&a, &c),
+		"[{\"layer\":\"face\",\"verdict\":\"flag\",\"detail\":\"like the enrolled face, but not enough to be sure\",\"score\":0.45,"
+		"\"threshold\":0.5}]");
+	assert_string_equal(layers_flags(&a, &c), "face");
+	arena_release(&a);
+}
+
+static void
+only_with_a_model_can_a_session_ask(void **state)
+{
+	struct test *t = test_open(NULL);
+	struct ctx cx;
+
+	(void)state;
+	test_ctx(t, &cx);
+	assert_int_equal(face_may_be_required(&cx), ERR_FACE_NOT_INSTALLED);
+	assert_int_equal(err_row(ERR_FACE_NOT_INSTALLED)->status, 409);
+	assert_string_equal(err_row(ERR_FACE_NOT_INSTALLED)->code, "face_unavailable");
+	test_close(t);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_case_has_its_verdict),
+		cmocka_unit_test(score_and_threshold_are_written_down),
+		cmocka_unit_test(only_with_a_model_can_a_session_ask),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
