@@ -19,53 +19,54 @@
 
 /* --- what is there --------------------------------------------------------------------------------------------------------- */
 
-struct before_row {
+struct device_look {
+	struct device_row bound;
+	bool elsewhere, spent, again; /* again: this account noted it before, with a record that was removed since */
+	struct uuid twin;
+	int64_t lately;
+};
+static const struct field device_look_fields[] = {
+	F_OBJ(struct device_look, bound, &device_row_schema, NULL),
+	F(struct device_look, elsewhere, 0, 0, 0, NULL),
+	F(struct device_look, spent, 0, 0, 0, NULL),
+	F(struct device_look, again, 0, 0, 0, NULL),
+	F(struct device_look, twin, 0, 0, 0, NULL),
+	F(struct device_look, lately, F_TIME, 0, 0, NULL),
+};
+static const struct schema device_look_schema = SCHEMA("DeviceLook", struct device_look, device_look_fields);
+
+/* $1 student, $2 hash of the id, $3 event, $4 challenge.  OFFSET 0 and LATERAL as in MARK_LOAD. */
+#define ID_OR_KEY "COALESCE($2, CASE WHEN d.public_key IS NOT NULL THEN d.device_hash END)"
+#define USED_HERE "device_uses x WHERE x.device_hash = " ID_OR_KEY " AND x.event_id = $3 AND x.user_id "
+SQL(DEVICE_LOOK, "utuu",
+	"SELECT {+many.number, }d.id AS \"bound.id\", d.device_hash AS \"bound.device_hash\", d.key_id AS \"bound.key_id\","
+	" d.public_key AS \"bound.public_key\", COALESCE(d.decided_at, d.created_at) AS \"bound.since\","
+	" EXISTS (SELECT 1 FROM devices o WHERE o.device_hash = $2 AND o.status = 'bound' AND o.user_id <> $1{+ OFFSET 0})"
+	" AS elsewhere, EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $4{+ OFFSET 0}) AS spent,"
+	" EXISTS (SELECT 1 FROM " USED_HERE "= $1{+ OFFSET 0}) AS again, (SELECT x.attendance_id FROM " USED_HERE "<> $1) AS twin,"
+	" (SELECT MAX(y.used_at) FROM device_uses y WHERE y.device_hash = " ID_OR_KEY " AND y.event_id <> $3 AND y.user_id <> $1)"
+	" AS lately"
+	" FROM {+@ CROSS JOIN }users u LEFT JOIN {+LATERAL (SELECT * FROM }devices d"
+	"{+ WHERE d.user_id = $1 AND d.status = 'bound' OFFSET 0) d} ON d.user_id = u.id AND d.status = 'bound' WHERE u.id = $1");
+
+struct before_look {
 	int64_t at, distance_m;
 	double latitude, longitude, radius_m;
 };
-struct measured {
-	struct device_row bound;
-	bool elsewhere, spent;
-	struct uuid twin;
-	int64_t lately;
-	struct before_row before;
+static const struct field before_look_fields[] = {
+	F(struct before_look, at, F_TIME, 0, 0, NULL),
+	F(struct before_look, distance_m, 0, 0, 0, NULL),
+	F(struct before_look, latitude, 0, 0, 0, NULL),
+	F(struct before_look, longitude, 0, 0, 0, NULL),
+	F(struct before_look, radius_m, 0, 0, 0, NULL),
 };
-static const struct field before_row_fields[] = {
-	F(struct before_row, at, F_TIME, 0, 0, NULL),
-	F(struct before_row, distance_m, 0, 0, 0, NULL),
-	F(struct before_row, latitude, 0, 0, 0, NULL),
-	F(struct before_row, longitude, 0, 0, 0, NULL),
-	F(struct before_row, radius_m, 0, 0, 0, NULL),
-};
-static const struct schema before_row_schema = SCHEMA("MarkBefore", struct before_row, before_row_fields);
-static const struct field measured_fields[] = {
-	F_OBJ(struct measured, bound, &device_row_schema, NULL),
-	F(struct measured, elsewhere, 0, 0, 0, NULL),
-	F(struct measured, spent, 0, 0, 0, NULL),
-	F(struct measured, twin, 0, 0, 0, NULL),
-	F(struct measured, lately, F_TIME, 0, 0, NULL),
-	F_OBJ(struct measured, before, &before_row_schema, NULL),
-};
-static const struct schema measured_schema = SCHEMA("Measured", struct measured, measured_fields);
+static const struct schema before_look_schema = SCHEMA("MarkBefore", struct before_look, before_look_fields);
 
-/* $1 student, $2 hash of the id, $3 event, $4 begin of the cool-down, $5 challenge, $6 since when a mark before counts. */
-#define HASH "COALESCE($2, CASE WHEN d.public_key IS NOT NULL THEN d.device_hash END)"
-SQL(MEASURE_LOAD, "utumum",
-	"SELECT d.id AS \"bound.id\", d.device_hash AS \"bound.device_hash\", d.key_id AS \"bound.key_id\","
-	" d.public_key AS \"bound.public_key\", COALESCE(d.decided_at, d.created_at) AS \"bound.since\","
-	"{?2 EXISTS (SELECT 1 FROM devices o WHERE o.device_hash = $2 AND o.status = 'bound' AND o.user_id <> $1) AS elsewhere,}"
-	"{?5 EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $5) AS spent,}"
-	"{?6 p.marked_at AS \"before.at\", p.distance_m AS \"before.distance_m\", f.latitude AS \"before.latitude\","
-	" f.longitude AS \"before.longitude\", f.geofence_radius_m AS \"before.radius_m\",}"
-	" (SELECT x.attendance_id FROM device_uses x WHERE x.device_hash = " HASH " AND x.event_id = $3 AND x.user_id <> $1) AS twin,"
-	" (SELECT MAX(y.used_at) FROM device_uses y WHERE y.device_hash = " HASH " AND y.event_id <> $3 AND y.user_id <> $1"
-	" AND y.used_at > $4) AS lately"
-	" FROM users u LEFT JOIN devices d ON d.user_id = u.id AND d.status = 'bound'"
-	"{?6 LEFT JOIN attendance_records p ON p.id = (SELECT r.id FROM attendance_records r JOIN events e ON e.id = r.event_id"
-	" WHERE r.user_id = $1 AND r.marked_at > $6 AND r.event_id <> $3 AND e.latitude IS NOT NULL AND e.longitude IS NOT NULL"
-	" AND r.method IN ('qr', 'code') AND r.status IN ('present', 'late', 'flagged') ORDER BY r.marked_at DESC LIMIT 1)"
-	" LEFT JOIN events f ON f.id = p.event_id}"
-	" WHERE u.id = $1");
+SQL(BEFORE_LOOK, "uum",
+	"SELECT r.marked_at AS at, r.distance_m, e.latitude, e.longitude, e.geofence_radius_m AS radius_m"
+	" FROM attendance_records r JOIN events e ON e.id = r.event_id WHERE r.user_id = $1 AND r.marked_at > $3 AND r.event_id <> $2"
+	" AND e.latitude IS NOT NULL AND e.longitude IS NOT NULL AND r.method IN ('qr', 'code')"
+	" AND r.status IN ('present', 'late', 'flagged') ORDER BY r.marked_at DESC LIMIT 1");
 
 /* --- the device ------------------------------------------------------------------------------------------------------------ */
 
@@ -96,7 +97,7 @@ key_signed(struct ctx *cx, const char *jwk, const struct mark_in *in)
 }
 
 static enum signing
-signing_of(struct ctx *cx, const struct measured *m, const struct mark_case *c)
+signing_of(struct ctx *cx, const struct device_look *m, const struct mark_case *c)
 {
 	const struct mark_in *in = c->in;
 
@@ -110,7 +111,7 @@ signing_of(struct ctx *cx, const struct measured *m, const struct mark_case *c)
 }
 
 static enum err
-read_device(struct ctx *cx, const struct measured *m, const struct device_shown *shown, const char *hash, struct mark_case *c)
+read_device(struct ctx *cx, const struct device_look *m, const struct device_shown *shown, const char *hash, struct mark_case *c)
 {
 	struct mark_device *d = &c->device;
 	bool older = false;
@@ -124,8 +125,10 @@ read_device(struct ctx *cx, const struct measured *m, const struct device_shown 
 	if (d->shown)
 		TRY(device_elsewhere(cx, cx->actor->user_id.text, shown, 1, &older));
 	d->elsewhere = m->elsewhere || older;
-	bool had_it = (d->own || d->signing == SIGNING_GOOD) && m->lately != TIME_NONE && m->bound.since <= m->lately;
-	d->lately = m->lately != TIME_NONE && !had_it;
+	bool mine = d->own || d->signing == SIGNING_GOOD;
+	int64_t warm_from_us = cx->now_us - cx->srv->conf->device_cooldown_minutes * MINUTES_US;
+	d->again = m->again;
+	d->lately = m->lately != TIME_NONE && m->lately > warm_from_us && !(mine && m->bound.since <= m->lately);
 	if (d->shown)
 		d->hash = hash;
 	else if (d->signing == SIGNING_GOOD)
@@ -135,16 +138,22 @@ read_device(struct ctx *cx, const struct measured *m, const struct device_shown 
 
 /* --- the rest -------------------------------------------------------------------------------------------------------------- */
 
-static void
-read_before(const struct before_row *b, struct mark_case *c)
+static enum err
+read_before(struct ctx *cx, struct mark_case *c)
 {
-	if (b->at == TIME_NONE)
-		return;
-	c->before = (struct mark_before){.there = true, .at_us = b->at, .latitude = b->latitude, .longitude = b->longitude};
-	if (b->distance_m != FIELD_NONE)
-		c->before.margin_m = (double)b->distance_m;
-	else if (!isnan(b->radius_m))
-		c->before.margin_m = b->radius_m;
+	struct before_look b;
+	bool found;
+
+	TRY(db_find(cx, &BEFORE_LOOK, &before_look_schema, &b, &found, V_ID(cx->actor->user_id), V_ID(c->row.event_id),
+		V(c->at_us - DAYS_US)));
+	if (!found)
+		return OK;
+	c->before = (struct mark_before){.there = true, .at_us = b.at, .latitude = b.latitude, .longitude = b.longitude};
+	if (b.distance_m != FIELD_NONE)
+		c->before.margin_m = (double)b.distance_m;
+	else if (!isnan(b.radius_m))
+		c->before.margin_m = b.radius_m;
+	return OK;
 }
 
 static enum network_place
@@ -165,38 +174,62 @@ network_of(struct ctx *cx, const char *networks)
 	return NETWORK_OUTSIDE;
 }
 
+/* What DEVICE_LOOK is asked with; the same for one mark each time. */
+struct asking {
+	struct device_shown shown;
+	char hash[B64_SHA256_CHARS + 1];
+	struct uuid challenge;
+};
+
+static struct asking
+asking_of(struct ctx *cx, const struct mark_in *in)
+{
+	struct asking q = {.shown = {.text = in->imei ? str_trim(cx->arena, in->imei) : ""}};
+
+	if (q.shown.text[0])
+		device_hash(key_current(cx->srv->keys, KEY_DEVICE_ID), &q.shown, q.hash);
+	if (!device_challenge_good(cx, in->device_challenge, &q.challenge))
+		q.challenge = (struct uuid){0};
+	return q;
+}
+#define ASKED_WITH(cx, q, event_id) \
+	V_ID((cx)->actor->user_id), V((q)->hash[0] ? (const char *)(q)->hash : NULL), V(event_id), V_ID((q)->challenge)
+
+void
+measure_ahead(struct ctx *cx, const struct mark_in *in, const char *event_id)
+{
+	const struct asking q = asking_of(cx, in);
+
+	db_ahead(cx, &DEVICE_LOOK, ASKED_WITH(cx, &q, event_id));
+}
+
+static enum err
+look_at_device(struct ctx *cx, struct mark_case *c)
+{
+	struct asking q = asking_of(cx, c->in);
+	struct device_look m;
+	bool found;
+
+	c->device.shown = q.shown.text[0];
+	c->device.challenge = q.challenge;
+	TRY(db_find(cx, &DEVICE_LOOK, &device_look_schema, &m, &found, ASKED_WITH(cx, &q, (const char *)c->row.event_id.text)));
+	if (!found)
+		return fail_internal(cx, ERR_INTERNAL, "the account that marks has no row");
+	return read_device(cx, &m, &q.shown, arena_printf(cx->arena, "%s", q.hash), c);
+}
+
 enum err
 measure(struct ctx *cx, struct mark_case *c)
 {
-	const struct mark_in *in = c->in;
 	const struct mark_row *row = &c->row;
-	const struct device_shown shown = {.text = in->imei ? str_trim(cx->arena, in->imei) : ""};
-	bool session = str_eq(row->kind, "session"), fenced = !isnan(row->latitude) && c->geofence_policy != LAYER_OFF;
-	struct measured m;
-	bool found;
+	bool wanted = str_eq(row->kind, "session") || row->require_device || c->in->imei;
 
 	c->network = network_of(cx, row->networks);
 	c->before = (struct mark_before){0};
-	c->device = (struct mark_device){.shown = shown.text[0],
-		.asked = c->device_policy != LAYER_OFF && (session || row->require_device || shown.text[0])};
-	if (!c->device.asked && !fenced)
-		return OK;
-	char *hash = arena_new(cx->arena, char, B64_SHA256_CHARS + 1);
-	if (c->device.shown)
-		device_hash(key_current(cx->srv->keys, KEY_DEVICE_ID), &shown, hash);
-	if (!device_challenge_good(cx, in->device_challenge, &c->device.challenge))
-		c->device.challenge = (struct uuid){0};
-	TRY(db_find(cx, &MEASURE_LOAD, &measured_schema, &m, &found, V_ID(cx->actor->user_id),
-		V(c->device.shown ? (const char *)hash : NULL), V_ID(row->event_id),
-		V(cx->now_us - cx->srv->conf->device_cooldown_minutes * MINUTES_US), V_ID(c->device.challenge),
-		fenced ? val_int(c->at_us - DAYS_US) : val_null()));
-	if (!found)
-		return fail_internal(cx, ERR_INTERNAL, "the account that marks has no row");
+	c->device = (struct mark_device){.asked = wanted && c->device_policy != LAYER_OFF};
 	if (c->device.asked)
-		TRY(read_device(cx, &m, &shown, hash, c));
-	if (fenced)
-		read_before(&m.before, c);
-	return OK;
+		TRY(look_at_device(cx, c));
+	return isnan(row->latitude) || c->geofence_policy == LAYER_OFF ? OK : read_before(cx, c);
 }
 
 /* --- what follows ---------------------------------------------------------------------------------------------------------- */
@@ -244,14 +277,16 @@ flag_twin(struct ctx *cx, const struct mark_case *c, const char *attendance_id)
 }
 
 SQL(SETTLE_USE, "tuuum",
-	"INSERT INTO device_uses (device_hash, event_id, user_id, attendance_id, used_at) VALUES ($1, $2, $3, $4, $5)"
-	" ON CONFLICT (device_hash, event_id) DO UPDATE SET attendance_id = excluded.attendance_id, used_at = excluded.used_at"
-	" WHERE device_uses.user_id = excluded.user_id");
-SQL(SETTLE_SPEND, "um", "INSERT INTO spent_claims (claim_id, spent_at) VALUES ($1, $2) ON CONFLICT (claim_id) DO NOTHING");
+	"INSERT INTO device_uses (device_hash, event_id, user_id, attendance_id, used_at) SELECT $1, $2, $3, $4, $5{+ FROM @}"
+	" WHERE TRUE ON CONFLICT (device_hash, event_id) DO NOTHING");
+SQL(SETTLE_AGAIN, "tuuum",
+	"UPDATE device_uses SET attendance_id = $4, used_at = $5 WHERE device_hash = $1 AND event_id = $2 AND user_id = $3");
+SQL(SETTLE_SPEND, "um",
+	"INSERT INTO spent_claims (claim_id, spent_at) SELECT $1, $2{+ FROM @} WHERE TRUE ON CONFLICT (claim_id) DO NOTHING");
 SQL(SETTLE_LAPSE, "u", "UPDATE devices SET status = 'retired' WHERE id = $1 AND status = 'bound'");
 SQL(SETTLE_BIND, "uuttm",
-	"INSERT INTO devices (id, user_id, device_hash, key_id, status, created_at) VALUES ($1, $2, $3, $4, 'bound', $5)"
-	" ON CONFLICT DO NOTHING");
+	"INSERT INTO devices (id, user_id, device_hash, key_id, status, created_at) SELECT $1, $2, $3, $4, 'bound', $5{+ FROM @}"
+	" WHERE TRUE ON CONFLICT DO NOTHING");
 
 enum err
 measure_settle(struct ctx *cx, const struct mark_case *c, const struct uuid *attendance_id, const char *flags)
@@ -266,7 +301,7 @@ measure_settle(struct ctx *cx, const struct mark_case *c, const struct uuid *att
 	if (!d->asked)
 		return OK;
 	struct uuid device = new_id(cx);
-	const struct db_step use = DB_STEP(&SETTLE_USE, NULL, NULL, V(d->hash), V_ID(c->row.event_id), V(who),
+	const struct db_step use = DB_STEP(d->again ? &SETTLE_AGAIN : &SETTLE_USE, NULL, NULL, V(d->hash), V_ID(c->row.event_id), V(who),
 		V(attendance_id->text), V(cx->now_us));
 	const struct db_step spend = DB_STEP(&SETTLE_SPEND, NULL, NULL, V_ID(d->challenge), V(cx->now_us));
 	const struct db_step lapse = DB_STEP(&SETTLE_LAPSE, NULL, NULL, V_ID(d->lapsed));

@@ -4,8 +4,10 @@
 
 #include "attendance/layers/layer.h"
 
-/* Reads device, place of the mark before, and network into *c: one statement more, and none where nothing asks. */
+/* Reads into *c the network, and by one statement each, where the event asks, the device and the place of the mark before. */
 enum err measure(struct ctx *cx, struct mark_case *c) MUST_CHECK;
+/* In a job's ahead(): the device of a mark at this session. */
+void measure_ahead(struct ctx *cx, const struct mark_in *in, const char *event_id);
 /*
  * After the mark `attendance_id` was written, in its transaction: its device is noted, binds when it is the student's first and
  * nothing was flagged, and another account's record made with it is flagged as well; the challenge is used up.

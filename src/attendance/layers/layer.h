@@ -67,6 +67,7 @@ struct mark_device {
 	bool elsewhere;		 /* the id is another account's device */
 	bool lately;		 /* another account used it within the cool-down and since this student got it */
 	struct uuid twin;	 /* another account's record in this event, made with it; empty: none */
+	bool again;		 /* this account marked with it here before */
 	const char *hash;	 /* of what marks: the id, else the key that signed; NULL: nothing */
 	struct uuid lapsed;	 /* a binding that can no longer be compared, and gives way */
 	struct uuid challenge;	 /* that was signed */
