@@ -2,7 +2,6 @@
 #include "api/accounts.h"
 #include "core/conf.h"
 #include "identity/approval.h"
-#include "identity/login.h"
 #include "identity/password.h"
 #include "identity/signup.h"
 #include "identity/throttle.h"
@@ -87,15 +86,10 @@ static const struct schema login_in_schema = SCHEMA("AccountsLoginIn", struct lo
 static enum err
 login(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	const struct login_in *body = rq->body;
-	const struct login in = {.email = body->email,
-		.password = body->password,
-		.device_token = device_token_read(cx, rq),
-		.surface = LOGIN_ACCOUNTS,
-		.web = rq->web};
+	const struct login_in *in = rq->body;
 	struct login_result r;
 
-	TRY(login_password(cx, &in, &r));
+	TRY(login_with(cx, rq, LOGIN_ACCOUNTS, in->email, in->password, &r));
 	if (r.mfa_token)
 		return accounts_mfa_due(rs, r.mfa_token, r.mfa_expires_s);
 	return accounts_grant(
@@ -105,14 +99,11 @@ login(struct ctx *cx, const struct request *rq, struct reply *rs)
 static enum err
 refresh(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	const struct refresh_in *in = rq->body;
 	struct profile profile;
 	struct account who;
 	struct tokens tokens;
-	const char *token;
 
-	TRY(refresh_token_read(cx, rq, in->refresh_token, &token));
-	TRY(session_refresh(cx, token, &who, &tokens));
+	TRY(refresh_with(cx, rq, &who, &tokens));
 	TRY(profile_get(cx, who.id.text, &profile));
 	return accounts_grant(
 		cx, rq, rs, &(const struct grant){.who = &who, .tokens = &tokens, .mfa_enabled = profile.mfa_enabled});
@@ -145,49 +136,15 @@ static const struct route rows[] = {
 		.summary = "Open an account",
 		.text = "SIGNUP_POLICY=open makes an active student and answers tokens. With approval the answer is 202 and an "
 			"administrator decides; a taken address is then answered like a free one."},
-	{.method = POST,
+	{LOGIN_ROW,
 		.path = "/v1/auth/login",
 		.handler = login,
-		.access = ANYONE,
-		.lane = LANE_HASH,
 		.body = &login_in_schema,
 		.reply = &accounts_tokens_schema,
-		.status = 200,
-		.errors = ERRORS(ERR_INVALID_CREDENTIALS, ERR_ACCOUNT_PENDING, ERR_ACCOUNT_REJECTED, ERR_APPROVAL_TIMEOUT,
-			ERR_ACCOUNT_LOCKED),
-		.no_store = true,
 		.tag = "accounts",
-		.summary = "Sign in",
-		.text = "A known device sends X-Device-Token along. With X-Muster-Client: web the refresh token comes as a "
-			"cookie."},
-	{.method = POST,
-		.path = "/v1/auth/refresh",
-		.handler = refresh,
-		.access = ANYONE,
-		.lane = LANE_WRITE,
-		.hall = true,
-		.body = &refresh_in_schema,
-		.reply = &accounts_tokens_schema,
-		.status = 200,
-		.errors = ERRORS(ERR_NOT_AUTHENTICATED, ERR_TOKEN_REVOKED, ERR_FORBIDDEN),
-		.no_store = true,
-		.tag = "accounts",
-		.summary = "A new pair of tokens",
-		.text = "The same refresh token gives the same successor for 15 seconds while that is unused; any later use ends "
-			"the "
-			"session."},
-	{.method = POST,
-		.path = "/v1/auth/logout",
-		.handler = logout_handler,
-		.access = ANYONE,
-		.lane = LANE_WRITE,
-		.body = &refresh_in_schema,
-		.status = 204,
-		.errors = ERRORS(ERR_NOT_AUTHENTICATED, ERR_FORBIDDEN),
-		.no_store = true,
-		.tag = "accounts",
-		.summary = "Sign out",
-		.text = "Also with an unknown or expired token; a rotated one ends its session."},
+		.text = LOGIN_TEXT},
+	{REFRESH_ROW, .path = "/v1/auth/refresh", .handler = refresh, .reply = &accounts_tokens_schema, .tag = "accounts"},
+	{LOGOUT_ROW, .path = "/v1/auth/logout", .tag = "accounts"},
 	{.method = POST,
 		.path = "/v1/auth/logout-all",
 		.handler = logout_all,

@@ -2,7 +2,6 @@
 #include "api/transport.h"
 #include "core/conf.h"
 #include "identity/approval.h"
-#include "identity/login.h"
 #include "identity/password.h"
 #include "identity/throttle.h"
 #include "store/db.h"
@@ -140,15 +139,10 @@ reply_tokens(struct ctx *cx, const struct request *rq, struct reply *rs, const s
 static enum err
 login(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	const struct login_in *body = rq->body;
-	const struct login in = {.email = body->username,
-		.password = body->password,
-		.device_token = device_token_read(cx, rq),
-		.surface = LOGIN_PORTAL,
-		.web = rq->web};
+	const struct login_in *in = rq->body;
 	struct login_result r;
 
-	TRY(login_password(cx, &in, &r));
+	TRY(login_with(cx, rq, LOGIN_PORTAL, in->username, in->password, &r));
 	if (r.mfa_token) {
 		const struct tokens_out out = {.mfa_required = TRI_YES, .mfa_token = r.mfa_token, .expires_in = r.mfa_expires_s};
 		return reply_record(rs, &tokens_out_schema, &out);
@@ -162,13 +156,10 @@ login(struct ctx *cx, const struct request *rq, struct reply *rs)
 static enum err
 refresh(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	const struct refresh_in *in = rq->body;
-	const char *token;
 	struct account who;
 	struct tokens t;
 
-	TRY(refresh_token_read(cx, rq, in->refresh_token, &token));
-	TRY(session_refresh(cx, token, &who, &t));
+	TRY(refresh_with(cx, rq, &who, &t));
 	return reply_tokens(cx, rq, rs, &who, &t);
 }
 
@@ -224,51 +215,16 @@ static const struct route rows[] = {
 		.no_store = true,
 		.tag = "auth",
 		.summary = "State of a signup"},
-	{.method = POST,
+	{LOGIN_ROW,
 		.path = "/api/auth/login",
 		.handler = login,
-		.access = ANYONE,
-		.lane = LANE_HASH,
 		.body = &login_in_schema,
 		.form = true,
 		.reply = &tokens_out_schema,
-		.status = 200,
-		.errors = ERRORS(ERR_INVALID_CREDENTIALS, ERR_ACCOUNT_PENDING, ERR_ACCOUNT_REJECTED, ERR_APPROVAL_TIMEOUT,
-			ERR_ACCOUNT_LOCKED),
-		.no_store = true,
 		.tag = "auth",
-		.summary = "Sign in",
-		.text = "JSON or an HTML form. A known device sends X-Device-Token along. With X-Muster-Client: web the refresh "
-			"token comes "
-			"as a cookie."},
-	{.method = POST,
-		.path = "/api/auth/refresh",
-		.handler = refresh,
-		.access = ANYONE,
-		.lane = LANE_WRITE,
-		.hall = true,
-		.body = &refresh_in_schema,
-		.reply = &tokens_out_schema,
-		.status = 200,
-		.errors = ERRORS(ERR_NOT_AUTHENTICATED, ERR_TOKEN_REVOKED, ERR_FORBIDDEN),
-		.no_store = true,
-		.tag = "auth",
-		.summary = "A new pair of tokens",
-		.text = "The same refresh token gives the same successor for 15 seconds while that is unused; any later use ends "
-			"the "
-			"session."},
-	{.method = POST,
-		.path = "/api/auth/logout",
-		.handler = logout_handler,
-		.access = ANYONE,
-		.lane = LANE_WRITE,
-		.body = &refresh_in_schema,
-		.status = 204,
-		.errors = ERRORS(ERR_NOT_AUTHENTICATED, ERR_FORBIDDEN),
-		.no_store = true,
-		.tag = "auth",
-		.summary = "Sign out",
-		.text = "Also with an unknown or expired token; a rotated one ends its session."},
+		.text = "JSON or an HTML form. " LOGIN_TEXT},
+	{REFRESH_ROW, .path = "/api/auth/refresh", .handler = refresh, .reply = &tokens_out_schema, .tag = "auth"},
+	{LOGOUT_ROW, .path = "/api/auth/logout", .tag = "auth"},
 	{.method = GET,
 		.path = "/api/auth/me",
 		.handler = me,

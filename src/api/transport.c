@@ -118,6 +118,29 @@ logout_handler(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return reply_empty(rs, 204);
 }
 
+enum err
+login_with(struct ctx *cx, const struct request *rq, enum login_surface surface, const char *email, const char *password,
+	struct login_result *ret)
+{
+	const struct login in = {.email = email,
+		.password = password,
+		.device_token = device_token_read(cx, rq),
+		.surface = surface,
+		.web = rq->web};
+
+	return login_password(cx, &in, ret);
+}
+
+enum err
+refresh_with(struct ctx *cx, const struct request *rq, struct account *ret_who, struct tokens *ret)
+{
+	const struct refresh_in *in = rq->body;
+	const char *token;
+
+	TRY(refresh_token_read(cx, rq, in->refresh_token, &token));
+	return session_refresh(cx, token, ret_who, ret);
+}
+
 const char *
 device_token_read(struct ctx *cx, const struct request *rq)
 {

@@ -1,5 +1,5 @@
 /*
- * How refresh tokens and known-device tokens travel, the same on every surface that signs people in.
+ * Signing in, refreshing, signing out: how the tokens travel, and what the rows of every surface have in common.
  *
  * By default a refresh token is a member of the body, both ways.  With `X-Muster-Client: web` it lives in a cookie that scripts
  * cannot read (`__Host-muster_rt`; `muster_rt` where a dev server speaks plain HTTP); requests that use it need that header, an
@@ -9,7 +9,7 @@
 #define MUSTER_API_TRANSPORT_H
 
 #include "api/route.h"
-#include "identity/session.h"
+#include "identity/login.h"
 
 /* `in_body` is the body's member or NULL.  ERR_VALIDATION, ERR_FORBIDDEN (foreign Origin), ERR_NOT_AUTHENTICATED (no cookie). */
 enum err refresh_token_read(struct ctx *cx, const struct request *rq, const char *in_body, const char **ret) MUST_CHECK;
@@ -23,6 +23,29 @@ struct refresh_in {
 };
 extern const struct schema refresh_in_schema;
 enum err logout_handler(struct ctx *cx, const struct request *rq, struct reply *rs) MUST_CHECK;
+
+/* login_password() and session_refresh() with what the request carries: known device, web client, token in body or cookie. */
+enum err login_with(struct ctx *cx, const struct request *rq, enum login_surface surface, const char *email, const char *password,
+	struct login_result *ret) MUST_CHECK;
+enum err refresh_with(struct ctx *cx, const struct request *rq, struct account *ret_who, struct tokens *ret) MUST_CHECK;
+
+/* The rows: what a surface adds is path, handler, body and reply, tag. */
+#define LOGIN_ROW                                                                                                                  \
+	.method = POST, .access = ANYONE, .lane = LANE_HASH, .status = 200, .no_store = true, .summary = "Sign in",                \
+	.errors = ERRORS(                                                                                                          \
+		ERR_INVALID_CREDENTIALS, ERR_ACCOUNT_PENDING, ERR_ACCOUNT_REJECTED, ERR_APPROVAL_TIMEOUT, ERR_ACCOUNT_LOCKED)
+#define LOGIN_TEXT \
+	"A known device sends X-Device-Token along. With X-Muster-Client: web the refresh token comes as a cookie."
+#define REFRESH_ROW                                                                                                             \
+	.method = POST, .access = ANYONE, .lane = LANE_WRITE, .hall = true, .body = &refresh_in_schema, .status = 200,          \
+	.errors = ERRORS(ERR_NOT_AUTHENTICATED, ERR_TOKEN_REVOKED, ERR_FORBIDDEN), .no_store = true,                            \
+	.summary = "A new pair of tokens",                                                                                      \
+	.text = "The same refresh token gives the same successor for 15 seconds while that is unused; any later use ends the " \
+		"session."
+#define LOGOUT_ROW                                                                                                          \
+	.method = POST, .handler = logout_handler, .access = ANYONE, .lane = LANE_WRITE, .body = &refresh_in_schema,        \
+	.status = 204, .errors = ERRORS(ERR_NOT_AUTHENTICATED, ERR_FORBIDDEN), .no_store = true, .summary = "Sign out", \
+	.text = "Also with an unknown or expired token; a rotated one ends its session."
 
 /* X-Device-Token, or its cookie; NULL when there is neither. */
 const char *device_token_read(struct ctx *cx, const struct request *rq);

@@ -16,6 +16,7 @@ const { Canaries, spellings } = require("./canary-lib");
 
 const REDIRECT = "http://127.0.0.1:9/callback"; // nobody listens there: the test reads the address
 const ADMIN_EMAIL = "admin@example.org";
+const NOBODY = "00000000-0000-7000-8000-000000000000";
 const AWKWARD = "\"<&> +%\\/"; // characters that encodings change
 
 // What a route may tell, and nobody else: members of its replies.
@@ -338,7 +339,7 @@ function fitting(api, schema, secret) {
 	if (schema.format === "date-time")
 		return new Date().toISOString();
 	if (schema.format === "uuid")
-		return "00000000-0000-7000-8000-000000000000";
+		return NOBODY;
 	return schema.writeOnly ? secret.slice(0, schema.maxLength) : "somebody@example.org".slice(0, schema.maxLength);
 }
 
@@ -360,40 +361,58 @@ function inputs(api, operation, s) {
 		{ raw: `password=${bad}`, headers: { "content-type": "text/plain" } }];
 }
 
+const operations = (api) => Object.entries(api.paths).flatMap(([template, methods]) => Object.entries(methods)
+	.filter(([method]) => method !== "parameters")
+	.map(([method, operation]) => ({ route: `${method.toUpperCase()} ${template}`, operation })));
+
+// The path with ids in it: the event's own where it is only read.
+function filled(route, event) {
+	const [method, template] = route.split(" ");
+	const ids = { id: method === "GET" && template.includes("/events/") ? event : NOBODY, provider: "campus" };
+	return template.replace(/\{(\w+)\}/g, (_, name) => ids[name] || NOBODY);
+}
+
 async function everyRoute(s, { event }) {
 	const api = await s.want(200, "GET /openapi.json");
 	const who = { nobody: async () => undefined, student: () => s.login("scans@example.org", s.password),
 		admin: () => s.login(ADMIN_EMAIL, s.adminPassword) };
-	for (const [template, methods] of Object.entries(api.paths))
-		for (const [method, operation] of Object.entries(methods))
-			for (const name of Object.keys(who)) {
-				const route = `${method.toUpperCase()} ${template}`;
-				if (method === "parameters" || (name !== "nobody" && !operation.security?.length))
-					continue;
-				const ids = { id: method === "get" && template.includes("/events/") ? event : "00000000-0000-7000-8000-000000000000", provider: "campus" };
-				const target = template.replace(/\{(\w+)\}/g, (_, p) => ids[p] || "00000000-0000-7000-8000-000000000000");
-				const token = await who[name]();
-				for (const { query = "", ...options } of inputs(api, operation, s))
-					await s.call(route, { path: target + query, token: options.headers?.authorization ? undefined : token, ...options });
-			}
+	for (const { route, operation } of operations(api))
+		for (const name of operation.security?.length ? Object.keys(who) : ["nobody"]) {
+			const token = await who[name]();
+			for (const { query = "", ...options } of inputs(api, operation, s))
+				await s.call(route, { path: filled(route, event) + query, token: options.headers?.authorization ? undefined : token, ...options });
+		}
 	return api;
 }
 
-// Tables that are away make errors that nobody foresaw, with secrets at hand.
-async function faults(s) {
-	const person = await s.signUp("faults");
-	for (const table of ["sessions", "login_failures", "one_time_secrets", "mfa_totp", "users"]) {
+// Tables that are away make errors that nobody foresaw, on every route, with secrets at hand: the answer says nothing but that.
+async function faults(s, api, { event }) {
+	const person = await s.signUp("faults"), failed = new Set();
+	const routes = operations(api).sort((x, y) => x.route.includes("logout-all") - y.route.includes("logout-all"));
+	for (const table of ["users", "sessions", "login_failures", "one_time_secrets", "mfa_totp", "events", "qr_sessions", "attendance_records",
+		"approval_requests", "notifications", "audit_logs"]) {
+		const token = await s.login(ADMIN_EMAIL, s.adminPassword), before = s.replies.length;
 		s.sql(`ALTER TABLE ${table} RENAME TO ${table}_away`);
-		const before = s.replies.length;
 		await s.call("POST /v1/auth/login", { body: { email: person.email, password: s.password } });
 		await s.call("POST /api/auth/login", { body: { username: person.email, password: s.wrong } });
 		await s.call("POST /v1/auth/refresh", { body: { refresh_token: person.refresh } });
 		await s.call("POST /v1/auth/password-reset/confirm", { body: { token: s.typed, new_password: s.password } });
 		await s.call("POST /v1/auth/mfa/totp/setup", { body: { password: s.password }, token: person.token });
-		await s.call("GET /v1/auth/oauth/{provider}/callback", { path: `/v1/auth/oauth/campus/callback?code=${s.typed}&state=${s.typed}` });
+		for (const { route, operation } of routes) {
+			const content = resolved(api, operation.requestBody)?.content;
+			await s.call(route, { path: filled(route, event), token: operation.security?.length ? token : undefined,
+				body: content && fitting(api, Object.values(content)[0].schema, s.wrong) });
+		}
 		s.sql(`ALTER TABLE ${table}_away RENAME TO ${table}`);
-		assert.ok(s.replies.slice(before).some((r) => r.status === 500), `nothing failed without ${table}`);
+		const errors = s.replies.slice(before).filter((r) => r.status === 500);
+		assert.ok(errors.length > 0, `nothing failed without ${table}`);
+		for (const { name, route, body, text } of errors) {
+			failed.add(route);
+			assert.equal(body.error.details ? body.error.details.reason || body.error.code.toLowerCase() : body.error, "internal_error", text);
+			assert.doesNotMatch(text, /_away|select |insert |update |sqlite|no such|relation|column|\.c\b|line \d/i, name);
+		}
 	}
+	assert.ok(failed.size >= 40, `only ${failed.size} routes failed: ${[...failed]}`);
 	await eventually("the faults are reported", () => s.sentry.reports.length > 0, 30000);
 }
 
@@ -440,13 +459,12 @@ function exercised(s, api) {
 	const called = new Map();
 	for (const { route, status } of s.replies)
 		called.set(route, (called.get(route) || new Set()).add(Math.floor(status / 100)));
-	for (const [template, methods] of Object.entries(api.paths))
-		for (const method of Object.keys(methods).filter((m) => m !== "parameters")) {
-			const route = `${method.toUpperCase()} ${template}`, seen = called.get(route);
-			assert.ok(seen, `${route} was not called`);
-			if (/^\/(v1|api)\/auth\//.test(template))
-				assert.ok(seen.has(2) || seen.has(3), `${route} never worked`);
-		}
+	for (const { route } of operations(api)) {
+		const seen = called.get(route);
+		assert.ok(seen, `${route} was not called`);
+		if (/ \/(v1|api)\/auth\//.test(route))
+			assert.ok(seen.has(2) || seen.has(3), `${route} never worked`);
+	}
 }
 
 for (const engine of ["sqlite", "postgresql"]) {
@@ -460,7 +478,7 @@ for (const engine of ["sqlite", "postgresql"]) {
 			await providers(s);
 			const made = await attendance(s);
 			const api = await everyRoute(s, made);
-			await faults(s);
+			await faults(s, api, made);
 			await s.want(200, "GET /metrics", { token: s.metricsToken });
 			const outputs = await commands(s);
 			exercised(s, api);

@@ -2,6 +2,7 @@
 #include "accounts_env.h"
 #include "mfa_env.h"
 
+#include "core/asset.h"
 #include "identity/reset.h"
 #include "jobs/jobs.h"
 
@@ -150,6 +151,40 @@ a_new_password_ends_everything_old(void **state)
 	test_close(t);
 }
 
+/* Wherever a password is chosen: fifty of the list, and the service's own name. */
+static void
+weak_passwords_are_refused_on_all_ways(void **state)
+{
+	struct test *t = *state;
+	struct test_user u = test_user(t, ROLE_STUDENT);
+	const char *token = link_token(t, u.email), *at;
+	const struct asset_blob *list = asset_blobs;
+
+	while (list->name && strcmp(list->name, "passwords.txt") != 0)
+		list++;
+	assert_non_null(list->name);
+	at = (const char *)list->data;
+	for (int i = 0; i <= 50; i++) {
+		const char *word = i == 50 ? "Muster-2026" : arena_strndup(&t->arena, at, strcspn(at, "\n"));
+		const char *why = i == 50 ? "must not be the name of this service" : "is among the most common passwords";
+		struct test_reply *ways[] = {
+			call(t, POST, "/v1/auth/signup", NULL,
+				PATH(t, "{\"name\":\"New\",\"email\":\"new@example.org\",\"password\":\"%s\"}", word)),
+			call(t, POST, "/v1/auth/password/change", u.bearer,
+				PATH(t, "{\"current_password\":\"%s\",\"new_password\":\"%s\"}", TEST_PASSWORD, word)),
+			confirm(t, token, word),
+		};
+		for (size_t w = 0; w < 3; w++) {
+			expect_error(ways[w], 422, "validation_error");
+			if (!strstr(ways[w]->body, why))
+				fail_msg("way %zu, %s: %s", w, word, ways[w]->body);
+		}
+		for (int line = 0; i < 49 && line < 199; line++)
+			at = strchr(at, '\n') + 1;
+	}
+	expect_status(confirm(t, token, NEW_PASSWORD), 200);
+}
+
 static void
 only_the_newest_link_and_only_in_time(void **state)
 {
@@ -277,6 +312,7 @@ main(void)
 		cmocka_unit_test(limits_are_silent),
 		cmocka_unit_test(the_link_is_ours_whatever_the_request_says),
 		cmocka_unit_test(a_new_password_ends_everything_old),
+		IN(weak_passwords_are_refused_on_all_ways),
 		IN(only_the_newest_link_and_only_in_time),
 		IN(tokens_of_other_purposes_are_none),
 		IN(a_second_factor_stays_on),

@@ -150,6 +150,29 @@ an_account_is_changed(void **state)
 }
 
 static void
+closing_an_account_ends_all_its_sessions_for_good(void **state)
+{
+	struct test *t = *state = test_open(TEST_CONF("SINGLE_DEVICE=false"));
+	struct test_user admin = test_user(t, ROLE_ADMIN), ada = test_user(t, ROLE_STUDENT), phone = ada;
+	const char *path = PATH(t, "/api/admin/users/%s", ada.id.text);
+
+	test_login(t, &phone);
+	expect_status(call(t, GET, "/api/auth/me", ada.bearer, NULL), 200);
+	expect_status(call(t, PATCH, path, admin.bearer, "{'is_active':false}"), 200);
+	expect_status(call(t, PATCH, path, admin.bearer, "{'is_active':true}"), 200);
+	const struct test_user *devices[] = {&ada, &phone};
+	for (size_t i = 0; i < 2; i++) {
+		expect_error(call(t, GET, "/api/auth/me", devices[i]->bearer, NULL), 401, "token_revoked");
+		expect_error(
+			call(t, POST, "/api/auth/refresh", NULL, PATH(t, "{'refresh_token':'%s'}", devices[i]->refresh_token)), 401,
+			"token_revoked");
+	}
+	expect_status(
+		call(t, POST, "/api/auth/login", NULL, PATH(t, "{'username':'%s','password':'%s'}", ada.email, TEST_PASSWORD)), 200);
+	test_close(t);
+}
+
+static void
 only_administrators_see_accounts(void **state)
 {
 	struct test *t = *state;
@@ -170,6 +193,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_search_takes_text_as_it_stands, open_test, close_test),
 		cmocka_unit_test_setup_teardown(many_accounts_are_counted_no_further_than_a_page_may_lie, open_test, close_test),
 		cmocka_unit_test_setup_teardown(an_account_is_changed, open_test, close_test),
+		cmocka_unit_test(closing_an_account_ends_all_its_sessions_for_good),
 		cmocka_unit_test_setup_teardown(only_administrators_see_accounts, open_test, close_test),
 	};
 
