@@ -96,6 +96,7 @@ open_store(struct serving *s)
 		.url = app->conf->database_url,
 		.writers = WRITERS,
 		.readers = readers(app->conf),
+		.readers_kept = (int)app->conf->database_pool_size,
 		.cache_mb = (int)app->conf->sqlite_cache_mb,
 		.metrics = app->srv.metrics,
 		.foreign_write = foreign_write,

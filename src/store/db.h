@@ -123,7 +123,8 @@ void db_on_commit(struct ctx *cx, void (*fn)(void *arg), void *arg);
 struct db_options {
 	const char *url;          /* DATABASE_URL */
 	int writers;              /* writing connections, where the engine can use more than one */
-	int readers;              /* read connections */
+	int readers;              /* read connections of the pool, at most */
+	int readers_kept;         /* of them stay open when nobody needs them; 0: all */
 	int cache_mb;             /* SQLITE_CACHE_MB, per connection */
 	struct metrics *metrics;  /* may be NULL */
 	void (*foreign_write)(void *arg); /* another process wrote; on the writer's thread; may be NULL */

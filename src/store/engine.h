@@ -172,6 +172,7 @@ struct db_store {
 	pthread_cond_t pool_free;
 	struct db *pool;
 	int pool_open; /* connections made for it, lent ones included */
+	int pool_waiting;
 };
 
 bool writer_start(struct writer *w); /* its db is open */

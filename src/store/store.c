@@ -223,8 +223,10 @@ pool_take(struct db_store *s, struct ctx *cx)
 	const char *message = "";
 
 	(void)pthread_mutex_lock(&s->pool_lock);
+	s->pool_waiting++;
 	while (!s->pool && s->pool_open >= s->options.readers)
 		(void)pthread_cond_wait(&s->pool_free, &s->pool_lock);
+	s->pool_waiting--;
 	if (s->pool) {
 		db = s->pool;
 		s->pool = db->next;
@@ -246,14 +248,22 @@ pool_take(struct db_store *s, struct ctx *cx)
 	return db;
 }
 
+/* What was opened under load is closed when the load is over. */
 static void
 pool_give(struct db_store *s, struct db *db)
 {
 	(void)pthread_mutex_lock(&s->pool_lock);
-	db->next = s->pool;
-	s->pool = db;
-	(void)pthread_cond_signal(&s->pool_free);
+	bool surplus = s->pool_open > s->options.readers_kept && s->pool_waiting == 0;
+	if (surplus) {
+		s->pool_open--;
+	} else {
+		db->next = s->pool;
+		s->pool = db;
+		(void)pthread_cond_signal(&s->pool_free);
+	}
 	(void)pthread_mutex_unlock(&s->pool_lock);
+	if (surplus)
+		s->engine->close(db);
 }
 
 enum err
@@ -338,6 +348,8 @@ db_open(struct arena *a, const struct db_options *o, struct db_store **ret, cons
 	s->options = *o;
 	if (s->options.readers < 1)
 		s->options.readers = 1;
+	if (s->options.readers_kept < 1 || s->options.readers_kept > s->options.readers)
+		s->options.readers_kept = s->options.readers;
 	arena_init(&s->memory);
 	s->options.url = arena_strdup(&s->memory, o->url);
 	statements_open(&s->statements, &s->memory);
