@@ -74,7 +74,7 @@ path_read(struct arena *a, CURLU *u, struct redis_address *ret)
 	const char *query = part(a, u, CURLUPART_QUERY);
 
 	ret->path = part(a, u, CURLUPART_PATH);
-	return ret->path && strlen(ret->path) < sizeof(un.sun_path) &&
+	return ret->path && ret->path[1] && strlen(ret->path) < sizeof(un.sun_path) &&
 	       (!query || (str_starts(query, "db=") && database_read(query + 3, &ret->database)));
 }
 
@@ -173,7 +173,7 @@ wait_for_tls(const struct redis_link *l, int result, int64_t until_us, char *why
 	default:
 		break;
 	}
-	unsigned long code = ERR_get_error();
+	unsigned long code = ERR_peek_last_error();
 	const char *reason = code ? ERR_reason_error_string(code) : NULL;
 	ERR_clear_error();
 	return say(why, reason ? reason : "the TLS connection was closed");
@@ -184,6 +184,7 @@ static ssize_t
 send_some(struct redis_link *l, const char *p, size_t n, int64_t until_us, char *why)
 {
 	if (l->ssl) {
+		ERR_clear_error(); /* what others left would pass for ours */
 		int sent = SSL_write(l->ssl, p, (int)n);
 		return sent > 0 ? sent : wait_for_tls(l, sent, until_us, why) ? 0 : -1;
 	}
@@ -200,6 +201,7 @@ static ssize_t
 read_some(struct redis_link *l, char *p, size_t n, int64_t until_us, char *why)
 {
 	if (l->ssl) {
+		ERR_clear_error();
 		int got = SSL_read(l->ssl, p, (int)n);
 		return got > 0 ? got : wait_for_tls(l, got, until_us, why) ? 0 : -1;
 	}
@@ -317,6 +319,7 @@ begin_tls(struct redis_link *l, const struct redis_address *address, SSL_CTX *tl
 	if (is_ip ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(l->ssl), address->host) != 1
 		  : SSL_set1_host(l->ssl, address->host) != 1 || SSL_set_tlsext_host_name(l->ssl, address->host) != 1)
 		return say(why, "the host's name does not suit TLS");
+	ERR_clear_error();
 	for (int result; (result = SSL_connect(l->ssl)) != 1;)
 		if (!wait_for_tls(l, result, until_us, why))
 			return false;

@@ -16,11 +16,12 @@
 #include "net/redis.h"
 #include "net/redis_link.h"
 
-enum { REDIS_WAIT_S = 60, REDIS_EXTRA_MAX = 8 };
+enum { REDIS_WAIT_S = 60, REDIS_EXTRA_MAX = 14 };
 
 struct redis_server {
 	pid_t pid;
 	char dir[128], path[160], url[200];
+	const char *password; /* NULL: none */
 	const char *extra[REDIS_EXTRA_MAX]; /* further words of its command line */
 };
 
@@ -46,7 +47,7 @@ redis_pause(void)
 static bool
 redis_listens(const struct redis_server *s)
 {
-	const struct redis_address address = {.path = s->path};
+	const struct redis_address address = {.path = s->path, .password = s->password};
 	struct redis_place place;
 	char why[REDIS_MESSAGE_MAX];
 
@@ -56,8 +57,9 @@ redis_listens(const struct redis_server *s)
 	return l != NULL;
 }
 
-static void
-redis_server_start(struct redis_server *s)
+/* False: it ended at once. */
+static bool
+redis_server_try(struct redis_server *s)
 {
 	const char *argv[12 + REDIS_EXTRA_MAX] = {
 		"redis-server", "--port", "0", "--unixsocket", s->path, "--save", "", "--appendonly", "no", "--dir", s->dir};
@@ -77,7 +79,16 @@ redis_server_start(struct redis_server *s)
 		_exit(127);
 	}
 	redis_eventually(waitpid(s->pid, NULL, WNOHANG) != 0 || redis_listens(s));
-	if (kill(s->pid, 0) != 0)
+	if (kill(s->pid, 0) == 0)
+		return true;
+	s->pid = 0;
+	return false;
+}
+
+static void
+redis_server_start(struct redis_server *s)
+{
+	if (!redis_server_try(s))
 		fail_msg("redis-server did not start (Debian package redis-server)");
 }
 
@@ -93,7 +104,7 @@ redis_server_stop(struct redis_server *s)
 }
 
 static void
-redis_server_open(struct redis_server *s)
+redis_server_place(struct redis_server *s)
 {
 	const char *tmp = getenv("TMPDIR");
 
@@ -101,6 +112,12 @@ redis_server_open(struct redis_server *s)
 	assert_non_null(mkdtemp(s->dir));
 	snprintf(s->path, sizeof(s->path), "%s/socket", s->dir);
 	snprintf(s->url, sizeof(s->url), "unix://%s", s->path);
+}
+
+static inline void
+redis_server_open(struct redis_server *s)
+{
+	redis_server_place(s);
 	redis_server_start(s);
 }
 
