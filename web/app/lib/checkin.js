@@ -25,6 +25,7 @@ import { forget, load, save } from './store.js';
 const ID = 'scan';
 const PAYLOAD_LIFE_MS = 15 * 60_000; /* an unsent code is not worth keeping longer: it has expired on the server */
 const RETRY_MS = 5_000;
+const POSITION_MS = 10_000;
 
 export const scan = signal({ phase: 'none' });
 
@@ -80,7 +81,7 @@ async function claim(rec) {
 	scan.value = { phase: 'claiming' };
 	const reply = await request('/api/attendance/claim', { method: 'POST', body: { ...rec.input, public_key: rec.key?.jwk } });
 	const { input, ...rest } = rec;
-	const next = { ...rest, claim: reply.claim, event: reply.event, until: Date.now() + lifeOf(reply.expires_at) };
+	const next = { ...rest, session: input.qr_payload && sessionOf(input.qr_payload), claim: reply.claim, event: reply.event, until: Date.now() + lifeOf(reply.expires_at) };
 	await save(ID, next);
 	return next;
 }
@@ -91,10 +92,44 @@ function lifeOf(expiresAt) {
 	return ms > 30_000 && ms < 3_600_000 ? ms : PAYLOAD_LIFE_MS;
 }
 
+/* The session of a rotating code: its nonce has a dot, an event's code has none. */
+function sessionOf(payload) {
+	try {
+		const { s, n } = JSON.parse(atob(payload.replace(/-/g, '+').replace(/_/g, '/')));
+		return n.includes('.') ? s : null;
+	} catch {
+		return null;
+	}
+}
+
+/* Where this device is, if the person allows it; a session with a place is marked without it too, and reviewed. */
+function position() {
+	return new Promise((resolve) => {
+		if (!navigator.geolocation)
+			resolve({});
+		else
+			navigator.geolocation.getCurrentPosition(
+				({ coords }) => resolve({ latitude: coords.latitude, longitude: coords.longitude, accuracy: coords.accuracy }),
+				() => resolve({}), { enableHighAccuracy: true, timeout: POSITION_MS, maximumAge: 60_000 });
+	});
+}
+
+/* Asked for only where the session has a place. */
+async function whereabouts(id) {
+	const { sessions } = await api('/api/v1/student/sessions').catch(() => ({ sessions: [] }));
+	return sessions.find((s) => s.id === id)?.geofence_radius_m ? position() : {};
+}
+
 async function mark(rec) {
 	scan.value = { phase: 'marking', event: rec.event };
 	const body = { claim: rec.claim, proof: await prove(rec) };
-	return api('/api/attendance/mark', { method: 'POST', body, key: rec.mark });
+	if (!rec.session || session.value.user.role !== 'student')
+		return api('/api/attendance/mark', { method: 'POST', body, key: rec.mark });
+	if (!rec.where) { /* a repeated request must be the same to the letter */
+		rec.where = await whereabouts(rec.session);
+		await save(ID, rec);
+	}
+	return api('/api/v1/student/attendance', { method: 'POST', body: { ...body, ...rec.where }, key: rec.mark });
 }
 
 async function finish(next, kind) {

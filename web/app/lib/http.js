@@ -26,12 +26,15 @@ export class ApiError extends Error {
 
 /**
  * @param {string} path
- * @param {{method?: string, body?: any, bearer?: string, web?: boolean, key?: string, signal?: AbortSignal, as?: 'json'|'blob'}} [o]
+ * `body` goes as JSON, `text` as it is with the content type `type`.
+ *
+ * @param {{method?: string, body?: any, text?: string, type?: string, bearer?: string, web?: boolean, key?: string, signal?: AbortSignal, as?: 'json'|'blob'}} [o]
  */
-export async function request(path, { method = 'GET', body, bearer, web, key, signal, as = 'json' } = {}) {
+export async function request(path, { method = 'GET', body, text: plain, type = 'application/json', bearer, web, key, signal, as = 'json' } = {}) {
 	const headers = { Accept: as === 'json' ? 'application/json' : '*/*' };
-	if (body !== undefined)
-		headers['Content-Type'] = 'application/json';
+	const sent = plain ?? (body === undefined ? undefined : JSON.stringify(body));
+	if (sent !== undefined)
+		headers['Content-Type'] = type;
 	if (bearer)
 		headers.Authorization = `Bearer ${bearer}`;
 	if (web)
@@ -45,7 +48,7 @@ export async function request(path, { method = 'GET', body, bearer, web, key, si
 	let reply, data = null;
 	try {
 		reply = await fetch(path, {
-			method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: stop.signal,
+			method, headers, body: sent, signal: stop.signal,
 			credentials: 'same-origin', cache: 'no-store', redirect: 'error',
 		});
 		if (reply.ok && as === 'blob')

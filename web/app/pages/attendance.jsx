@@ -1,14 +1,83 @@
-/* A student's own attendance. */
-import { useData } from '../lib/data.js';
+/* A student's own attendance: what is open now, the rate, and every record with its reasons; one dispute for each. */
+import { useState } from 'preact/hooks';
+
+import { useAction, useData } from '../lib/data.js';
 import { language, t } from '../lib/i18n.js';
-import { session } from '../lib/session.js';
+import { api, session } from '../lib/session.js';
 import { clock, fullDay } from '../lib/time.js';
-import { Button, Empty, Listing, PageHead, Ring } from '../ui/parts.jsx';
+import { Button, Dialog, Empty, Failure, Field, Listing, PageHead, Ring } from '../ui/parts.jsx';
 import { StatusChip } from '../ui/status.jsx';
+
+function Dispute({ record, onClose, onSent }) {
+	const [note, setNote] = useState('');
+	const send = useAction(async () => {
+		await api(`/api/v1/student/attendance/${record.attendance_id}/dispute`, { method: 'POST', body: { note: note.trim() } });
+		onSent();
+	});
+	return (
+		<Dialog title={t('mine.dispute')} onClose={onClose}>
+			<form class="form" onSubmit={(e) => {
+				e.preventDefault();
+				send.run();
+			}}>
+				<p class="text">{t('mine.disputeText')}</p>
+				<Failure error={send.error} />
+				<Field label={t('mine.note')} as="textarea" rows={3} required maxLength={1000} value={note} onInput={(e) => setNote(e.currentTarget.value)} />
+				<footer>
+					<Button onClick={onClose}>{t('cancel')}</Button>
+					<Button kind="primary" type="submit" busy={send.busy}>{t('mine.send')}</Button>
+				</footer>
+			</form>
+		</Dialog>
+	);
+}
+
+function Open() {
+	const source = useData('/api/v1/student/sessions', { every: 30 });
+	const sessions = source.data?.sessions ?? [];
+	if (!sessions.length)
+		return null;
+	return (
+		<section>
+			<h2 class="section">{t('mine.open')}</h2>
+			<ul class="rows">
+				{sessions.map((s) => (
+					<li key={s.id}>
+						<div class="row-main"><strong>{s.title}</strong><span>{s.course && `${s.course.code} · `}{clock(s.starts_at)} – {clock(s.ends_at)} · {s.lecturer.full_name}</span></div>
+						<Button href="/app/scan">{t('scan.title')}</Button>
+					</li>
+				))}
+			</ul>
+		</section>
+	);
+}
+
+function Record({ r, why, onDispute }) {
+	return (
+		<li>
+			<div class="row-main">
+				<strong>{r.event.title}</strong>
+				<span>{fullDay(r.event.scheduled_at)}</span>
+				{(why?.reasons ?? []).map((reason) => <small key={reason}>{reason}</small>)}
+				{why?.reason && <small>{why.reason}</small>}
+				{why?.disputed_at && <small>{t('mine.disputed', { note: why.dispute_note })}</small>}
+			</div>
+			<div class="row-side">
+				{why && !why.disputed_at && r.status !== 'present' && <Button kind="quiet" onClick={() => onDispute(r)} aria-label={t('mine.disputeName', { title: r.event.title })}>{t('mine.dispute')}</Button>}
+				<StatusChip status={r.status} />
+				<span>{t('mine.at', { time: clock(r.marked_at) })}</span>
+			</div>
+		</li>
+	);
+}
 
 export default function Attendance() {
 	const mine = useData('/api/attendance/me');
 	const { records = [], attended = 0, total = 0, attendance_rate: rate = 0 } = mine.data ?? {};
+	const student = session.value.user.role === 'student';
+	const history = useData(student ? '/api/v1/student/attendance' : null);
+	const reasons = new Map((history.data?.records ?? []).map((h) => [h.attendance_id, h]));
+	const [disputing, setDisputing] = useState(null);
 	const name = session.value.user.full_name.split(' ')[0];
 	const percent = new Intl.NumberFormat(language.value.id, { maximumFractionDigits: 0 }).format(rate);
 	return (
@@ -16,6 +85,7 @@ export default function Attendance() {
 			<PageHead title={t('mine.title')} lead={t('mine.lead', { name })}>
 				<Button kind="primary" icon="scan" href="/app/scan">{t('scan.title')}</Button>
 			</PageHead>
+			{student && <Open />}
 			<Listing source={mine} count={records.length} empty={
 				<Empty icon="check" title={t('mine.empty')} action={<Button kind="primary" icon="scan" href="/app/scan">{t('scan.title')}</Button>}>{t('mine.emptyText')}</Empty>
 			}>
@@ -28,20 +98,13 @@ export default function Attendance() {
 				</section>
 				<h2 class="section">{t('mine.history')}</h2>
 				<ul class="rows">
-					{records.map((r) => (
-						<li key={r.attendance_id}>
-							<div class="row-main">
-								<strong>{r.event.title}</strong>
-								<span>{fullDay(r.event.scheduled_at)}</span>
-							</div>
-							<div class="row-side">
-								<StatusChip status={r.status} />
-								<span>{t('mine.at', { time: clock(r.marked_at) })}</span>
-							</div>
-						</li>
-					))}
+					{records.map((r) => <Record key={r.attendance_id} r={r} why={reasons.get(r.attendance_id)} onDispute={setDisputing} />)}
 				</ul>
 			</Listing>
+			{disputing && <Dispute record={disputing} onClose={() => setDisputing(null)} onSent={() => {
+				setDisputing(null);
+				history.reload();
+			}} />}
 		</>
 	);
 }

@@ -103,7 +103,7 @@ export default function EventPage({ params }) {
 				</div>
 			</div>
 			<Roll source={roll} onChange={setDialog} />
-			{dialog === 'add' && <ManualAdd eventId={event.id} known={roll.data?.records ?? []} onClose={() => setDialog(null)} onSaved={saved} />}
+			{dialog === 'add' && <ManualAdd path={`/api/admin/events/${event.id}/attendance`} known={roll.data?.records ?? []} onClose={() => setDialog(null)} onSaved={saved} />}
 			{dialog?.record && <ManualChange eventId={event.id} record={dialog.record} onClose={() => setDialog(null)} onSaved={saved} />}
 			{dialog === 'edit' && <EventDialog event={event} onClose={() => setDialog(null)} onSaved={() => {
 				setDialog(null);

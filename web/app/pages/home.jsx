@@ -14,7 +14,7 @@ function wanted(role) {
 	if (['account', 'marking'].includes(scan.peek().phase))
 		return '/c';
 	const next = new URLSearchParams(location.search).get('next') ?? '';
-	const home = role === 'admin' ? menuOf('admin')[0] : menuOf('student')[1];
+	const home = menuOf(role)[role === 'student' ? 1 : 0];
 	return /^\/app\/[a-z0-9/-]+$/.test(next) ? next : home.path;
 }
 

@@ -2,32 +2,10 @@
 import { useData } from '../lib/data.js';
 import { language, t } from '../lib/i18n.js';
 import { day } from '../lib/time.js';
+import { Bars, Figure } from '../ui/figures.jsx';
 import { Failure, PageHead, Skeleton } from '../ui/parts.jsx';
 
 const SHOWN = 12;
-
-function Figure({ label, value, note, href }) {
-	const number = typeof value === 'string' ? value : new Intl.NumberFormat(language.value.id).format(value);
-	const inner = <><span>{label}</span><b>{number}</b>{note && <small>{note}</small>}</>;
-	return href ? <a class="figure" href={href}>{inner}</a> : <div class="figure">{inner}</div>;
-}
-
-function Chart({ events }) {
-	const most = Math.max(1, ...events.map((e) => e.attendance_count));
-	return (
-		<ol class="bars">
-			{events.map((e) => (
-				<li key={e.id}>
-					<a href={`/app/events/${e.id}`}>
-						<span class="bar-name">{e.title}<small>{day(e.scheduled_at)}</small></span>
-						<span class="bar-line"><i style={{ inlineSize: `${(100 * e.attendance_count) / most}%` }} /></span>
-						<b>{e.attendance_count}</b>
-					</a>
-				</li>
-			))}
-		</ol>
-	);
-}
 
 export default function Statistics() {
 	const stats = useData('/api/admin/stats', { every: 30 });
@@ -52,7 +30,7 @@ export default function Statistics() {
 			{past.length > 0 && (
 				<section>
 					<h2 class="section">{t('stats.perEvent')}</h2>
-					<div class="panel"><Chart events={past} /></div>
+					<div class="panel"><Bars rows={past.map((e) => ({ key: e.id, name: e.title, note: day(e.scheduled_at), value: e.attendance_count, shown: e.attendance_count, href: `/app/events/${e.id}` }))} /></div>
 				</section>
 			)}
 		</>

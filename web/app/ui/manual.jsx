@@ -21,12 +21,15 @@ function Status({ value, onChange, more = [] }) {
 	);
 }
 
-function Search({ known, onPick }) {
+/* Of a course its roster; else everybody, whom only administrators may search. */
+function Search({ course, known, onPick }) {
 	const [search, setSearch] = useState('');
 	const word = search.trim();
-	const source = useData(word.length >= 2 ? `/api/admin/users?limit=${FOUND_MAX}&search=${encodeURIComponent(word)}` : null);
+	const asks = !course && word.length >= 2;
+	const source = useData(course ? `/api/v1/lecturer/courses/${course.id}/roster` : asks ? `/api/admin/users?limit=${FOUND_MAX}&search=${encodeURIComponent(word)}` : null);
 	const marked = new Set(known.map((r) => r.user.id));
-	const users = (word.length >= 2 && source.data?.users) || [];
+	const fits = (u) => `${u.full_name} ${u.email}`.toLocaleLowerCase().includes(word.toLocaleLowerCase());
+	const users = course ? (source.data?.students ?? []).filter((u) => fits(u) && !marked.has(u.id)).slice(0, FOUND_MAX) : (asks && source.data?.users) || [];
 	return (
 		<>
 			<Field label={t('manual.who')} hint={t('manual.whoHint')} type="search" value={search} maxLength={100} onInput={(e) => setSearch(e.currentTarget.value)} />
@@ -44,17 +47,18 @@ function Search({ known, onPick }) {
 	);
 }
 
-export function ManualAdd({ eventId, known, onClose, onSaved }) {
+/* `path` is where records are made; `course` a session's, or null. */
+export function ManualAdd({ path, course, known, onClose, onSaved }) {
 	const [user, setUser] = useState(null);
 	const [status, setStatus] = useState('present');
 	const [reason, setReason] = useState('');
 	const save = useAction(async () => {
-		await api(`/api/admin/events/${eventId}/attendance`, { method: 'POST', body: { user_id: user.id, status, reason: reason.trim() } });
+		await api(path, { method: 'POST', body: { user_id: user.id, status, reason: reason.trim() } });
 		onSaved();
 	});
 	return (
 		<Dialog title={t('manual.add')} onClose={onClose}>
-			{!user && <Search known={known} onPick={setUser} />}
+			{!user && <Search course={course} known={known} onPick={setUser} />}
 			{user && (
 				<form class="form" onSubmit={(e) => {
 					e.preventDefault();

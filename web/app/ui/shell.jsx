@@ -6,7 +6,7 @@ import { useData } from '../lib/data.js';
 import { language, t } from '../lib/i18n.js';
 import { go, pageOf, place } from '../lib/router.js';
 import { session, startSession } from '../lib/session.js';
-import { menuOf } from '../pages.js';
+import { admits, menuOf } from '../pages.js';
 import { Icon, Logo } from './icons.jsx';
 import { Button, Empty, Skeleton } from './parts.jsx';
 
@@ -101,7 +101,7 @@ function Guard({ page, children }) {
 				{t('offline.text')}
 			</Empty>
 		);
-	if (page.who === 'admin' && user?.role !== 'admin')
+	if (!admits(page, user?.role))
 		return <Empty page icon="info" title={t('notForYou.title')} action={<Button href="/app/">{t('home')}</Button>}>{t('notForYou.text')}</Empty>;
 	return children;
 }
@@ -148,7 +148,7 @@ export function Shell() {
 		content = <Guard page={shown.page}><shown.Page key={shown.path} params={shown.params} /></Guard>;
 
 	if (shown.page?.bare)
-		return <main class={`bare ${shown.page.path === '/app/project/:id' ? 'stage' : ''}`} ref={main}>{content}</main>;
+		return <main class={`bare ${['/app/project/:id', '/app/screen/:id'].includes(shown.page.path) ? 'stage' : ''}`} ref={main}>{content}</main>;
 	return (
 		<div class={`frame ${state === 'in' ? 'with-menu' : ''}`}>
 			<a class="skip" href="#content" onClick={(e) => {

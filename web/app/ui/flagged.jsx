@@ -1,0 +1,83 @@
+/* What waits for a human: each mark with the reasons side by side, and the decision. */
+import { useState } from 'preact/hooks';
+
+import { useAction } from '../lib/data.js';
+import { has, t } from '../lib/i18n.js';
+import { api, session } from '../lib/session.js';
+import { moment } from '../lib/time.js';
+import { Button, Chip, Dialog, Failure, Field } from './parts.jsx';
+import { StatusChip } from './status.jsx';
+
+const kinds = { pass: 'good', flag: 'warn', reject: 'bad', skip: 'plain' };
+const statuses = ['present', 'late', 'excused', 'absent', 'rejected'];
+
+function Layers({ layers }) {
+	const told = (layers ?? []).filter((l) => l.verdict === 'flag' || l.detail);
+	return (
+		<ul class="layers">
+			{told.map((l) => (
+				<li key={l.layer}><Chip kind={kinds[l.verdict]}>{has(`layer.${l.layer}`) ? t(`layer.${l.layer}`) : l.layer}</Chip> <span>{l.detail}</span></li>
+			))}
+		</ul>
+	);
+}
+
+function Decide({ row, onClose, onDecided }) {
+	const [status, setStatus] = useState('present');
+	const [reason, setReason] = useState('');
+	const save = useAction(async () => {
+		await api(`/api/v1/admin/attendance/${row.attendance_id}/set-status`, { method: 'POST', body: { status, reason: reason.trim() } });
+		onDecided();
+	});
+	return (
+		<Dialog title={row.student.full_name} onClose={onClose}>
+			<form class="form" onSubmit={(e) => {
+				e.preventDefault();
+				save.run();
+			}}>
+				<Failure error={save.error} />
+				<Field label={t('event.status')} as="select" value={status} onChange={(e) => setStatus(e.currentTarget.value)}>
+					{statuses.map((s) => <option key={s} value={s}>{t(`status.${s}`)}</option>)}
+				</Field>
+				<Field label={t('manual.reason')} hint={t('manual.reasonHint')} as="textarea" rows={2} required maxLength={1000} value={reason} onInput={(e) => setReason(e.currentTarget.value)} />
+				<footer>
+					<Button onClick={onClose}>{t('cancel')}</Button>
+					<Button kind="primary" type="submit" busy={save.busy}>{t('flagged.decide')}</Button>
+				</footer>
+			</form>
+		</Dialog>
+	);
+}
+
+function Flagged({ row, onDecided, showSession }) {
+	const [deciding, setDeciding] = useState(false);
+	const reviews = ['reviewer', 'admin'].includes(session.value.user.role);
+	const confirm = useAction(async () => {
+		await api(reviews ? `/api/v1/admin/attendance/${row.attendance_id}/verify` : `/api/v1/lecturer/attendance/${row.attendance_id}/confirm`, { method: 'POST', body: {} });
+		onDecided();
+	});
+	return (
+		<li class="request flagged">
+			<div class="row-main">
+				<strong>{row.student.full_name} <StatusChip status={row.status} /></strong>
+				<span>{row.student.email}</span>
+				<small>{showSession && `${row.session.title} · `}{moment(row.marked_at)} · {t(`method.${row.method}`)}</small>
+				<Layers layers={row.layers} />
+				{row.dispute_note && <blockquote>{row.dispute_note}</blockquote>}
+				<Failure error={confirm.error} />
+			</div>
+			<div class="decide">
+				{reviews && <Button onClick={() => setDeciding(true)} aria-label={t('flagged.decideName', { name: row.student.full_name })}>{t('flagged.decide')}</Button>}
+				<Button kind="primary" busy={confirm.busy} onClick={confirm.run} aria-label={t('flagged.confirmName', { name: row.student.full_name })}>{t('flagged.confirm')}</Button>
+			</div>
+			{deciding && <Decide row={row} onClose={() => setDeciding(false)} onDecided={() => {
+				setDeciding(false);
+				onDecided();
+			}} />}
+		</li>
+	);
+}
+
+export function FlaggedRows({ rows, onDecided, showSession }) {
+	return <ul class="rows">{rows.map((r) => <Flagged key={r.attendance_id} row={r} onDecided={onDecided} showSession={showSession} />)}</ul>;
+}
