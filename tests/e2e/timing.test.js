@@ -109,6 +109,14 @@ async function measure(server, kinds) {
 	return found;
 }
 
+const locksOf = (found) => Object.fromEntries(Object.entries(found).filter(([name]) => name.startsWith("locked")));
+
+// Locks every address that has failed so far.
+function lockAll(server) {
+	const until = new Date(Date.now() + 86400000).toISOString().replace("T", " ").replace("Z", "000");
+	server.sql(`UPDATE login_failures SET locked_until = '${until}', locked_at = last_at, level = 1 WHERE subject LIKE 'email:%'`);
+}
+
 function report(t, title, found, reference) {
 	t.diagnostic(`${title}: ${N} logins each, bcrypt cost ${ROUNDS}; p against ${reference}`);
 	for (const [name, { us }] of Object.entries(found)) {
@@ -134,8 +142,7 @@ test("one scheme: failed logins of every kind", async (t) => {
 			UPDATE users SET password_hash = NULL WHERE email = 'oauth-only@example.org'`);
 		await login(server, "locked@example.org", WRONG);
 		await login(server, "locked-unknown@example.org", WRONG);
-		const until = new Date(Date.now() + 86400000).toISOString().replace("T", " ").replace("Z", "000");
-		server.sql(`UPDATE login_failures SET locked_until = '${until}', locked_at = last_at, level = 1 WHERE subject LIKE 'email:%'`);
+		lockAll(server);
 		const found = await measure(server, {
 			"unknown": () => ["nobody@example.org", WRONG],
 			"wrong password": () => [ADMIN.email, WRONG],
@@ -152,8 +159,7 @@ test("one scheme: failed logins of every kind", async (t) => {
 		for (const [name, { all }] of Object.entries(found))
 			assert.equal(all, found[name.startsWith("locked") ? "locked, unknown" : "unknown"].all, name);
 		report(t, "one scheme", found, "unknown");
-		const locks = Object.fromEntries(Object.entries(found).filter(([name]) => name.startsWith("locked")));
-		report(t, "locked addresses", locks, "locked, unknown");
+		report(t, "locked addresses", locksOf(found), "locked, unknown");
 		// That the kinds were what they are called: a state shows to who has the password.
 		assert.match((await login(server, "pending@example.org", PASSWORD)).all, /^403 /);
 		assert.deepEqual(server.sql("SELECT count(*) AS n FROM users WHERE password_hash IS NULL"), [{ n: 1 }]);
@@ -174,6 +180,8 @@ test("imported hashes of three schemes in the table", async (t) => {
 		let csv = "email,full_name,role,is_active,password_hash\n";
 		for (let i = 0; i < N + WARM_UP; i++) {
 			csv += `wrong${i}@example.org,Wrong,student,1,"${hashes[i % 3]}"\n`;
+			csv += `pending${i}@example.org,Pending,student,0,"${hashes[i % 3]}"\n`;
+			csv += `locked${i}@example.org,Locked,student,1,"${hashes[i % 3]}"\n`;
 			csv += `disabled${i}@example.org,Disabled,student,0,"${hashes[i % 3]}"\n`;
 			csv += `oauth${i}@example.org,OAuth,student,1,\n`;
 		}
@@ -181,16 +189,30 @@ test("imported hashes of three schemes in the table", async (t) => {
 		const done = await command(["import", "users", "users.csv"], { dir, env: ENV });
 		assert.equal(done.code, 0, done.stderr);
 		server = await Server.start({ dir, env: ENV });
+		// Nobody waits for approval by an import, and no address is locked.
+		server.sql(`UPDATE users SET disabled_at = NULL WHERE email LIKE 'pending%';
+			INSERT INTO approval_requests (id, user_id, status, requested_role, requested_at, expires_at, attempts, ip_address)
+				SELECT id, id, 'pending', 'student', created_at, '2999-01-01 00:00:00.000000', 1, '' FROM users WHERE email LIKE 'pending%'`);
+		for (let i = 0; i < N + WARM_UP; i++)
+			for (const name of ["locked", "locked-unknown"])
+				await login(server, `${name}${i}@example.org`, WRONG);
+		lockAll(server);
 		const found = await measure(server, {
 			"unknown": (i) => [`unknown${i}@example.org`, WRONG],
 			"wrong password": (i) => [`wrong${i}@example.org`, WRONG],
 			"disabled": (i) => [`disabled${i}@example.org`, WRONG],
 			"OAuth only": (i) => [`oauth${i}@example.org`, WRONG],
+			"pending": (i) => [`pending${i}@example.org`, WRONG],
+			"locked": (i) => [`locked${i}@example.org`, WRONG],
+			"locked, unknown": (i) => [`locked-unknown${i}@example.org`, WRONG],
 		});
 		assert.match(found.unknown.all, /^401 /);
+		assert.match(found.locked.all, /^429 /);
 		for (const [name, { all }] of Object.entries(found))
-			assert.equal(all, found.unknown.all, name);
+			assert.equal(all, found[name.startsWith("locked") ? "locked, unknown" : "unknown"].all, name);
 		report(t, "three schemes", found, "unknown");
+		report(t, "locked addresses", locksOf(found), "locked, unknown");
+		assert.deepEqual(server.sql("SELECT count(*) AS n FROM approval_requests WHERE status = 'pending'"), [{ n: N + WARM_UP }]);
 	} finally {
 		await server?.discard();
 		fs.rmSync(dir, { recursive: true, force: true });
