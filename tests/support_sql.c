@@ -19,8 +19,6 @@
 
 #include "store/migrate.h"
 
-#define TEMPLATE "muster_template"
-
 /* --- a database on a PostgreSQL server ---- */
 
 static const char *
@@ -112,15 +110,27 @@ static const char reset_functions[] =
 	"  EXECUTE format('INSERT INTO public.%1$I TABLE testing.%1$I', r.relname);"
 	" END LOOP; END $$;";
 
+/* Of these migrations: a server may be older than they are. */
+static const char *
+template_name(struct arena *a)
+{
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+	for (const struct migration *m = migrations; m->number; m++)
+		for (const char *p = m->up; *p; p++)
+			sum = (sum ^ (uint8_t)*p) * UINT64_C(0x100000001b3);
+	return arena_printf(a, "muster_template_%016llx", (unsigned long long)sum);
+}
+
 /* Under a lock of the server: programs may run side by side. */
 static void
-make_template(struct test *t, PGconn *server)
+make_template(struct test *t, PGconn *server, const char *name)
 {
-	const char *message = "", *draft = TEMPLATE "_draft";
+	const char *message = "", *draft = arena_printf(&t->arena, "%s_draft", name);
 	int applied;
 
 	PQclear(pg_exec(server, "SELECT pg_advisory_lock(20260801)"));
-	PGresult *there = pg_exec(server, "SELECT 1 FROM pg_database WHERE datname = '" TEMPLATE "'");
+	PGresult *there = pg_exec(server, arena_printf(&t->arena, "SELECT 1 FROM pg_database WHERE datname = '%s'", name));
 	if (PQntuples(there) == 0) {
 		PQclear(pg_exec(server, arena_printf(&t->arena, "DROP DATABASE IF EXISTS %s", draft)));
 		PQclear(pg_exec(server, arena_printf(&t->arena, "CREATE DATABASE %s", draft)));
@@ -128,7 +138,7 @@ make_template(struct test *t, PGconn *server)
 		if (migrate_up(&t->arena, url_of(&t->arena, draft), TEST_START_US, &applied, &message) != OK)
 			fail_msg("migrations: %s", message);
 		pg_run(url_of(&t->arena, draft), reset_functions);
-		PQclear(pg_exec(server, arena_printf(&t->arena, "ALTER DATABASE %s RENAME TO " TEMPLATE, draft)));
+		PQclear(pg_exec(server, arena_printf(&t->arena, "ALTER DATABASE %s RENAME TO %s", draft, name)));
 	}
 	PQclear(there);
 	PQclear(pg_exec(server, "SELECT pg_advisory_unlock(20260801)"));
@@ -153,14 +163,15 @@ create(struct test *t)
 {
 	static atomic_int number;
 	PGconn *server = pg_connect(server_url());
+	const char *name = template_name(&t->arena);
 	int n = atomic_fetch_add(&number, 1);
 
 	if (n == 0)
 		atexit(drop_kept);
-	make_template(t, server);
+	make_template(t, server, name);
 	t->pg_name = arena_printf(&t->arena, "muster_%ld_%d", (long)getpid(), n);
 	PQclear(pg_exec(server,
-		arena_printf(&t->arena, "CREATE DATABASE %s TEMPLATE " TEMPLATE " STRATEGY file_copy", t->pg_name)));
+		arena_printf(&t->arena, "CREATE DATABASE %s TEMPLATE %s STRATEGY file_copy", t->pg_name, name)));
 	PQfinish(server);
 }
 

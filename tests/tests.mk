@@ -16,10 +16,9 @@ unit:
 unit-programs: nothing $(UNIT_PROGRAMS)
 
 # The same tests on PostgreSQL: one server for all of them, a database for each.  Left out are those that run on both engines anyway,
-# on a server that they stop and start themselves, and what is SQLite's alone.
+# on a server that they stop and start themselves.
 OWN_SERVER := $(filter %_postgres %_race,$(UNIT))
-SQLITE_ONLY := api_backup
-UNIT_PG := $(filter audit_% notify_% identity_% attendance_% api_%,$(filter-out $(OWN_SERVER) $(SQLITE_ONLY),$(UNIT)))
+UNIT_PG := $(filter audit_% notify_% identity_% attendance_% api_%,$(filter-out $(OWN_SERVER),$(UNIT)))
 .PHONY: unit-pg
 unit-pg:
 	@$(MAKE) --no-print-directory -k $(if $(T),$(B)/tests/$(T),nothing $(UNIT_PG:%=$(B)/tests/%)) || true

@@ -157,7 +157,7 @@ check_backup(struct report *r, const struct config *conf)
 	if (dir)
 		closedir(dir);
 	if (newest == 0 || time_wall_us() / SECONDS_US - newest > BACKUP_HOURS_MAX * 3600)
-		report_add(r, FINDING_WARNING, "backup", "run muster backup (SQLite) or pg_dump into that directory; a running server does the former daily",
+		report_add(r, FINDING_WARNING, "backup", "run muster backup; a running server does it daily",
 			"none of the last day in %s", path);
 	else
 		report_add(r, FINDING_OK, "backup", NULL, "one of the last day in %s", path);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "cli/doctor.h"
+#include "store/backup.h"
 #include "store/db.h"
 #include "store/migrate.h"
 
@@ -120,6 +121,8 @@ doctor_database(struct report *r, struct app *app)
 		report_add(r, FINDING_WARNING, "database", "chmod o-rwx it", "%s can be read by every user of this machine", file);
 	if (!check_schema(r, app))
 		return;
+	if (!backup_tools(&app->arena, url, &message))
+		report_add(r, FINDING_WARNING, "backup tools", "install postgresql-client of the server's version", "%s", message);
 	if (db_open(&app->arena, &options, &app->srv.store, &message) != OK)
 		report_add(r, FINDING_FAILED, "database", "check DATABASE_URL and the file's owner", "%s", message);
 	else

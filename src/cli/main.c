@@ -60,13 +60,14 @@ static const struct command commands[] = {
 	{"export", cmd_export, "Write accounts, or an event's attendance, as CSV", .forms = export_forms, .min_words = 1,
 		.max_words = 2, .details = "On standard output.  The export is audited; no password hash is in it."},
 	{"backup", cmd_backup, "Copy the database while it is in use", .forms = backup_forms, .max_words = 1,
-		.details = "Into BACKUP_DIR, where the oldest over BACKUP_KEEP are removed, or into FILE.  The copy is checked.  "
-			   "Keep the\n"
-			   "secrets (DATA_DIR/secrets.env or your configuration) with it: without them its tokens and seals are "
-			   "dead."},
+		.details = "Into BACKUP_DIR, where the oldest over BACKUP_KEEP are removed, or into FILE.  The copy is checked.\n"
+			   "PostgreSQL's is made by pg_dump (custom format), which must be in PATH and not older than the server.\n"
+			   "Keep the secrets (DATA_DIR/secrets.env or your configuration) with it: without them its tokens and seals\n"
+			   "are dead."},
 	{"restore", cmd_restore, "Put a backup in the place of the database", .forms = restore_forms, .min_words = 1,
 		.max_words = 1, .options = {{"check", NULL, "only check FILE"}},
-		.details = "FILE is checked first; the server must be stopped.  What was there is kept beside the database."},
+		.details = "FILE is checked first; the server must be stopped.  What was there is kept beside the database, or beside\n"
+			   "FILE for PostgreSQL, where pg_restore replaces all in one transaction."},
 	{"checksum", cmd_checksum, "Count the rows of each table and sum them up", .options = {{"json", NULL, "as JSON"}},
 		.details = "Equal on SQLite and PostgreSQL exactly when the rows are: holds a copy against its original."},
 	{"audit", cmd_audit, "Prove that the audit trail is what was written", .forms = audit_forms, .min_words = 1,

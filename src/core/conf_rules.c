@@ -121,7 +121,8 @@ check_forms(struct conf_making *m)
 
 	/* Without a host, libpq takes the local socket, or `?host=`. */
 	if (!is_url(c->database_url, "postgresql postgres postgresql+psycopg2") && !str_starts(c->database_url, "sqlite:///") &&
-		!str_starts(c->database_url, "postgresql:///"))
+		!str_starts(c->database_url, "postgresql:///") && !str_starts(c->database_url, "postgres:///") &&
+		!str_starts(c->database_url, "postgresql+psycopg2:///"))
 		return conf_wrong(
 			m, "DATABASE_URL must begin with sqlite:///, postgresql://, postgres:// or postgresql+psycopg2://");
 	if (strcmp(c->database_url, "sqlite:///") == 0)

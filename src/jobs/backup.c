@@ -31,18 +31,17 @@ folder_of(struct ctx *cx)
 	return conf->backup_dir[0] ? conf->backup_dir : arena_printf(cx->arena, "%s/backups", conf->data_dir);
 }
 
-/* muster-YYYYMMDD-HHMMSS.db */
+/* muster-YYYYMMDD-HHMMSS.db, or .dump */
 static bool
 is_ours(const char *name)
 {
-	static const char shape[] = "muster-00000000-000000.db";
+	static const char shape[] = "muster-00000000-000000";
+	size_t i = 0;
 
-	if (strlen(name) != sizeof(shape) - 1)
-		return false;
-	for (size_t i = 0; shape[i]; i++)
+	for (; shape[i]; i++)
 		if (shape[i] == '0' ? name[i] < '0' || name[i] > '9' : name[i] != shape[i])
 			return false;
-	return true;
+	return strcmp(name + i, ".db") == 0 || strcmp(name + i, ".dump") == 0;
 }
 
 static int
@@ -98,11 +97,14 @@ backup_now(struct ctx *cx, const char **ret_path)
 	const char *folder = folder_of(cx), *message = "", **names;
 	char at[TIME_WIRE_BYTES + 1];
 
+	if (str_starts(folder, cx->srv->conf->data_dir)) /* where all secrets are in the environment, nobody made it yet */
+		(void)mkdir(cx->srv->conf->data_dir, 0700);
 	if (mkdir(folder, 0700) != 0 && errno != EEXIST)
 		return fail_internal(cx, ERR_UNAVAILABLE, "%s: %s", folder, strerror(errno));
 	time_to_wire(cx->now_us, at); /* YYYY-MM-DDTHH:MM:SSZ */
 	const char *name =
-		arena_printf(cx->arena, "muster-%.4s%.2s%.2s-%.2s%.2s%.2s.db", at, at + 5, at + 8, at + 11, at + 14, at + 17);
+		arena_printf(cx->arena, "muster-%.4s%.2s%.2s-%.2s%.2s%.2s%s", at, at + 5, at + 8, at + 11, at + 14, at + 17,
+			backup_suffix(cx->srv->conf->database_url));
 	const char *path = arena_printf(cx->arena, "%s/%s", folder, name);
 	if (backup_write(cx->arena, cx->srv->conf->database_url, path, &message) != OK)
 		return fail_internal(cx, ERR_UNAVAILABLE, "backup: %s", message);
@@ -159,7 +161,7 @@ backup_daily(struct ctx *cx, int64_t *ret_rows)
 
 	*ret_rows = 0;
 	TRY(db_read(cx, last_read, &last));
-	if (last.at == TIME_NONE || last.at >= last_moment(cx) || !str_starts(cx->srv->conf->database_url, "sqlite:"))
+	if (last.at == TIME_NONE || last.at >= last_moment(cx))
 		return OK;
 	return backup_now(cx, &path);
 }

@@ -1,5 +1,5 @@
 /*
- * SQLite's online backup interface, in both directions.
+ * SQLite's online backup interface, in both directions; and which of the two engines is meant.
  *
  * The source is held in one read transaction from the first page to the last: so the copy is one state, and no writer makes the
  * copy begin again.  A file gets its name only when it is whole, checked, and on the disk.
@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store/backup_postgres.h"
 #include "store/engine.h"
 #include "store/migrate.h"
 
@@ -117,17 +118,13 @@ check_file(struct arena *a, const char *path, const char **ret_message)
 enum err
 backup_check(struct arena *a, const char *path, const char **ret_message)
 {
-	return check_file(a, path, ret_message);
+	return dump_is_one(path) ? dump_check(a, path, ret_message) : check_file(a, path, ret_message);
 }
 
-/* The source's path; NULL with a message. */
-static const char *
-source_path(struct arena *a, const char *url, const char **ret_message)
+const char *
+backup_suffix(const char *url)
 {
-	if (url_is_sqlite(url))
-		return sqlite_path(a, url, ret_message);
-	*ret_message = "this is for SQLite; use pg_dump --format=custom and pg_restore for PostgreSQL";
-	return NULL;
+	return url_is_postgres(url) ? ".dump" : ".db";
 }
 
 static bool
@@ -148,14 +145,21 @@ write_draft(struct arena *a, const char *source, const char *draft, const char *
 	return false;
 }
 
+static enum err
+write_sqlite(struct arena *a, const char *url, const char *draft, const char **ret_message)
+{
+	const char *source = sqlite_path(a, url, ret_message);
+
+	return source && write_draft(a, source, draft, ret_message) ? OK : ERR_UNAVAILABLE;
+}
+
 enum err
 backup_write(struct arena *a, const char *url, const char *path, const char **ret_message)
 {
-	const char *source = source_path(a, url, ret_message), *draft = arena_printf(a, "%s.new", path);
+	const char *draft = arena_printf(a, "%s.new", path);
+	enum err e = url_is_postgres(url) ? dump_write(a, url, draft, ret_message) : write_sqlite(a, url, draft, ret_message);
 
-	if (!source)
-		return ERR_UNAVAILABLE;
-	if (!write_draft(a, source, draft, ret_message) || check_file(a, draft, ret_message) != OK) {
+	if (e != OK || backup_check(a, draft, ret_message) != OK) {
 		(void)unlink(draft);
 		return ERR_UNAVAILABLE;
 	}
@@ -176,12 +180,12 @@ ours_alone(struct arena *a, sqlite3 *h)
 	return str_eq(first_text(a, h, "PRAGMA journal_mode = DELETE"), "delete");
 }
 
-enum err
-backup_restore(struct arena *a, const char *url, const char *path, const char **ret_kept, const char **ret_message)
+static enum err
+restore_sqlite(struct arena *a, const char *url, const char *path, const char **ret_kept, const char **ret_message)
 {
 	CLEANUP(close_handle) sqlite3 *from = NULL;
 	CLEANUP(close_handle) sqlite3 *to = NULL;
-	const char *target = source_path(a, url, ret_message), *kept = NULL;
+	const char *target = sqlite_path(a, url, ret_message), *kept = NULL;
 
 	if (!target || check_file(a, path, ret_message) != OK)
 		return ERR_UNAVAILABLE;
@@ -203,4 +207,22 @@ backup_restore(struct arena *a, const char *url, const char *path, const char **
 		return ERR_UNAVAILABLE;
 	*ret_kept = kept;
 	return OK;
+}
+
+enum err
+backup_restore(struct arena *a, const char *url, const char *path, const char **ret_kept, const char **ret_message)
+{
+	bool dump = dump_is_one(path), server = url_is_postgres(url);
+
+	if (access(path, R_OK) != 0)
+		*ret_message = arena_printf(a, "%s: %s", path, strerror(errno));
+	else if (dump && !server)
+		*ret_message = arena_printf(a, "%s was made from PostgreSQL, and DATABASE_URL names a SQLite file", path);
+	else if (!dump && server)
+		*ret_message = arena_printf(a, "%s is no dump of PostgreSQL; a SQLite database is taken over by muster import database", path);
+	else if (server)
+		return dump_restore(a, url, path, ret_kept, ret_message);
+	else
+		return restore_sqlite(a, url, path, ret_kept, ret_message);
+	return ERR_UNAVAILABLE;
 }

@@ -1,6 +1,6 @@
 /*
- * Copies of a SQLite database, made while it is in use, and put back when it is not.  PostgreSQL has its own tools (pg_dump,
- * pg_restore), which do more than this could: for its URLs these functions say so.
+ * Copies of the database, made while it is in use, and put back when it is not: of SQLite by its online backup, as one file that is a
+ * database itself; of PostgreSQL by pg_dump and pg_restore in their custom format, which must be installed.
  */
 #ifndef MUSTER_STORE_BACKUP_H
 #define MUSTER_STORE_BACKUP_H
@@ -14,9 +14,13 @@
 enum err backup_write(struct arena *a, const char *url, const char *path, const char **ret_message) MUST_CHECK;
 /* Pages, keys and migrations of a file: is it a sound database of this program, not newer than it? */
 enum err backup_check(struct arena *a, const char *path, const char **ret_message) MUST_CHECK;
+/* ".db" or ".dump": how a copy's name ends. */
+const char *backup_suffix(const char *url);
+/* False with *ret_message: PostgreSQL's tools are not there, or are older than the server. */
+bool backup_tools(struct arena *a, const char *url, const char **ret_message) MUST_CHECK;
 /*
  * Checks `path`, then makes the database at `url` equal to it in one transaction.  Refused while another process has the database
- * open. What was there is kept beside it, in *ret_kept (NULL: there was none).
+ * open.  What was there is kept in the file *ret_kept, beside the SQLite database or beside `path` (NULL: there was nothing).
  */
 enum err backup_restore(
 	struct arena *a, const char *url, const char *path, const char **ret_kept, const char **ret_message) MUST_CHECK;

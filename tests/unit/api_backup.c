@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "jobs/backup.h"
 #include "jobs/jobs.h"
+#include "store/backup.h"
 
 static void
 run_job(struct test *t)
@@ -32,6 +33,12 @@ files(struct test *t)
 	return n;
 }
 
+static const char *
+suffix(const struct test *t)
+{
+	return t->pg_url ? ".dump" : ".db";
+}
+
 /* The clock begins at noon; BACKUP_AT is 03:00. */
 static void
 once_a_day(void **state)
@@ -51,8 +58,10 @@ once_a_day(void **state)
 	test_advance(t, MINUTES_US);
 	run_job(t);
 	assert_int_equal(files(t), 1);
-	assert_int_equal(
-		count(t, "SELECT COUNT(*) FROM audit_logs WHERE action = 'backup' AND entity_id = 'muster-20260802-030000.db'"),
+	assert_int_equal(count(t, arena_printf(&t->arena,
+					  "SELECT COUNT(*) FROM audit_logs WHERE action = 'backup' AND entity_id = "
+					  "'muster-20260802-030000%s'",
+					  suffix(t))),
 		1);
 	for (int day = 0; day < 3; day++) { /* one of them three days late */
 		test_advance(t, (day == 1 ? 3 : 1) * DAYS_US);
@@ -60,7 +69,10 @@ once_a_day(void **state)
 	}
 	assert_int_equal(files(t), 2);
 	test_ctx(t, &cx);
-	assert_true(str_ends(backup_newest(&cx), "/backups/muster-20260807-030100.db"));
+	const char *newest = backup_newest(&cx), *message = "";
+	assert_true(str_ends(newest, arena_printf(&t->arena, "/backups/muster-20260807-030100%s", suffix(t))));
+	if (backup_check(&t->arena, newest, &message) != OK)
+		fail_msg("%s", message);
 	test_close(t);
 }
 
