@@ -164,12 +164,14 @@ CREATE TABLE events (
 	deleted_at TEXT,
 	created_at TEXT NOT NULL,
 	updated_at TEXT NOT NULL
-) STRICT;
+, settled_at TEXT) STRICT;
 CREATE INDEX idx_events_course ON events (course_id, scheduled_at);
 CREATE INDEX idx_events_expected ON events (scheduled_at) WHERE expected IS NULL;
 CREATE INDEX idx_events_label ON events (label);
+CREATE UNIQUE INDEX idx_events_open_label ON events (label) WHERE closed_at IS NULL AND NOT is_deleted;
 CREATE INDEX idx_events_owner ON events (owner_id, scheduled_at);
 CREATE INDEX idx_events_scheduled ON events (kind, scheduled_at);
+CREATE INDEX idx_events_unsettled ON events (ends_at) WHERE kind = 'session' AND settled_at IS NULL;
 
 CREATE TABLE face_references (
 	id TEXT PRIMARY KEY,
@@ -348,6 +350,7 @@ CREATE TABLE schema_migrations (
 	applied_at TEXT NOT NULL
 ) STRICT;
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (1, 'init', '8dfe51ef040c2989d81ea78a9e91574141880ce08c8c1deea65e14fed55ee0f0', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (10, 'campus', '8d1139b0ee8225cc95660164e116e005f81a5db25ead391659cf840798b38ff4', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (11, 'devices', 'ea74c1f9bbeda42f71f9ce5d0b0f50e419485ca3827a29d8a208595429f2a62b', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (12, 'faces', '387c330304302c3b2e2537c890368195ab88502c80069ae2f24ae16f4f5a937e', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (13, 'review', '84286fca0c4e7d91cd1e6a4f1c01d9af359597ce71534ba97680a83ae592bd4e', '1970-01-01 00:00:00.000000');

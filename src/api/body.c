@@ -97,10 +97,13 @@ body_read(struct ctx *cx, const struct route *r, struct request *rq, const char 
 				       media_is(content_type, "multipart/form-data"));
 	const char *charset = content_type ? header_param(cx->arena, content_type, "charset", 20) : NULL;
 	bool sent = rq->parts || rq->raw_body.n;
-	if (sent && ((!json && !form) || (charset && strcasecmp(charset, "utf-8") != 0)))
+	bool csv = r->csv && media_is(content_type, "text/csv");
+	if (sent && ((!json && !form && !csv) || (charset && strcasecmp(charset, "utf-8") != 0)))
 		return fail(cx, ERR_UNSUPPORTED_MEDIA, NULL);
 	if (content_encoding && strcasecmp(content_encoding, "identity") != 0)
 		return fail(cx, ERR_UNSUPPORTED_MEDIA, "Send the body without a content encoding.");
+	if (csv)
+		return OK;
 	void *body = arena_alloc(cx->arena, 1, r->body->size);
 	if (form && sent)
 		TRY(read_form(cx, r, rq, content_type, body));

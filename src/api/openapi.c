@@ -231,6 +231,13 @@ write_body(struct doc *d, const struct route *r)
 			write_ref(d, "schema", "schemas", r->body->name);
 		json_obj_end(j);
 	}
+	if (r->csv) {
+		json_obj(j, "text/csv");
+		json_obj(j, "schema");
+		json_str(j, "type", "string");
+		json_obj_end(j);
+		json_obj_end(j);
+	}
 	json_obj_end(j);
 	json_obj_end(j);
 }

@@ -52,7 +52,7 @@ claim_counts(struct ctx *cx, const void *body, struct limit_hit ret[LIMIT_HITS_M
 {
 	const struct claim_in *in = body;
 
-	return in->code ? typed_code_hits(cx, in->event_id.text, ret) : 0;
+	return in->code ? typed_code_hits(cx, in->event_id, ret) : 0;
 }
 
 static size_t
@@ -60,7 +60,7 @@ mark_counts(struct ctx *cx, const void *body, struct limit_hit ret[LIMIT_HITS_MA
 {
 	const struct mark_in *in = body;
 
-	return in->code ? typed_code_hits(cx, in->event_id.text, ret) : 0;
+	return in->code ? typed_code_hits(cx, in->event_id, ret) : 0;
 }
 
 static enum err

@@ -81,12 +81,14 @@ reply_common(const struct dispatcher *d, const struct call *c, const struct requ
 }
 
 static void
-write_notes(struct json *j, const struct error *e)
+write_notes(struct json *j, const struct error *e, bool nested)
 {
 	for (const struct error_note *n = e->notes; n; n = n->next) {
-		if (n->field)
+		if (n->field || (n->json && !nested))
 			continue;
-		if (n->text)
+		if (n->json)
+			json_raw(j, n->name, n->text);
+		else if (n->text)
 			json_str(j, n->name, n->text);
 		else
 			json_int(j, n->name, n->number);
@@ -116,7 +118,7 @@ write_flat(struct json *j, const struct request *rq, const struct error *e)
 	json_str(j, "error", row->code);
 	json_str(j, "message", e->message ? e->message : row->sentence);
 	json_str(j, "request_id", rq->id);
-	write_notes(j, e);
+	write_notes(j, e, false);
 	if (e->code == ERR_VALIDATION)
 		write_fields(j, "details", e);
 }
@@ -131,7 +133,7 @@ write_nested(struct json *j, const struct request *rq, const struct error *e)
 	json_str(j, "message", e->message ? e->message : row->sentence);
 	json_obj(j, "details");
 	json_str(j, "reason", row->code);
-	write_notes(j, e);
+	write_notes(j, e, true);
 	if (row->status == 422)
 		write_fields(j, "fields", e);
 	json_obj_end(j);

@@ -62,6 +62,7 @@ struct route {
 	const struct schema *query; /* NULL: query members are ignored */
 	const struct schema *body;  /* NULL: no body wanted */
 	bool form;                  /* the body may also be an HTML form (urlencoded or multipart) */
+	bool csv;                   /* the body may also be text/csv: then it stays in raw_body, and rq->body is NULL */
 	struct route_files files;   /* multipart parts with files; unknown parts are then ignored */
 	/*
 	 * What needs files and the outside (storage, faces) and must be done before the handler's lane: runs on the work lane without a

@@ -11,7 +11,8 @@ extern const struct route_table portal_event_routes, portal_qr_routes, portal_at
 extern const struct route_table portal_stream_routes;
 extern const struct route_table accounts_auth_routes, accounts_me_routes, accounts_mfa_routes;
 extern const struct route_table accounts_reset_routes, accounts_oauth_routes;
-extern const struct route_table campus_device_routes, campus_face_routes;
+extern const struct route_table campus_auth_routes, campus_course_routes, campus_session_routes, campus_qr_routes;
+extern const struct route_table campus_roll_routes, campus_mark_routes, campus_device_routes, campus_face_routes;
 extern const struct route_table campus_review_routes, campus_report_routes;
 extern const struct route_table web_routes;
 
@@ -32,6 +33,12 @@ const struct route_table *const route_tables[] = {
 	&accounts_mfa_routes,
 	&accounts_reset_routes,
 	&accounts_oauth_routes,
+	&campus_auth_routes,
+	&campus_course_routes,
+	&campus_session_routes,
+	&campus_qr_routes,
+	&campus_roll_routes,
+	&campus_mark_routes,
 	&campus_device_routes,
 	&campus_face_routes,
 	&campus_review_routes,

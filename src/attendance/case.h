@@ -10,9 +10,16 @@
 #include "attendance/layers/layer.h"
 
 enum err case_of_payload(struct ctx *cx, const char *payload, struct mark_case *ret) MUST_CHECK;
+/* A session's code in two parts; false: they have not its form. */
+bool code_of_parts(const char *session_id, const char *nonce, struct qr_code *ret);
+bool code_of_session(const struct qr_code *code);
+enum err case_of_parts(struct ctx *cx, const char *session_id, const char *nonce, struct mark_case *ret) MUST_CHECK;
 enum err case_of_claim(struct ctx *cx, const char *claim, const char *proof, struct mark_case *ret) MUST_CHECK;
-/* A typed code among those of one event.  Wrong ones are counted outside (typed_code_hits()). */
-enum err case_of_typed(struct ctx *cx, const char *event_id, const char *code, struct mark_case *ret) MUST_CHECK;
+/* A typed code among those of one event, which event_ref_read() gave.  Wrong ones are counted outside (typed_code_hits()). */
+enum err case_of_typed(struct ctx *cx, const char *event_ref, const char *code, struct mark_case *ret) MUST_CHECK;
+
+/* The event of a typed code: ERR_VALIDATION unless `text` is an id or a label. */
+enum err typed_ref(struct ctx *cx, const char *text, char ret_ref[ID_BYTES + 1]) MUST_CHECK;
 
 /* Reads the row: code, event, and what is known of this student (NULL: of nobody). */
 enum err case_load(struct ctx *cx, const char *student_id, struct mark_case *c) MUST_CHECK;

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "attendance/rotation.h"
 #include "core/conf.h"
 #include "core/keys.h"
 #include "core/jws.h"
@@ -21,7 +22,7 @@ static const char claim_typ[] = "claim";
 static const struct field claim_in_fields[] = {
 	F(struct claim_in, qr_payload, 0, 0, TOKEN_MAX, "What the QR picture says, with or without its URL"),
 	F(struct claim_in, code, 0, 0, 64, "The typed short code instead; needs event_id"),
-	F(struct claim_in, event_id, 0, 0, 0, "The event of a typed code"),
+	F(struct claim_in, event_id, 0, LABEL_CHARS, ID_BYTES, "The event of a typed code, or a session's label"),
 	F(struct claim_in, public_key, F_JSON, 0, 0, "P-256 public key as JWK; required in staging and production"),
 };
 const struct schema claim_in_schema = SCHEMA("ClaimIn", struct claim_in, claim_in_fields);
@@ -110,6 +111,8 @@ sign_claim(struct ctx *cx, const struct mark_case *c, const struct p256 *pub, in
 	json_str(&j, "n", c->code.nonce);
 	json_int(&j, "x", c->code.expires_us / SECONDS_US);
 	json_str(&j, "ev", c->row.event_id.text);
+	if (c->row.label)
+		json_str(&j, "lb", c->row.label);
 	json_str(&j, "m", c->method);
 	json_int(&j, "at", c->at_us);
 	if (pub->x[0]) {
@@ -143,14 +146,12 @@ count_foreign(struct ctx *cx)
 }
 
 static enum err
-check_claim_in(struct ctx *cx, const struct claim_in *in)
+check_claim_in(struct ctx *cx, const struct claim_in *in, char ret_ref[ID_BYTES + 1])
 {
 	if (in->qr_payload ? in->code != NULL : in->code == NULL)
 		error_field(cx, "qr_payload", "give either qr_payload or code with event_id");
-	else if (in->code && !in->event_id.text[0])
-		error_field(cx, "event_id", "is required with code");
 	else
-		return OK;
+		return in->code ? typed_ref(cx, in->event_id, ret_ref) : OK;
 	return fail(cx, ERR_VALIDATION, NULL);
 }
 
@@ -159,13 +160,14 @@ attendance_claim(struct ctx *cx, const struct claim_in *in, struct claim_out *re
 {
 	struct mark_case c;
 	struct p256 pub;
+	char ref[ID_BYTES + 1];
 
-	TRY(check_claim_in(cx, in));
+	TRY(check_claim_in(cx, in, ref));
 	TRY(read_key(cx, in->public_key, &pub));
 	if (in->qr_payload)
 		TRY(case_of_payload(cx, in->qr_payload, &c));
 	else
-		TRY(case_of_typed(cx, in->event_id.text, in->code, &c));
+		TRY(case_of_typed(cx, ref, in->code, &c));
 	if (c.signature != OK && in->qr_payload)
 		TRY(count_foreign(cx));
 	TRY(case_load(cx, NULL, &c));
@@ -211,6 +213,8 @@ read_claims(struct span claims, struct mark_claim *ret)
 	ret->typed = str_eq(method, "code");
 	if (!claim_text(claims, "kx", ret->x, sizeof(ret->x)) || !claim_text(claims, "ky", ret->y, sizeof(ret->y)))
 		ret->x[0] = ret->y[0] = 0;
+	if (!claim_text(claims, "lb", ret->label, sizeof(ret->label)))
+		ret->label[0] = 0;
 	return true;
 }
 

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "attendance/session.h"
 #include "audit/audit.h"
 #include "core/json.h"
 #include "core/jws.h"
@@ -23,22 +24,28 @@ static const struct field display_fields[] = {
 const struct schema display_schema = SCHEMA("Display", struct display, display_fields);
 
 struct display_event {
+	const char *kind;
 	int64_t ends_at, closed_at;
 };
 static const struct field display_event_fields[] = {
+	F(struct display_event, kind, 0, 0, 0, NULL),
 	F(struct display_event, ends_at, F_TIME, 0, 0, NULL),
 	F(struct display_event, closed_at, F_TIME, 0, 0, NULL),
 };
 static const struct schema display_event_schema = SCHEMA("DisplayEvent", struct display_event, display_event_fields);
 
-SQL(DISPLAY_EVENT, "u", "SELECT ends_at, closed_at FROM events WHERE id = $1 AND NOT is_deleted");
+/* Lecturers have screens of their own sessions. */
+SQL(DISPLAY_EVENT, "uu",
+	"SELECT kind, ends_at, closed_at FROM events WHERE id = $1 AND NOT is_deleted"
+	"{?2 AND kind = 'session' AND owner_id = $2}");
 
 static enum err
 find_open_event(struct ctx *cx, const char *event_id, struct display_event *ret)
 {
+	const char *owner = cx->actor ? owner_only(cx) : NULL;
 	bool found;
 
-	TRY(db_find(cx, &DISPLAY_EVENT, &display_event_schema, ret, &found, V(event_id)));
+	TRY(db_find(cx, &DISPLAY_EVENT, &display_event_schema, ret, &found, V(event_id), V(owner)));
 	if (!found)
 		return fail(cx, ERR_EVENT_NOT_FOUND, NULL);
 	if ((ret->ends_at != TIME_NONE && ret->ends_at <= cx->now_us) || ret->closed_at != TIME_NONE)
@@ -84,7 +91,7 @@ display_open(struct ctx *cx, const char *event_id, struct display *ret)
 	int64_t expires_at = (cx->now_us / SECONDS_US) * SECONDS_US + DISPLAY_LIFE_H * HOURS_US;
 
 	TRY(find_open_event(cx, event_id, &event));
-	if (event.ends_at != TIME_NONE && event.ends_at < expires_at)
+	if (event.ends_at != TIME_NONE && (event.ends_at < expires_at || str_eq(event.kind, "session")))
 		expires_at = event.ends_at;
 	TRY(db_exec(cx, &DISPLAY_INSERT, NULL, V_ID(id), V_ID(cx->actor->user_id), V(id.text),
 		V(key_current(cx->srv->keys, KEY_DISPLAY)->id), V(event_id), V(cx->now_us), V(expires_at)));
@@ -97,7 +104,8 @@ display_open(struct ctx *cx, const char *event_id, struct display *ret)
 	return OK;
 }
 
-SQL(DISPLAY_EVENT_EXISTS, "u", "SELECT 1 FROM events WHERE id = $1 AND NOT is_deleted");
+SQL(DISPLAY_EVENT_EXISTS, "uu",
+	"SELECT 1 FROM events WHERE id = $1 AND NOT is_deleted{?2 AND kind = 'session' AND owner_id = $2}");
 SQL(DISPLAY_REVOKE, "tm",
 	"UPDATE one_time_secrets SET used_at = $2 WHERE purpose = 'display' AND data = $1 AND used_at IS NULL AND expires_at > "
 	"$2");
@@ -113,7 +121,7 @@ display_revoke(struct ctx *cx, const char *event_id, int64_t *ret_rows)
 {
 	int64_t exists, rows;
 
-	TRY(db_int(cx, &DISPLAY_EVENT_EXISTS, &exists, V(event_id)));
+	TRY(db_int(cx, &DISPLAY_EVENT_EXISTS, &exists, V(event_id), V(owner_only(cx))));
 	if (!exists)
 		return fail(cx, ERR_EVENT_NOT_FOUND, NULL);
 	TRY(db_exec(cx, &DISPLAY_REVOKE, &rows, V(event_id), V(cx->now_us)));
@@ -153,9 +161,10 @@ static const struct field display_row_fields[] = {
 };
 static const struct schema display_row_schema = SCHEMA("DisplayRow", struct display_row, display_row_fields);
 
-SQL(DISPLAY_STANDS, "utm",
+SQL(DISPLAY_STANDS, "utmu",
 	"SELECT s.user_id FROM one_time_secrets s JOIN users u ON u.id = s.user_id WHERE s.id = $1 AND s.purpose = 'display'"
-	" AND s.data = $2 AND s.used_at IS NULL AND s.expires_at > $3 AND u.is_active AND u.role = 'admin'");
+	" AND s.data = $2 AND s.used_at IS NULL AND s.expires_at > $3 AND u.is_active AND (u.role = 'admin'"
+	" OR (u.role = 'lecturer' AND EXISTS (SELECT 1 FROM events e WHERE e.id = $4 AND e.owner_id = u.id)))");
 
 enum err
 display_stands(struct ctx *cx, struct live_seat *seat)
@@ -164,7 +173,8 @@ display_stands(struct ctx *cx, struct live_seat *seat)
 	bool found;
 
 	TRY(db_find(
-		cx, &DISPLAY_STANDS, &display_row_schema, &row, &found, V_ID(seat->token_id), V_ID(seat->topic), V(cx->now_us)));
+		cx, &DISPLAY_STANDS, &display_row_schema, &row, &found, V_ID(seat->token_id), V_ID(seat->topic), V(cx->now_us),
+		V_ID(seat->topic)));
 	if (!found)
 		return fail(cx, ERR_TOKEN_REVOKED, NULL);
 	seat->user_id = row.user_id;

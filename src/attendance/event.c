@@ -106,8 +106,8 @@ policy_member_ok(const char *name, const json_t *value)
 	return enum_index(layers, name) != 0 && enum_index(layer_words, word) != 0;
 }
 
-static void
-check_policy(struct ctx *cx, const char *policy)
+void
+policy_check(struct ctx *cx, const char *policy)
 {
 	json_t *object =
 		strnlen(policy, POLICY_MAX_BYTES + 1) <= POLICY_MAX_BYTES ? json_read(cx->arena, span_str(policy)) : NULL;
@@ -135,7 +135,7 @@ check_event(struct ctx *cx, const struct event_new *in, int64_t scheduled_at, in
 	if (isnan(in->latitude) != isnan(in->longitude))
 		error_field(cx, isnan(in->latitude) ? "latitude" : "longitude", "latitude and longitude go together");
 	if (in->policy)
-		check_policy(cx, in->policy);
+		policy_check(cx, in->policy);
 	if (in->course_id.text[0])
 		TRY(db_int(cx, &EVENT_COURSE, &there, V_ID(in->course_id)));
 	if (!there)

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "attendance/count.h"
-#include "attendance/qr.h"
+#include "attendance/session_qr.h"
 #include "core/conf.h"
 #include "core/json.h"
 #include "core/keys.h"
@@ -37,8 +37,10 @@ const struct schema frame_schema = SCHEMA("Frame", struct frame, frame_fields);
 
 struct shown { /* what the screens of one event have seen */
 	struct shown *next;
-	struct uuid event_id, code_id;
-	int64_t count, looked_us; /* monotonic */
+	struct uuid event_id;
+	char nonce[QR_NONCE_MAX + 1]; /* of the code that is shown */
+	int64_t rotates_us;	      /* wall */
+	int64_t count, looked_us;     /* monotonic */
 	bool wanted;		  /* in this turn */
 };
 struct displays {
@@ -68,10 +70,11 @@ displays_close(struct displays *d)
 /* --- looking ---------------------------------------------------------------------------------------------------------------- */
 
 struct screen_event {
-	const char *title;
+	const char *kind, *title;
 	int64_t ends_at, closed_at, count;
 };
 static const struct field screen_event_fields[] = {
+	F(struct screen_event, kind, 0, 0, 0, NULL),
 	F(struct screen_event, title, 0, 0, 0, NULL),
 	F(struct screen_event, ends_at, F_TIME, 0, 0, NULL),
 	F(struct screen_event, closed_at, F_TIME, 0, 0, NULL),
@@ -112,13 +115,14 @@ struct look {
 	struct slot slot;
 	struct screen_event event;
 	struct screen_code code;
-	bool over, has_code;
+	struct session_code session; /* instead of `code`, of a session */
+	bool over, is_session, has_code;
 	int64_t withdrawn;  /* codes of this slot that no longer stand */
 	const char *latest; /* JSON list of names */
 };
 
 SQL(SCREEN_EVENT, "u",
-	"SELECT e.title, e.ends_at, e.closed_at, COALESCE((SELECT c.attended FROM event_counts c WHERE c.event_id = e.id), 0)"
+	"SELECT e.kind, e.title, e.ends_at, e.closed_at, COALESCE((SELECT c.attended FROM event_counts c WHERE c.event_id = e.id), 0)"
 	" + (SELECT COUNT(*) FROM attendance_records r WHERE r.event_id = e.id AND r.id > " COUNTED_TO
 	" AND r.status IN ('present', 'late', 'flagged')) AS count FROM events e WHERE e.id = $1 AND NOT e.is_deleted");
 SQL(SCREEN_CODE, "uim",
@@ -157,6 +161,20 @@ look_latest(struct ctx *cx, struct look *l)
 	return OK;
 }
 
+/* Nothing is made for a session: its codes are computed. */
+static enum err
+look_session(struct ctx *cx, struct look *l)
+{
+	struct campus_session session;
+
+	TRY(campus_session_any(cx, l->event_id, &session));
+	session_code_of(cx, &session, &l->session);
+	l->session.count = l->event.count;
+	l->session.server_time = cx->now_us;
+	l->has_code = true;
+	return look_latest(cx, l);
+}
+
 static enum err
 look_run(struct ctx *cx, void *arg)
 {
@@ -167,6 +185,9 @@ look_run(struct ctx *cx, void *arg)
 	l->over = !found || l->event.closed_at != TIME_NONE || (l->event.ends_at != TIME_NONE && l->event.ends_at <= cx->now_us);
 	if (l->over)
 		return OK;
+	l->is_session = str_eq(l->event.kind, "session");
+	if (l->is_session)
+		return look_session(cx, l);
 	TRY(db_find(cx, &SCREEN_CODE, &screen_code_schema, &l->code, &l->has_code, V(l->event_id), V(l->slot.begins_s),
 		V(cx->now_us)));
 	if (!l->has_code)
@@ -195,27 +216,43 @@ make_run(struct ctx *cx, void *arg)
 
 /* --- showing ---------------------------------------------------------------------------------------------------------------- */
 
+static int64_t
+rotates_at(const struct look *l)
+{
+	return l->is_session ? l->session.rotates_at : (l->slot.begins_s + l->slot.period_s) * SECONDS_US;
+}
+
 static void
-frame_write(struct ctx *cx, const struct look *l, struct buf *out)
+frame_of_event(struct ctx *cx, const struct look *l, struct json *j)
 {
 	struct frame f = {.session_id = l->code.id,
 		.qr_payload = qr_payload(cx, l->code.id.text, l->code.token, l->code.expires_at),
 		.issued_at = l->code.created_at,
 		.expires_at = l->code.expires_at,
-		.rotates_at = (l->slot.begins_s + l->slot.period_s) * SECONDS_US,
+		.rotates_at = rotates_at(l),
 		.event.title = l->event.title,
 		.count = l->event.count,
 		.server_time = cx->now_us};
 	char code[SHORT_CODE_CHARS + 1];
-	struct buf data;
-	struct json j;
 
 	str_copy(f.event.id.text, sizeof(f.event.id.text), l->event_id);
 	qr_short_code(cx, l->code.key_id, l->code.id.text, l->code.token, code);
 	f.code = code;
+	field_write_json(j, NULL, &frame_schema, &f);
+}
+
+static void
+frame_write(struct ctx *cx, const struct look *l, struct buf *out)
+{
+	struct buf data;
+	struct json j;
+
 	buf_init(&data, cx->arena, 1024);
 	json_init(&j, &data);
-	field_write_json(&j, NULL, &frame_schema, &f);
+	if (l->is_session)
+		field_write_json(&j, NULL, &session_frame_schema, &l->session);
+	else
+		frame_of_event(cx, l, &j);
 	sse_event(out, "frame", NULL, buf_cstr(&data));
 }
 
@@ -229,7 +266,8 @@ count_write(struct ctx *cx, const struct look *l, struct buf *out)
 static void
 show(struct ctx *cx, struct shown *s, const struct look *l)
 {
-	bool new_code = strcmp(s->code_id.text, l->code.id.text) != 0, new_count = s->count != l->event.count;
+	const char *nonce = l->is_session ? l->session.qr_nonce : l->code.token;
+	bool new_code = strcmp(s->nonce, nonce) != 0, new_count = s->count != l->event.count;
 	struct buf frame, count;
 
 	buf_init(&frame, cx->arena, 1500);
@@ -242,7 +280,8 @@ show(struct ctx *cx, struct shown *s, const struct look *l)
 		live_send(cx->srv->live, l->event_id, buf_span(&count));
 	buf_add(&frame, count.p, count.n);
 	live_greet(cx->srv->live, l->event_id, buf_span(&frame));
-	s->code_id = l->code.id;
+	str_copy(s->nonce, sizeof(s->nonce), nonce);
+	s->rotates_us = rotates_at(l);
 	s->count = l->event.count;
 }
 
@@ -319,7 +358,8 @@ displays_turn(struct ctx *cx, struct displays *d)
 		int64_t since_ms = (now_us - s->looked_us) / 1000;
 
 		s->wanted = true;
-		if (!events[i].joined && since_ms < (events[i].changed ? COUNT_EVERY_MS : RECOUNT_EVERY_MS)) {
+		bool due = events[i].joined || cx->now_us >= s->rotates_us;
+		if (!due && since_ms < (events[i].changed ? COUNT_EVERY_MS : RECOUNT_EVERY_MS)) {
 			if (events[i].changed) /* its turn is not now; it stays marked */
 				live_publish(cx->srv->live, LIVE_EVENT, events[i].id.text, (struct span){NULL, 0});
 			continue;

@@ -26,6 +26,12 @@ static const struct field manual_change_fields[] = {
 	F(struct manual_in, reason, F_REQUIRED | F_TRIM | F_MULTILINE, 1, TEXT_MAX_BYTES, "Why; the student reads it"),
 };
 const struct schema manual_change_schema = SCHEMA("ManualChange", struct manual_in, manual_change_fields);
+/* A lecturer's change: rejecting is a reviewer's. */
+static const struct field manual_own_change_fields[] = {
+	F_ENUM(struct manual_in, status, 0, new_statuses, "What it is from now on; absent: as it is"),
+	F(struct manual_in, reason, F_REQUIRED | F_TRIM | F_MULTILINE, 1, TEXT_MAX_BYTES, "Why; the student reads it"),
+};
+const struct schema manual_own_change_schema = SCHEMA("OwnManualChange", struct manual_in, manual_own_change_fields);
 static const struct field manual_delete_fields[] = {
 	F_ENUM(struct manual_in, status, F_TOLERATED, manual_statuses, "Ignored"),
 	F(struct manual_in, reason, F_REQUIRED | F_TRIM | F_MULTILINE, 1, TEXT_MAX_BYTES, "Why; the student reads it"),

@@ -11,6 +11,7 @@
 
 #include "attendance/qr.h"
 #include "http/limit.h"
+#include "attendance/session.h"
 
 enum verdict { VERDICT_UNSET = 0, VERDICT_PASS, VERDICT_FLAG, VERDICT_REJECT, VERDICT_SKIP };
 
@@ -22,13 +23,15 @@ struct mark_in {
 	const char *qr_session_id, *qr_nonce; /* a session's code in two parts */
 	const char *claim, *proof;
 	const char *code;
-	struct uuid event_id;		      /* with code */
+	const char *event_id;		      /* with code: an id, or a session's label */
 	double latitude, longitude, accuracy; /* degrees, metres; NAN or 0, 0: not told */
 	const char *imei;		      /* any stable id of the device */
 	const char *device_challenge, *device_signature;
 	const struct selfie *selfie; /* no schema fills it */
+	const char *tolerated;	     /* never read */
 };
-extern const struct schema mark_in_schema; /* the portal's */
+extern const struct schema mark_in_schema;	  /* the portal's */
+extern const struct schema campus_mark_in_schema; /* campus' */
 
 struct mark_event {
 	struct uuid id;
@@ -55,12 +58,22 @@ void attendance_mark_ahead(struct ctx *cx, const struct mark_in *in);
  * A row that takes typed codes counts the wrong ones by these: for the account, or for IP and event when nobody is signed in.  The
  * hits stay with the answer INVALID_QR.
  */
-size_t typed_code_hits(struct ctx *cx, const char *event_id, struct limit_hit ret[LIMIT_HITS_MAX]);
+size_t typed_code_hits(struct ctx *cx, const char *event_ref, struct limit_hit ret[LIMIT_HITS_MAX]);
 extern const char typed_code_refusal[]; /* what is said to who has none left */
 
-struct claim_in { /* qr_payload, or code with event_id */
-	const char *qr_payload, *code;
-	struct uuid event_id;
+struct campus_mark_out {
+	struct uuid attendance_id;
+	const char *status;
+	struct campus_session session; /* as students see it */
+	struct list layers;	       /* of struct layer_said */
+	int64_t marked_at;
+};
+extern const struct schema campus_mark_out_schema;
+/* The same for the campus surface; besides: DEVICE_MISMATCH OUTSIDE_GEOFENCE NETWORK_NOT_ALLOWED FACE_MISMATCH by policy. */
+enum err attendance_mark_campus(struct ctx *cx, const struct mark_in *in, struct campus_mark_out *ret) MUST_CHECK;
+
+struct claim_in { /* qr_payload, or code with event_id (or a session's label) */
+	const char *qr_payload, *code, *event_id;
 	const char *public_key; /* JWK as JSON text; required in staging and prod */
 };
 extern const struct schema claim_in_schema;

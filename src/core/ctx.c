@@ -135,6 +135,16 @@ error_number(struct ctx *cx, const char *name, int64_t value)
 }
 
 void
+error_json(struct ctx *cx, const char *name, const char *json)
+{
+	struct error_note *note = add_note(cx);
+
+	note->name = arena_strdup(cx->arena, name);
+	note->text = arena_strdup(cx->arena, json);
+	note->json = true;
+}
+
+void
 error_time(struct ctx *cx, const char *name, int64_t at_us)
 {
 	char text[TIME_WIRE_BYTES + 1];

@@ -92,6 +92,7 @@ extern const struct client client_local; /* commands and jobs */
 struct error_note { /* one member of the error reply besides code and message */
 	const char *name, *text; /* text NULL: number is meant */
 	int64_t number;
+	bool json;         /* text is JSON: told where errors have details */
 	const char *field; /* set: a validation message for this field, `name` is unused */
 	struct error_note *next;
 };
@@ -136,6 +137,7 @@ enum err refuse_at(struct ctx *, enum err, const char *file, int line, const cha
 /* Members for the coming error reply; copied into the arena.  Call before fail() or refuse(). */
 void error_text(struct ctx *cx, const char *name, const char *value);
 void error_number(struct ctx *cx, const char *name, int64_t value);
+void error_json(struct ctx *cx, const char *name, const char *json);
 void error_time(struct ctx *cx, const char *name, int64_t at_us);
 void error_field(struct ctx *cx, const char *field, const char *fmt, ...) PRINTF(3, 4);
 bool error_has_fields(const struct ctx *cx);

@@ -7,7 +7,9 @@
 struct signup_open {
 	const char *email; /* canonical */
 	const char *full_name, *password_hash;
+	enum role role; /* ROLE_UNSET: student */
 	bool web;
+	bool account_only; /* no session and no known device: tokens and device_token stay empty */
 };
 struct signup_opened {
 	struct account who;

@@ -18,6 +18,7 @@
 #include "attendance/count.h"
 #include "attendance/record.h"
 #include "attendance/selfie.h"
+#include "attendance/session.h"
 #include "audit/seal.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -33,6 +34,7 @@ const struct job job_rows[] = {
 	{"password_reset", 5, reset_deliver},
 	{"event_counts", 10, event_counts_write},
 	{"notify_marks", 10, notify_marks},
+	{"session_settle", 10, campus_session_settle},
 	{"event_expected", 60, event_expected_write},
 	{"nonce_expire", 3600, nonce_expire},
 	{"session_expire", 3600, session_expire},

@@ -56,7 +56,7 @@ every_row_is_there(void **state)
 			assert_true(!r->body == !json_object_get(o, "requestBody"));
 			if (r->body)
 				assert_int_equal(json_object_size(json_object_get(json_object_get(o, "requestBody"), "content")),
-					r->files.min ? 1 : r->form ? 3 : 1);
+					(r->files.min ? 1 : r->form ? 3 : 1) + r->csv);
 		}
 	json_object_foreach(json_object_get(doc, "paths"), path, methods) json_object_foreach(methods, method, op) found++;
 	assert_int_equal(found, listed);

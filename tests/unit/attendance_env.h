@@ -196,7 +196,7 @@ mark_claim(struct test *t, const struct test_user *u, const char *claim, const c
 static inline enum err
 mark_typed(struct test *t, const struct test_user *u, const struct event *e, const char *code)
 {
-	struct marking m = {.in = {.code = code, .event_id = e->id}};
+	struct marking m = {.in = {.code = code, .event_id = e->id.text}};
 
 	return mark_from(t, u, HERE, &m);
 }

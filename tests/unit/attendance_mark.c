@@ -40,7 +40,7 @@ one_of_three_inputs(void **state)
 	const struct mark_in rows[] = {
 		{.proof = "x"},
 		{.qr_payload = "a", .claim = "b"},
-		{.claim = "b", .code = "c", .event_id = r.event.id},
+		{.claim = "b", .code = "c", .event_id = r.event.id.text},
 		{.code = "ABCDEF"},
 	};
 

@@ -43,6 +43,8 @@ struct mark_row {
 	const char *networks;			       /* JSON list of CIDRs; NULL: any */
 	bool require_device, require_face;
 	int64_t generation;
+	/* of a session only */
+	const char *label, *course_code, *course_title, *lecturer_name;
 	struct uuid counted_to; /* records with ids up to here are counted already (attendance/count.h) */
 };
 extern const struct schema mark_row_schema;
@@ -54,6 +56,7 @@ struct mark_claim { /* what a claim says; all of it was ours when its MAC fits *
 	char x[B64_SHA256_CHARS + 1], y[B64_SHA256_CHARS + 1]; /* the browser's public key; "" without one */
 	char network[B64_SHA256_CHARS + 1], agent[B64_SHA256_CHARS + 1];
 	bool typed;
+	char label[5]; /* of a session's code: the label it had */
 };
 
 /* What came of the signature that a registered key owes. */
@@ -114,6 +117,14 @@ extern const size_t layer_row_count;
 enum err layers_judge(struct mark_case *c, bool with_student);
 /* [{layer,verdict,detail,score}] of what was asked, without skips that have nothing to say. */
 const char *layers_json(struct arena *a, const struct mark_case *c);
+/* Every layer that was asked, for a reply: a list of struct layer_said. */
+struct layer_said {
+	const char *layer, *verdict, *detail;
+};
+extern const struct schema layer_said_schema;
+struct list layers_list(struct arena *a, const struct mark_case *c);
+/* Metres to the place, as far as a layer measured it; FIELD_NONE. */
+int64_t layers_distance_m(const struct mark_case *c);
 /* Comma-separated names of the flags; NULL when there are none. */
 const char *layers_flags(struct arena *a, const struct mark_case *c);
 

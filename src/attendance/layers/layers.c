@@ -70,6 +70,36 @@ layers_json(struct arena *a, const struct mark_case *c)
 	return buf_cstr(&b);
 }
 
+static const struct field layer_said_fields[] = {
+	F(struct layer_said, layer, 0, 0, 0, "Which check"),
+	F(struct layer_said, verdict, 0, 0, 0, "pass, flag, reject or skip"),
+	F(struct layer_said, detail, F_NULLABLE, 0, 0, "Why, in plain words"),
+};
+const struct schema layer_said_schema = SCHEMA("Layer", struct layer_said, layer_said_fields);
+
+struct list
+layers_list(struct arena *a, const struct mark_case *c)
+{
+	struct layer_said *said = arena_new(a, struct layer_said, LAYERS_MAX);
+	size_t n = 0;
+
+	for (size_t i = 0; i < layer_row_count; i++) {
+		const struct finding *f = &c->findings[i];
+		if (f->verdict != VERDICT_UNSET)
+			said[n++] = (struct layer_said){layer_rows[i].name, verdict_names[f->verdict], f->detail};
+	}
+	return (struct list){said, n};
+}
+
+int64_t
+layers_distance_m(const struct mark_case *c)
+{
+	for (size_t i = 0; i < layer_row_count; i++)
+		if (layer_rows[i].judge == layer_geofence && c->findings[i].scored)
+			return llround(c->findings[i].score);
+	return FIELD_NONE;
+}
+
 const char *
 layers_flags(struct arena *a, const struct mark_case *c)
 {

@@ -1,0 +1,3 @@
+DROP INDEX idx_events_unsettled;
+ALTER TABLE events DROP COLUMN settled_at;
+DROP INDEX idx_events_open_label;

@@ -1,0 +1,295 @@
+/* Campus: signing up, in and out.  The same functions of identity/ as on the portal; only shapes differ. */
+#include "api/transport.h"
+#include "attendance/person.h"
+#include "core/conf.h"
+#include "identity/approval.h"
+#include "identity/login.h"
+#include "identity/password.h"
+#include "identity/signup.h"
+#include "identity/throttle.h"
+#include "store/db.h"
+
+/* --- register ---------------------------------------------------------------------------------------------------------------- */
+
+static const char *const chosen_roles[] = {"", "student", "lecturer", NULL};
+
+struct register_in {
+	const char *email, *password, *full_name;
+	int role; /* index into chosen_roles */
+};
+static const struct field register_in_fields[] = {
+	F(struct register_in, email, F_REQUIRED | F_TRIM, 3, EMAIL_MAX, "Address"),
+	F(struct register_in, password, F_REQUIRED | F_SECRET, 1, PASSWORD_MAX, "At least 8 characters; no common one"),
+	F(struct register_in, full_name, F_REQUIRED | F_TRIM, 1, NAME_MAX_BYTES, "Name"),
+	F_ENUM(struct register_in, role, 0, chosen_roles, "Default: student"),
+};
+static const struct schema register_in_schema = SCHEMA("CampusRegisterIn", struct register_in, register_in_fields);
+
+struct registered { /* the account, or a pending request */
+	struct uuid id;
+	const char *email, *full_name;
+	enum role role;
+	enum tri is_active, device_bound, face_enrolled;
+	const char *status;
+	struct uuid approval_request_id;
+	int64_t expires_at;
+	const char *message;
+};
+static const struct field registered_fields[] = {
+	F(struct registered, id, F_OMIT, 0, 0, "Account"),
+	F(struct registered, email, F_OMIT, 0, 0, "Its address"),
+	F(struct registered, full_name, F_OMIT, 0, 0, "Name"),
+	F_ENUM(struct registered, role, F_OMIT, role_names, "Role"),
+	F(struct registered, is_active, F_OMIT, 0, 0, "May sign in"),
+	F(struct registered, device_bound, F_OMIT, 0, 0, "Has a device to mark with"),
+	F(struct registered, face_enrolled, F_OMIT, 0, 0, "Has enrolled a face"),
+	F(struct registered, status, F_OMIT, 0, 0, "pending: an administrator decides first (answer 202)"),
+	F(struct registered, approval_request_id, F_OMIT, 0, 0, "Ask for its state at /api/auth/approval-requests/{id}"),
+	F(struct registered, expires_at, F_TIME | F_OMIT, 0, 0, "When the request times out if nobody decides"),
+	F(struct registered, message, F_OMIT, 0, 0, "For the person"),
+};
+static const struct schema registered_schema = SCHEMA("CampusRegistered", struct registered, registered_fields);
+
+struct register_job {
+	struct signup pending;
+	struct signup_result result;
+	struct signup_open open;
+	struct signup_opened opened;
+};
+
+static enum err
+write_pending(struct ctx *cx, void *arg)
+{
+	struct register_job *job = arg;
+
+	return approval_signup(cx, &job->pending, &job->result);
+}
+
+static enum err
+write_open(struct ctx *cx, void *arg)
+{
+	struct register_job *job = arg;
+
+	return signup_open(cx, &job->open, &job->opened);
+}
+
+/* A lecturer sees students' data, so whoever calls himself one waits for approval but where that is switched off. */
+static bool
+open_at_once(const struct config *conf, enum role role)
+{
+	return role == ROLE_LECTURER ? conf->open_lecturer_signup : conf->signup_policy == SIGNUP_OPEN;
+}
+
+static enum err
+reply_pending(struct reply *rs, const struct signup_result *r)
+{
+	const struct registered out = {.status = "pending",
+		.approval_request_id = r->approval_request_id,
+		.expires_at = r->expires_at,
+		.message = "Your request waits for an administrator's approval."};
+
+	rs->status = 202;
+	return reply_record(rs, &registered_schema, &out);
+}
+
+static enum err
+sign_up(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct config *conf = cx->srv->conf;
+	const struct register_in *in = rq->body;
+	enum role role = in->role == 2 ? ROLE_LECTURER : ROLE_STUDENT;
+	const char *email = NULL;
+
+	if (!email_canonical(cx->arena, in->email, &email))
+		error_field(cx, "email", "is not an e-mail address");
+	TRY(password_check(cx, POLICY_LENGTH, "password", in->password, email, in->full_name));
+	TRY(throttle_ip(cx, (struct limit){"signup", conf->rl_signup_ip_limit, 3600}));
+	const char *hash = password_hash(cx->arena, conf, in->password);
+	struct register_job job = {
+		.pending = {.email = email, .full_name = in->full_name, .password_hash = hash, .role = role},
+		.open = {.email = email, .full_name = in->full_name, .password_hash = hash, .role = role, .account_only = true},
+	};
+	if (!open_at_once(conf, role)) {
+		job.pending.life_us = conf->signup_request_hours * HOURS_US;
+		TRY(db_write(cx, write_pending, &job));
+		return reply_pending(rs, &job.result);
+	}
+	TRY(db_write(cx, write_open, &job));
+	const struct account *who = &job.opened.who;
+	const struct registered out = {.id = who->id,
+		.email = who->email,
+		.full_name = who->full_name,
+		.role = who->role,
+		.is_active = TRI_YES,
+		.device_bound = TRI_NO,
+		.face_enrolled = TRI_NO,
+		.expires_at = TIME_NONE};
+	return reply_record(rs, &registered_schema, &out);
+}
+
+/* --- login, refresh, logout -------------------------------------------------------------------------------------------------- */
+
+struct login_in {
+	const char *email, *password;
+};
+static const struct field login_in_fields[] = {
+	F(struct login_in, email, F_REQUIRED, 1, EMAIL_MAX, "Address of the account"),
+	F(struct login_in, password, F_REQUIRED | F_SECRET, 1, PASSWORD_MAX, "Password"),
+};
+static const struct schema login_in_schema = SCHEMA("CampusLoginIn", struct login_in, login_in_fields);
+
+struct tokens_out {
+	const char *access_token, *refresh_token, *token_type;
+	int64_t expires_in;
+	enum tri mfa_required;
+	const char *mfa_token;
+};
+static const struct field tokens_out_fields[] = {
+	F(struct tokens_out, access_token, F_OMIT | F_SECRET, 0, 0, "For Authorization: Bearer"),
+	F(struct tokens_out, refresh_token, F_OMIT | F_SECRET, 0, 0, "For the next pair; a web client has it as a cookie"),
+	F(struct tokens_out, token_type, F_OMIT, 0, 0, "bearer"),
+	F(struct tokens_out, expires_in, 0, 0, 0, "Life of the access token, or of mfa_token, in seconds"),
+	F(struct tokens_out, mfa_required, F_OMIT, 0, 0, "true: a second factor is due, and there are no tokens yet"),
+	F(struct tokens_out, mfa_token, F_OMIT | F_SECRET, 0, 0, "For /v1/auth/mfa/complete"),
+};
+static const struct schema tokens_out_schema = SCHEMA("CampusTokens", struct tokens_out, tokens_out_fields);
+
+static enum err
+reply_tokens(struct ctx *cx, const struct request *rq, struct reply *rs, const struct tokens *t)
+{
+	const struct tokens_out out = {.access_token = t->access_token,
+		.refresh_token = refresh_token_give(cx, rq, rs, t),
+		.token_type = "bearer",
+		.expires_in = t->access_expires_s};
+
+	return reply_record(rs, &tokens_out_schema, &out);
+}
+
+static enum err
+login(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct login_in *body = rq->body;
+	const struct login in = {.email = body->email,
+		.password = body->password,
+		.device_token = device_token_read(cx, rq),
+		.surface = LOGIN_CAMPUS,
+		.web = rq->web};
+	struct login_result r;
+
+	TRY(login_password(cx, &in, &r));
+	if (r.mfa_token) {
+		const struct tokens_out out = {.mfa_required = TRI_YES, .mfa_token = r.mfa_token, .expires_in = r.mfa_expires_s};
+		return reply_record(rs, &tokens_out_schema, &out);
+	}
+	device_token_give(cx, rq, rs, r.device_token);
+	return reply_tokens(cx, rq, rs, &r.tokens);
+}
+
+static enum err
+refresh(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct refresh_in *in = rq->body;
+	struct account who;
+	struct tokens tokens;
+	const char *token;
+
+	TRY(refresh_token_read(cx, rq, in->refresh_token, &token));
+	TRY(session_refresh(cx, token, &who, &tokens));
+	return reply_tokens(cx, rq, rs, &tokens);
+}
+
+/* With a refresh token like everywhere; with nothing but the access token its session ends. */
+static enum err
+logout(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct refresh_in *in = rq->body;
+
+	if (in->refresh_token || rq->web || !cx->actor)
+		return logout_handler(cx, rq, rs);
+	enum err e = session_end(cx, cx->actor->user_id.text, cx->actor->session_id.text, "logout");
+	if (e == ERR_NOT_FOUND) { /* it has ended meanwhile */
+		error_clear(cx);
+		return reply_empty(rs, 204);
+	}
+	TRY(e);
+	TRY(audit_ok(cx, AUDIT_LOGOUT, "session", cx->actor->session_id.text));
+	return reply_empty(rs, 204);
+}
+
+static enum err
+me(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	struct person out;
+
+	(void)rq;
+	TRY(person_get(cx, cx->actor->user_id.text, &out));
+	return reply_record(rs, &person_schema, &out);
+}
+
+static const struct route rows[] = {
+	{.method = POST,
+		.path = "/api/v1/auth/register",
+		.handler = sign_up,
+		.access = ANYONE,
+		.lane = LANE_HASH,
+		.body = &register_in_schema,
+		.reply = &registered_schema,
+		.status = 201,
+		.errors = ERRORS(ERR_EMAIL_TAKEN),
+		.no_store = true,
+		.tag = "campus",
+		.summary = "Open an account",
+		.text = "SIGNUP_POLICY=open makes an active student.  With approval, and for a lecturer but where "
+			"OPEN_LECTURER_SIGNUP is on, the answer is 202 and an administrator decides; a taken address is then "
+			"answered like a free one."},
+	{.method = POST,
+		.path = "/api/v1/auth/login",
+		.handler = login,
+		.access = ANYONE,
+		.lane = LANE_HASH,
+		.body = &login_in_schema,
+		.reply = &tokens_out_schema,
+		.status = 200,
+		.errors = ERRORS(ERR_INVALID_CREDENTIALS, ERR_ACCOUNT_PENDING, ERR_ACCOUNT_REJECTED, ERR_APPROVAL_TIMEOUT,
+			ERR_ACCOUNT_LOCKED),
+		.no_store = true,
+		.tag = "campus",
+		.summary = "Sign in",
+		.text = "With a second factor there is an mfa_token instead of tokens; /v1/auth/mfa/complete takes it."},
+	{.method = POST,
+		.path = "/api/v1/auth/refresh",
+		.handler = refresh,
+		.access = ANYONE,
+		.lane = LANE_WRITE,
+		.hall = true,
+		.body = &refresh_in_schema,
+		.reply = &tokens_out_schema,
+		.status = 200,
+		.errors = ERRORS(ERR_NOT_AUTHENTICATED, ERR_TOKEN_REVOKED, ERR_FORBIDDEN),
+		.no_store = true,
+		.tag = "campus",
+		.summary = "A new pair of tokens"},
+	{.method = POST,
+		.path = "/api/v1/auth/logout",
+		.handler = logout,
+		.access = ANYONE,
+		.lane = LANE_WRITE,
+		.body = &refresh_in_schema,
+		.status = 204,
+		.errors = ERRORS(ERR_NOT_AUTHENTICATED, ERR_FORBIDDEN),
+		.no_store = true,
+		.tag = "campus",
+		.summary = "Sign out",
+		.text = "With the refresh token, or with the access token alone."},
+	{.method = GET,
+		.path = "/api/v1/auth/me",
+		.handler = me,
+		.access = SIGNED_IN,
+		.lane = LANE_READ,
+		.reply = &person_schema,
+		.status = 200,
+		.no_store = true,
+		.tag = "campus",
+		.summary = "Who am I?"},
+};
+const struct route_table campus_auth_routes = ROUTE_TABLE(SURFACE_CAMPUS, rows);
