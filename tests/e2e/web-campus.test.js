@@ -1,0 +1,141 @@
+// A course, its session and its students in the app: roster, screen, check-in from a place, review, dispute, export.
+"use strict";
+
+const assert = require("node:assert/strict");
+const fs = require("node:fs");
+const path = require("node:path");
+const { after, before, test } = require("node:test");
+
+const { PASSWORD, Server, eventually, fits, heading, openBrowser, person, signIn, violations } = require("./web-lib");
+
+const HERE = { latitude: 52.52, longitude: 13.405 };
+const AWAY = { latitude: 52.53, longitude: 13.405, accuracy: 10 }; // a good kilometre
+
+let server, browser, admin;
+before(async () => {
+	server = await Server.start({ env: { SINGLE_DEVICE: "false" } });
+	browser = await openBrowser();
+	admin = await server.admin();
+});
+after(async () => {
+	await browser?.close();
+	await server?.discard();
+});
+
+async function staff(name, role) {
+	const made = await server.student(name, admin);
+	await server.want(200, server.request("PATCH", `/api/admin/users/${made.id}`, { token: admin, body: { role } }));
+	return { ...made, token: await server.login(made.email, PASSWORD) };
+}
+
+async function clean(page, what) {
+	assert.deepEqual(await violations(page), [], what);
+	const size = page.viewportSize();
+	await page.setViewportSize({ width: 320, height: 640 });
+	await fits(page, what);
+	await page.setViewportSize(size);
+}
+
+test("course, roster, session, screen, check-in from elsewhere, review, dispute, decision, export", async () => {
+	const lecturer = await staff("prof", "lecturer"), reviewer = await staff("rev", "reviewer");
+	const lena = await server.student("lena", admin), max = await server.student("max", admin);
+	const desk = await person(browser, server, { reducedMotion: "reduce" });
+	const { page } = desk;
+	await signIn(page, lecturer.email, PASSWORD);
+	await heading(page, "Sessions");
+	await clean(page, "no sessions");
+
+	await page.goto("/app/courses");
+	await page.getByRole("button", { name: "New course" }).first().click();
+	await page.getByLabel("Code").fill("AL1");
+	await page.getByLabel("Title").fill("Algorithms");
+	await page.getByRole("button", { name: "Create course" }).click();
+	await page.getByRole("link", { name: /Algorithms/ }).click();
+	await page.getByRole("button", { name: "Import a roster" }).first().click();
+	const csv = path.join(server.dir, "roster.csv");
+	fs.writeFileSync(csv, `email,full_name\n${lena.email},\n${max.email},\nno address,Nobody\nnew@students.example.org,New Here\n`);
+	await page.getByLabel("File").setInputFiles(csv);
+	await page.getByText("3 new, 0 there already, 1 wrong.").waitFor();
+	await clean(page, "import");
+	assert.deepEqual(server.sql("SELECT COUNT(*) AS n FROM enrollments"), [{ n: 0 }], "a look changes nothing");
+	await page.getByRole("dialog").getByRole("button", { name: "Import" }).click();
+	await page.getByText("Imported").waitFor();
+	await page.getByRole("dialog").getByRole("button", { name: "Close" }).last().click();
+	await page.getByText("New Here").waitFor();
+	await clean(page, "course");
+
+	await page.goto("/app/sessions");
+	await page.getByRole("button", { name: "New session" }).first().click();
+	await page.getByLabel("Course").selectOption({ label: "AL1 · Algorithms" });
+	await page.getByText("Lateness, place, network, device").click();
+	await page.getByLabel("Latitude").fill(String(HERE.latitude));
+	await page.getByLabel("Longitude").fill(String(HERE.longitude));
+	await page.getByLabel("Radius in metres").fill("100");
+	await clean(page, "new session");
+	await page.getByRole("button", { name: "Create session" }).click();
+	await page.getByRole("link", { name: /Algorithms/ }).click();
+	await page.getByRole("link", { name: "Show QR code" }).click();
+	const qr = page.getByRole("img", { name: "QR code for checking in" });
+	const link = await qr.getAttribute("data-text");
+	await clean(page, "screen");
+
+	const phone = await person(browser, server, { permissions: ["geolocation"], geolocation: AWAY, reducedMotion: "reduce" });
+	await signIn(phone.page, lena.email, PASSWORD);
+	await heading(phone.page, "My attendance");
+	await phone.page.getByText("Open now").waitFor();
+	await phone.page.goto("about:blank");
+	await phone.page.goto(new URL(link).pathname + new URL(link).hash);
+	await heading(phone.page, "You are checked in");
+	await page.locator(".project-count b").getByText("1").waitFor();
+	await page.getByText("Student lena").waitFor();
+	await page.getByRole("button", { name: "Hide names" }).click();
+	await page.getByText("Student lena").waitFor({ state: "detached" });
+
+	await phone.page.goto("/app/attendance");
+	await phone.page.getByText("Under review").waitFor();
+	await clean(phone.page, "own records");
+	await phone.page.getByRole("button", { name: /^Disagree with/ }).click();
+	await phone.page.getByLabel("What is wrong").fill("The phone was wrong about the place");
+	await clean(phone.page, "dispute");
+	await phone.page.getByRole("button", { name: "Send" }).click();
+	await phone.page.getByText("You disagreed:").waitFor();
+
+	await page.goto("/app/sessions");
+	await page.getByRole("link", { name: /Algorithms/ }).click();
+	await page.getByRole("heading", { name: /To review/ }).waitFor();
+	await page.getByText("The phone was wrong about the place").waitFor();
+	await clean(page, "session");
+	const judge = await person(browser, server, { reducedMotion: "reduce" });
+	await signIn(judge.page, reviewer.email, PASSWORD);
+	await heading(judge.page, "To review");
+	await clean(judge.page, "queue");
+	await judge.page.getByRole("button", { name: "Decide about Student lena" }).click();
+	await judge.page.getByLabel("Status").selectOption("late");
+	await judge.page.getByLabel("Reason").fill("Seen on the stairs");
+	await judge.page.getByRole("dialog").getByRole("button", { name: "Decide" }).click();
+	await judge.page.getByText("Nothing waits").waitFor();
+
+	const row = page.locator("tbody tr").filter({ hasText: "Student lena" });
+	await row.getByText("Late").waitFor();
+	await row.focus();
+	await page.keyboard.press("p");
+	await page.getByRole("status").getByText("Student lena: Present.").waitFor();
+	await row.focus();
+	await page.keyboard.press("u");
+	await row.getByText("Late").waitFor();
+	await page.getByRole("button", { name: "The rest is absent" }).click();
+	await page.getByRole("button", { name: "Mark absent" }).click();
+	await page.locator("tbody tr").filter({ hasText: "Student max" }).getByText("Absent").waitFor();
+	const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export CSV" }).click()]);
+	const text = fs.readFileSync(await file.path(), "utf8");
+	assert.match(text, /^attendance_id,full_name,email,status,marked_at,distance_m,flags,reason\r\n/);
+	assert.match(text, /Student lena,lena@students\.example\.org,late,/);
+	await page.goto("/app/reports");
+	await page.getByText("Attendance over time").waitFor();
+	await clean(page, "reports");
+	for (const p of [desk, phone, judge]) {
+		assert.deepEqual(p.complaints, []);
+		await p.context.close();
+	}
+	await eventually("the student was told", () => server.sql("SELECT COUNT(*) AS n FROM notifications WHERE title = 'Attendance reviewed'")[0].n > 0);
+});
