@@ -100,4 +100,78 @@ async function walk(start, stop) {
 	assert.fail("too many redirects");
 }
 
-module.exports = { decoded, mailServer, provider, walk };
+// --- S3 ----
+
+const KEY = { accessKeyId: "AKIDEXAMPLE", secretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY" };
+
+// The code of the error that a real store would answer, or null.  The signature is made again by AWS's own signer.
+async function signatureFault(req, body) {
+	const { SignatureV4 } = web("@smithy/signature-v4");
+	const { Sha256 } = web("@aws-crypto/sha256-js");
+	const authorization = req.headers.authorization || "";
+	const [, id, names] = /^AWS4-HMAC-SHA256 Credential=([^/]+)\/[^,]+,SignedHeaders=([^,]+),Signature=[0-9a-f]{64}$/.exec(authorization) || [];
+	if (!id)
+		return "AccessDenied";
+	if (id !== KEY.accessKeyId)
+		return "InvalidAccessKeyId";
+	const date = req.headers["x-amz-date"];
+	const at = new Date(date.replace(/^(....)(..)(..)T(..)(..)(..)Z$/, "$1-$2-$3T$4:$5:$6Z"));
+	if (Math.abs(Date.now() - at) > 15 * 60 * 1000)
+		return "RequestTimeTooSkewed";
+	if (crypto.createHash("sha256").update(body).digest("hex") !== req.headers["x-amz-content-sha256"])
+		return "XAmzContentSHA256Mismatch";
+	const url = new URL(req.url, `http://${req.headers.host}`);
+	const signer = new SignatureV4({ credentials: KEY, region: "us-east-1", service: "s3", sha256: Sha256, uriEscapePath: false });
+	const signed = await signer.sign({
+		method: req.method, protocol: "http:", hostname: url.hostname, path: url.pathname,
+		query: Object.fromEntries(url.searchParams),
+		headers: Object.fromEntries(names.split(";").map((name) => [name, req.headers[name]])),
+	}, { signingDate: at });
+	const signature = (text) => text.slice(text.lastIndexOf("=") + 1);
+	return signature(signed.headers.authorization) === signature(authorization) ? null : "SignatureDoesNotMatch";
+}
+
+// The part of S3 that Muster uses, over one bucket in memory.  {port, env, objects (name → {type, bytes}), broken, close()}
+async function bucketServer() {
+	const store = { objects: new Map(), broken: false };
+	const listener = http.createServer(async (req, res) => {
+		const parts = [];
+		for await (const d of req)
+			parts.push(d);
+		const body = Buffer.concat(parts);
+		const answer = (status, text = "", type = "application/xml") => res.writeHead(status, { "content-type": type }).end(text);
+		const fault = store.broken ? "SlowDown" : await signatureFault(req, body);
+		if (fault)
+			return answer(store.broken ? 503 : 403, `<?xml version="1.0"?><Error><Code>${fault}</Code></Error>`);
+		const url = new URL(req.url, "http://store");
+		const [, bucket, ...rest] = decodeURIComponent(url.pathname).split("/");
+		const name = rest.join("/"), object = store.objects.get(name), query = url.searchParams;
+		if (bucket !== "rooms")
+			return answer(404, "<Error><Code>NoSuchBucket</Code></Error>");
+		if (!name) {
+			const names = [...store.objects.keys()].sort()
+				.filter((n) => n.startsWith(query.get("prefix")) && n > (query.get("start-after") || ""))
+				.slice(0, Number(query.get("max-keys")));
+			return answer(200, `<ListBucketResult>${names.map((n) => `<Contents><Key>${n}</Key></Contents>`).join("")}</ListBucketResult>`);
+		}
+		if (req.method === "PUT")
+			store.objects.set(name, { type: req.headers["content-type"], bytes: body });
+		if (req.method === "DELETE")
+			store.objects.delete(name);
+		if (req.method === "GET")
+			return object ? answer(200, object.bytes, object.type) : answer(404, "<Error><Code>NoSuchKey</Code></Error>");
+		return answer(req.method === "DELETE" ? 204 : 200);
+	});
+	await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
+	store.env = {
+		STORAGE_BACKEND: "s3", S3_ENDPOINT: `http://127.0.0.1:${listener.address().port}`, S3_BUCKET: "rooms",
+		S3_ACCESS_KEY: KEY.accessKeyId, S3_SECRET_KEY: KEY.secretAccessKey,
+	};
+	store.close = () => new Promise((resolve) => {
+		listener.closeAllConnections();
+		listener.close(resolve);
+	});
+	return store;
+}
+
+module.exports = { bucketServer, decoded, mailServer, provider, walk };
