@@ -224,6 +224,12 @@ CREATE INDEX idx_known_devices_expires ON known_devices (expires_at);
 CREATE UNIQUE INDEX idx_known_devices_hash ON known_devices (token_hash);
 CREATE INDEX idx_known_devices_user ON known_devices (user_id);
 
+CREATE TABLE limits (
+	name TEXT PRIMARY KEY,
+	value INTEGER NOT NULL,
+	changed_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE login_failures (
 	subject TEXT PRIMARY KEY,
 	failures INTEGER NOT NULL,
@@ -355,6 +361,7 @@ INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (11, 'de
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (12, 'faces', '387c330304302c3b2e2537c890368195ab88502c80069ae2f24ae16f4f5a937e', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (13, 'review', '84286fca0c4e7d91cd1e6a4f1c01d9af359597ce71534ba97680a83ae592bd4e', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (2, 'audit_seals', '5fce9a3b2050b42f5f3ead50ad87c5b55ce52277a843dd9133202c384a220718', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (20, 'limits', '9da8e5d7d95092e9149da561d4f9e0fdfc7fdffedc2050dc7f4232a417182758', '1970-01-01 00:00:00.000000');
 
 CREATE TABLE selfies (
 	attendance_id TEXT PRIMARY KEY REFERENCES attendance_records (id) ON DELETE CASCADE,

@@ -25,7 +25,6 @@ struct dispatcher {
 	bool strict;       /* BUG() on an error that the row does not list */
 	bool own_tables;   /* the program's tables: their numbers are the metrics' */
 	bool limits_on;
-	struct limit limit_anonymous, limit_signed_in, limit_hall;
 	struct cidr *shared; /* SHARED_NETWORKS */
 	size_t n_shared;
 	struct header fixed[HEADERS_FIXED]; /* on every reply */

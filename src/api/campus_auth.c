@@ -103,7 +103,7 @@ sign_up(struct ctx *cx, const struct request *rq, struct reply *rs)
 	if (!email_canonical(cx->arena, in->email, &email))
 		error_field(cx, "email", "is not an e-mail address");
 	TRY(password_check(cx, POLICY_LENGTH, "password", in->password, email, in->full_name));
-	TRY(throttle_ip(cx, (struct limit){"signup", conf->rl_signup_ip_limit, 3600}));
+	TRY(throttle_ip(cx, (struct limit){"signup", conf_live(&conf->rl_signup_ip_limit), 3600}));
 	const char *hash = password_hash(cx->arena, conf, in->password);
 	struct register_job job = {
 		.pending = {.email = email, .full_name = in->full_name, .password_hash = hash, .role = role},

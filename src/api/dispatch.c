@@ -47,16 +47,23 @@ in_shared_network(const struct dispatcher *d, const char *ip_text_form)
 	return false;
 }
 
+static const struct route_limit anonymous = {{"anonymous", 0, 60}, BY_IP, offsetof(struct config, rate_limit_per_minute)},
+				signed_in = {{"signed_in", 0, 60}, BY_ACCOUNT, offsetof(struct config, rl_account_limit)},
+				hall = {{"hall", 0, 60}, BY_IP, offsetof(struct config, rl_hall_ip_limit)};
+
 static enum err
-take(struct call *c, struct limit limit, bool by_ip)
+take(struct call *c, const struct route_limit *row)
 {
 	const struct dispatcher *d = c->d;
+	struct limit limit = row->limit;
 	const char *key = c->actor.user_id.text;
 	int retry_s = 0;
 
 	if (!d->limits_on)
 		return OK;
-	if (by_ip) {
+	if (row->configured)
+		limit.max = conf_live((const conf_int_live *)(const void *)((const char *)d->conf + row->configured));
+	if (row->by == BY_IP) {
 		char *prefix = arena_new(c->cx.arena, char, 46);
 		ip_prefix(c->client.ip, prefix);
 		key = prefix;
@@ -78,7 +85,7 @@ static enum next
 refuse_stranger(struct call *c, enum err e)
 {
 	const struct error why = c->cx.error;
-	enum err limited = take(c, c->hall ? c->d->limit_hall : c->d->limit_anonymous, true);
+	enum err limited = take(c, c->hall ? &hall : &anonymous);
 
 	if (limited != OK)
 		return call_refuse(c, limited);
@@ -89,7 +96,7 @@ refuse_stranger(struct call *c, enum err e)
 static enum next
 preflight(struct call *c)
 {
-	enum err limited = take(c, c->d->limit_hall, true);
+	enum err limited = take(c, &hall);
 
 	if (limited != OK)
 		return call_refuse(c, limited);
@@ -208,15 +215,11 @@ phase_limit(struct call *c)
 	if (!d->limits_on)
 		return GO_ON;
 	if (c->cx.actor)
-		e = take(c, d->limit_signed_in, false);
+		e = take(c, &signed_in);
 	else
-		e = take(c, c->hall ? d->limit_hall : d->limit_anonymous, true);
-	if (e == OK && own->limit.name) {
-		struct limit limit = own->limit;
-		if (own->configured)
-			limit.max = *(const conf_int *)((const char *)d->conf + own->configured);
-		e = take(c, limit, own->by == BY_IP);
-	}
+		e = take(c, c->hall ? &hall : &anonymous);
+	if (e == OK && own->limit.name)
+		e = take(c, own);
 	return e == OK ? GO_ON : call_refuse(c, e);
 }
 
@@ -543,9 +546,6 @@ open_limits(struct dispatcher *d, struct arena *a)
 	const struct config *conf = d->conf;
 
 	d->limits_on = conf->rate_limit_enabled && d->srv->limiter;
-	d->limit_anonymous = (struct limit){"anonymous", conf->rate_limit_per_minute, 60};
-	d->limit_signed_in = (struct limit){"signed_in", conf->rl_account_limit, 60};
-	d->limit_hall = (struct limit){"hall", conf->rl_hall_ip_limit, 60};
 	d->shared = arena_new(a, struct cidr, conf->shared_networks.count + 1);
 	for (size_t i = 0; i < conf->shared_networks.count; i++) {
 		if (cidr_parse(conf->shared_networks.items[i], &d->shared[d->n_shared]))

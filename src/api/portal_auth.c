@@ -56,7 +56,7 @@ signup(struct ctx *cx, const struct request *rq, struct reply *rs)
 	if (!email_canonical(cx->arena, in->email, &job.in.email))
 		error_field(cx, "email", "is not an e-mail address");
 	TRY(password_check(cx, POLICY_CLASSES, "password", in->password, job.in.email, in->full_name));
-	TRY(throttle_ip(cx, (struct limit){"portal_signup", conf->rl_portal_signup_ip_limit, 3600}));
+	TRY(throttle_ip(cx, (struct limit){"portal_signup", conf_live(&conf->rl_portal_signup_ip_limit), 3600}));
 	job.in.life_us = conf->approval_timeout_minutes * MINUTES_US;
 	job.in.password_hash = password_hash(cx->arena, conf, in->password);
 	TRY(db_write(cx, signup_write, &job));

@@ -30,7 +30,7 @@ enum limit_by { BY_UNSET = 0, BY_IP, BY_ACCOUNT };
 struct route_limit {
 	struct limit limit; /* limit.name NULL: none */
 	enum limit_by by;
-	size_t configured;  /* offsetof(struct config, rl_…): the maximum is that variable's; 0: limit.max */
+	size_t configured;  /* offsetof(struct config, rl_…), an int_live: the maximum is that variable's; 0: limit.max */
 };
 
 /* Hits that all nodes count together, listed from the body without I/O: taken before the handler, kept by one answer only. */

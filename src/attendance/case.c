@@ -255,7 +255,7 @@ typed_code_hits(struct ctx *cx, const char *event_ref, struct limit_hit ret[LIMI
 	char *event = arena_new(cx->arena, char, ID_BYTES + 1); /* one spelling, and none: the handler refuses what is no reference */
 
 	if (cx->actor) {
-		const struct limit own = {"typed_code", conf->rl_code_account_limit, GUESS_WINDOW_S};
+		const struct limit own = {"typed_code", conf_live(&conf->rl_code_account_limit), GUESS_WINDOW_S};
 		ret[0] = (struct limit_hit){own, cx->actor->user_id.text, false};
 		return 1;
 	}
@@ -263,9 +263,9 @@ typed_code_hits(struct ctx *cx, const char *event_ref, struct limit_hit ret[LIMI
 	ip_prefix(cx->client->ip, prefix);
 	if (!event_ref || !event_ref_read(event_ref, event))
 		event[0] = 0;
-	int64_t by_ip = conf->rl_code_ip_limit * (network_shared(cx) ? SHARED_NETWORK_FACTOR : 1);
+	int64_t by_ip = conf_live(&conf->rl_code_ip_limit) * (network_shared(cx) ? SHARED_NETWORK_FACTOR : 1);
 	ret[0] = (struct limit_hit){{"typed_code_ip", by_ip, GUESS_WINDOW_S}, prefix, false};
-	ret[1] = (struct limit_hit){{"typed_code_event", conf->rl_code_event_limit, GUESS_WINDOW_S}, event, false};
+	ret[1] = (struct limit_hit){{"typed_code_event", conf_live(&conf->rl_code_event_limit), GUESS_WINDOW_S}, event, false};
 	return 2;
 }
 

@@ -132,7 +132,7 @@ sign_claim(struct ctx *cx, const struct mark_case *c, const struct p256 *pub, in
 static enum err
 count_foreign(struct ctx *cx)
 {
-	const struct limit limit = {"claim_foreign", cx->srv->conf->rate_limit_per_minute, 60};
+	const struct limit limit = {"claim_foreign", conf_live(&cx->srv->conf->rate_limit_per_minute), 60};
 	char prefix[46];
 	int retry_s = 1;
 

@@ -14,6 +14,7 @@ static const char *const backup_forms[] = {"[FILE]", NULL};
 static const char *const restore_forms[] = {"FILE", NULL};
 static const char *const audit_forms[] = {"verify", NULL};
 static const char *const qr_forms[] = {"revoke-all", NULL};
+static const char *const limits_forms[] = {"", "set NAME VALUE", "reset NAME", NULL};
 
 static const struct command commands[] = {
 	{"serve", cmd_serve, "Run the server",
@@ -39,6 +40,10 @@ static const struct command commands[] = {
 	{"openapi", cmd_openapi, "Print the description of the API (OpenAPI 3.1)",
 		.options = {{"errors", NULL, "the list of error codes instead, in Markdown"}}},
 	{"qr", cmd_qr, "Withdraw every QR code that is still valid", .forms = qr_forms, .min_words = 1, .max_words = 1},
+	{"limits", cmd_limits, "Show limits, or change them on every running server", .forms = limits_forms, .max_words = 3,
+		.details = "A value that is set wins over the variable of its name, on every server of this database within a "
+			   "second,\n"
+			   "until it is reset.  `muster config --docs` names the bounds of those that are live."},
 	{"import", cmd_import, "Take over accounts, rosters and attendance", .forms = import_forms, .min_words = 2,
 		.max_words = 2,
 		.options = {{"dry-run", NULL, "check every row, write nothing"}, {"course", "CODE", "roster: of which course"},

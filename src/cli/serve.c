@@ -22,6 +22,7 @@
 #include "identity/hasher.h"
 #include "identity/session.h"
 #include "jobs/jobs.h"
+#include "jobs/limits.h"
 #include "jobs/nodes.h"
 #include "jobs/ticker.h"
 #include "net/face.h"
@@ -39,6 +40,7 @@ struct serving {
 	struct http_server *http;
 	struct scheduler *jobs;
 	struct ticker *ticker;
+	struct limits *limits;
 };
 
 static void
@@ -242,12 +244,17 @@ start(struct serving *s)
 	open_faces(&app->srv);
 	app->srv.hasher = hasher_open(app->conf);
 	log_hash_time(app->srv.hasher);
+	s->limits = limits_open(app->conf);
+	if (limits_look(&app->cx, s->limits) != OK) {
+		cli_error(&app->cx);
+		return false;
+	}
 	nodes_open(&app->srv);
 	s->dispatcher = dispatch_open(&app->arena, &app->srv);
 	if (!open_http(s))
 		return false;
 	s->jobs = scheduler_open(&app->srv);
-	s->ticker = ticker_open(&app->srv);
+	s->ticker = ticker_open(&app->srv, s->limits);
 	announce(s);
 	return true;
 }
@@ -267,6 +274,7 @@ stop(struct serving *s)
 		dispatch_close(s->dispatcher);
 	faces_close(srv->faces);
 	nodes_close(srv);
+	limits_close(s->limits);
 	if (srv->store)
 		db_close(srv->store);
 	srv->store = NULL;

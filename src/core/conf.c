@@ -35,6 +35,23 @@ const struct conf_row conf_rows[] = {
 };
 const size_t conf_row_count = sizeof(conf_rows) / sizeof(conf_rows[0]);
 
+const struct conf_row *
+conf_live_row(const char *name)
+{
+	char own[64];
+
+	for (size_t i = 0; i < conf_row_count; i++)
+		if (str_eq(conf_rows[i].type, "int_live") && str_eq(conf_row_name(&conf_rows[i], own), name))
+			return &conf_rows[i];
+	return NULL;
+}
+
+conf_int_live *
+conf_live_member(struct config *c, const struct conf_row *row)
+{
+	return (conf_int_live *)(void *)((char *)c + row->offset);
+}
+
 struct entry {
 	const char *name, *value;
 	struct entry *older;

@@ -5,6 +5,7 @@
 #ifndef MUSTER_CORE_CONF_H
 #define MUSTER_CORE_CONF_H
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "core/limits.h"
@@ -23,6 +24,9 @@ struct conf_list { /* comma-separated, trimmed, empty items dropped */
 
 typedef const char *conf_text; /* "" when unset and without default */
 typedef int64_t conf_int;
+typedef struct {
+	_Atomic int64_t now;
+} conf_int_live; /* read it by conf_live() */
 typedef bool conf_bool;
 typedef struct conf_list conf_list;
 typedef struct conf_list conf_secret; /* current first, at most SECRETS_MAX */
@@ -58,6 +62,16 @@ struct conf_row {
 };
 extern const struct conf_row conf_rows[];
 extern const size_t conf_row_count;
+
+/* What holds at this moment: `muster limits` changes it under way. */
+static inline int64_t
+conf_live(const conf_int_live *member)
+{
+	return atomic_load_explicit(&member->now, memory_order_relaxed);
+}
+/* The row of a live member by its documented name; NULL: there is none. */
+const struct conf_row *conf_live_row(const char *name);
+conf_int_live *conf_live_member(struct config *c, const struct conf_row *row);
 
 /*
  * Reads everything.  `env` is a NULL-terminated environ-like array; `dotenv` a path or NULL.  On error *ret_message is one clear line

@@ -150,7 +150,8 @@ print_kind(const struct conf_row *row, FILE *out)
 			p += n + (p[n] == '|');
 		}
 	} else if (row->type[0] == 'i') {
-		(void)fprintf(out, "number, %lld–%lld", (long long)row->min, (long long)row->max);
+		(void)fprintf(out, "number, %lld–%lld%s", (long long)row->min, (long long)row->max,
+			str_eq(row->type, "int_live") ? "; live" : "");
 	} else if (row->type[0] == 'b') {
 		(void)fputs("true or false", out);
 	} else if (row->type[0] == 's') {
@@ -170,7 +171,9 @@ conf_print_docs(FILE *out)
 		    "Lists are\n"
 		    "comma-separated; a list of secrets holds the current one first and at most four. In `ENV=dev` missing "
 		    "secrets are\n"
-		    "made once into `DATA_DIR/secrets.env`.\n\n| variable | value | default | meaning |\n|---|---|---|---|\n",
+		    "made once into `DATA_DIR/secrets.env`.\n\nWhat is live `muster limits set NAME VALUE` changes on every "
+		    "running server within a second; that\n"
+		    "value is kept in the database and wins over the variable.\n\n| variable | value | default | meaning |\n|---|---|---|---|\n",
 		out);
 	for (size_t i = 0; i < conf_row_count; i++) {
 		const struct conf_row *row = &conf_rows[i];

@@ -270,7 +270,7 @@ check_together(struct conf_making *m)
 		return conf_wrong(m, "REDIS_REQUIRED needs REDIS_URL");
 	if (c->redis_required && !c->redis_enabled)
 		return conf_wrong(m, "REDIS_REQUIRED and REDIS_ENABLED=false contradict each other");
-	if (c->ip_lock_max_ttl < c->ip_lock_ttl)
+	if (conf_live(&c->ip_lock_max_ttl) < conf_live(&c->ip_lock_ttl))
 		return conf_wrong(m, "IP_LOCK_MAX_TTL must not be less than IP_LOCK_TTL");
 	if (conf_list_has(&c->cors_origins, "*")) {
 		if (c->cors_allow_credentials)

@@ -62,17 +62,17 @@ ip_subject(struct ctx *cx, const struct lockout_attempt *a)
 static struct rule
 owner_rule(const struct config *c)
 {
-	int64_t ttl = c->email_lock_ttl * SECONDS_US;
+	int64_t ttl = conf_live(&c->email_lock_ttl) * SECONDS_US;
 
-	return (struct rule){c->login_fail_email_threshold, ttl, ttl, ttl, false};
+	return (struct rule){conf_live(&c->login_fail_email_threshold), ttl, ttl, ttl, false};
 }
 
 static struct rule
 ip_rule(const struct config *c)
 {
-	int64_t ttl = c->ip_lock_ttl * SECONDS_US, max = c->ip_lock_max_ttl * SECONDS_US;
+	int64_t ttl = conf_live(&c->ip_lock_ttl) * SECONDS_US, max = conf_live(&c->ip_lock_max_ttl) * SECONDS_US;
 
-	return (struct rule){c->login_fail_ip_threshold, ttl, ttl, max < ttl ? ttl : max, c->ip_lock_escalation};
+	return (struct rule){conf_live(&c->login_fail_ip_threshold), ttl, ttl, max < ttl ? ttl : max, c->ip_lock_escalation};
 }
 
 SQL(FAILURES_COUNT, "tmm",
@@ -146,7 +146,7 @@ lockout_success(struct ctx *cx, const struct lockout_attempt *a)
 	const char *ip = ip_subject(cx, a);
 
 	if (ip)
-		TRY(db_exec(cx, &FAILURES_GIVE_BACK, NULL, V(ip), V(cx->srv->conf->login_fail_ip_threshold)));
+		TRY(db_exec(cx, &FAILURES_GIVE_BACK, NULL, V(ip), V(conf_live(&cx->srv->conf->login_fail_ip_threshold))));
 	return db_exec(cx, &FAILURES_CLEAR, NULL, V(owner_subject(cx, a)));
 }
 
@@ -156,8 +156,8 @@ enum err
 lockout_account_reserve(struct ctx *cx, const char *kind, const char *user_id, int64_t *ret_locked_until)
 {
 	const struct config *c = cx->srv->conf;
-	int64_t ttl = c->email_lock_ttl * SECONDS_US, max = c->ip_lock_max_ttl * SECONDS_US, locked_until = 0;
-	const struct rule rule = {c->login_fail_email_threshold, ttl, ttl, max < ttl ? ttl : max, true};
+	int64_t ttl = conf_live(&c->email_lock_ttl) * SECONDS_US, max = conf_live(&c->ip_lock_max_ttl) * SECONDS_US, locked_until = 0;
+	const struct rule rule = {conf_live(&c->login_fail_email_threshold), ttl, ttl, max < ttl ? ttl : max, true};
 
 	TRY(reserve(cx, arena_printf(cx->arena, "%s:%s", kind, user_id), &rule, &locked_until));
 	*ret_locked_until = locked_until;

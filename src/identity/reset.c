@@ -44,8 +44,8 @@ enum err
 reset_request(struct ctx *cx, const char *typed)
 {
 	const struct config *conf = cx->srv->conf;
-	const struct limit by_ip = {"reset_ip", conf->rl_reset_ip_limit * (network_shared(cx) ? SHARED_FACTOR : 1), 3600};
-	const struct limit by_email = {"reset_email", conf->rl_reset_email_limit, 3600};
+	const struct limit by_ip = {"reset_ip", conf_live(&conf->rl_reset_ip_limit) * (network_shared(cx) ? SHARED_FACTOR : 1), 3600};
+	const struct limit by_email = {"reset_email", conf_live(&conf->rl_reset_email_limit), 3600};
 	const char *email = NULL;
 	char prefix[46];
 

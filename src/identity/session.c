@@ -205,7 +205,7 @@ refresh_standing(struct ctx *cx, const struct refresh_row *r)
 static enum err
 refresh_limit(struct ctx *cx, const char *user_id)
 {
-	const struct limit limit = {"refresh_account", cx->srv->conf->rl_refresh_user_limit, 3600};
+	const struct limit limit = {"refresh_account", conf_live(&cx->srv->conf->rl_refresh_user_limit), 3600};
 	int retry_s;
 
 	if (!cx->srv->conf->rate_limit_enabled || limiter_take(cx->srv->limiter, &limit, user_id, &retry_s))

@@ -79,9 +79,9 @@ login_rows(const struct ctx *cx, bool shared, struct login_row ret[LOGIN_ROWS])
 	const struct config *c = cx->srv->conf;
 	int64_t factor = shared ? SHARED_FACTOR : 1;
 
-	ret[0] = (struct login_row){{"login_ip_5min", c->rl_portal_login_ip_limit * factor, 300}, true, false};
-	ret[1] = (struct login_row){{"login_ip_10min", c->rl_login_ip_limit * factor, 600}, true, true};
-	ret[2] = (struct login_row){{"login_email", c->rl_login_email_limit, 600}, false, true};
+	ret[0] = (struct login_row){{"login_ip_5min", conf_live(&c->rl_portal_login_ip_limit) * factor, 300}, true, false};
+	ret[1] = (struct login_row){{"login_ip_10min", conf_live(&c->rl_login_ip_limit) * factor, 600}, true, true};
+	ret[2] = (struct login_row){{"login_email", conf_live(&c->rl_login_email_limit), 600}, false, true};
 }
 
 static const struct limit pair_limit = {"login_pair", UNBOUNDED, PAIR_WINDOW_S};

@@ -95,7 +95,7 @@ hear(void *arg, const struct news *n)
 	case NEWS_EVENT:
 		live_publish(srv->live, LIVE_EVENT, n->id.text, (struct span){NULL, 0});
 		break;
-	default: /* screens were ended */
+	default: /* screens were ended, limits set: the ticker looks */
 		live_poke(srv->live);
 	}
 }

@@ -13,6 +13,7 @@
 #include "attendance/display.h"
 #include "core/log.h"
 #include "identity/session.h"
+#include "jobs/limits.h"
 #include "notify/live.h"
 #include "store/db.h"
 
@@ -20,6 +21,7 @@ enum { FILLS_MAX = 500, AGED_MAX = 250 };
 
 struct ticker {
 	const struct server *srv;
+	struct limits *limits;
 	pthread_t thread;
 	atomic_bool stop;
 };
@@ -111,6 +113,8 @@ ticker_main(void *arg)
 		bool due = now_us - checked_us >= SECONDS_US;
 		if (due || poked)
 			check_all(&cx, (struct budget){FILLS_MAX, due ? AGED_MAX : 0}, &from);
+		if ((due || poked) && limits_look(&cx, t->limits) != OK)
+			error_clear(&cx); /* the database is away, which others say */
 		if (due)
 			checked_us = now_us;
 		arena_reset(&a);
@@ -122,13 +126,14 @@ ticker_main(void *arg)
 }
 
 struct ticker *
-ticker_open(const struct server *srv)
+ticker_open(const struct server *srv, struct limits *limits)
 {
 	struct ticker *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		BUG("out of memory");
 	t->srv = srv;
+	t->limits = limits;
 	if (pthread_create(&t->thread, NULL, ticker_main, t) != 0)
 		BUG("the ticker does not start");
 	pthread_setname_np(t->thread, "ticker");

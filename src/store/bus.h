@@ -19,6 +19,7 @@ enum news_kind { /* also what goes over the wire: never change one */
 	NEWS_NOTIFICATION = 'n', /* id: for whom, of: the notification */
 	NEWS_EVENT = 'e',        /* id: an event whose count or code changed */
 	NEWS_DISPLAY = 'd',      /* id: an event whose screens were ended */
+	NEWS_LIMITS = 'l',       /* limits were set; id: nobody's */
 	NEWS_MANY = '*'          /* id's time: more than can be told since then; receivers hear missed() */
 };
 struct news {

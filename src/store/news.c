@@ -110,7 +110,8 @@ news_queue_waits(const struct news_queue *q)
 static bool
 known(char kind)
 {
-	return kind == NEWS_USER || kind == NEWS_NOTIFICATION || kind == NEWS_EVENT || kind == NEWS_DISPLAY || kind == NEWS_MANY;
+	return kind == NEWS_USER || kind == NEWS_NOTIFICATION || kind == NEWS_EVENT || kind == NEWS_DISPLAY || kind == NEWS_LIMITS ||
+	       kind == NEWS_MANY;
 }
 
 /* "k id" or "k id of". */

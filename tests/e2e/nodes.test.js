@@ -7,7 +7,7 @@ const fs = require("node:fs");
 const http2 = require("node:http2");
 const path = require("node:path");
 const { after, before, test } = require("node:test");
-const { ADMIN, STUDENT_PASSWORD, eventually, listenTo, newDirectory } = require("./lib.js");
+const { ADMIN, STUDENT_PASSWORD, command, eventually, listenTo, newDirectory } = require("./lib.js");
 const { Cluster, Nginx, Postgres, checkFront } = require("./cluster.js");
 
 const ROUNDS = 8;
@@ -229,6 +229,28 @@ test("the jobs have one leader; when it is killed or stopped another takes over,
 			for (let i = 1; i < times.length; i++)
 				assert.ok(times[i] - times[i - 1] > seconds - 1, `${name} ran twice within ${times[i] - times[i - 1]} s`);
 		}
+	} finally {
+		await c.discard();
+	}
+});
+
+test("a limit set by the command holds on every node, without a restart", async () => {
+	const c = await Cluster.start({ postgres, env: { RATE_LIMIT_ENABLED: "true", RL_QR_ADMIN_LIMIT: "1000000" } });
+	try {
+		const token = await c.admin();
+		const event = await c.event(token);
+		const generate = async (node) => (await node.post("/api/admin/qr-sessions", { event_id: event.id }, token)).status;
+		const run = async (...words) => {
+			const done = await command(["limits", ...words], { dir: c.dir, env: c.env });
+			assert.equal(done.code, 0, done.stderr);
+			return done.stdout;
+		};
+		assert.deepEqual(await Promise.all(c.nodes.map(generate)), [201, 201]);
+		await run("set", "RL_QR_ADMIN_LIMIT", "1");
+		await eventually("both refuse", async () => (await Promise.all(c.nodes.map(generate))).every((status) => status === 429));
+		assert.match(await run(), /^RL_QR_ADMIN_LIMIT +1 {2}set /m);
+		await run("reset", "RL_QR_ADMIN_LIMIT");
+		await eventually("both allow it again", async () => (await Promise.all(c.nodes.map(generate))).every((status) => status === 201));
 	} finally {
 		await c.discard();
 	}
