@@ -25,8 +25,8 @@ struct login {
 	enum login_surface surface;
 	bool web;
 	/*
-	 * What happens in the transaction that makes the session, just before it, or nothing; NULL: nothing.  Its ERR_TOKEN_INVALID
-	 * refuses the login.  With a second factor due there is no session yet, and it is not called.
+	 * Called in the transaction that makes the session, just before it; NULL: nothing.  What it writes stands or falls with the
+	 * session; its ERR_TOKEN_INVALID refuses the login.  With a second factor due there is no session yet, and it is not called.
 	 */
 	enum err (*also)(struct ctx *cx, void *arg, const struct account *who);
 	void *also_arg;
