@@ -9,6 +9,7 @@ import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync, openSync, 
 import { createServer } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { postgres } from './postgres.mjs';
 
 const build = resolve(process.argv[2] ?? 'build');
 const quick = process.argv.includes('--quick');
@@ -79,10 +80,10 @@ const rate = (f) => `${Math.round(f.per_second).toLocaleString('en')}/s`;
 const ok = (f, status) => `${f.status[status] ?? 0} × ${status}` + (Object.keys(f.status).length > 1 || f.broken ? ` OTHERS ${JSON.stringify(f.status)} broken ${f.broken}` : '');
 const rss = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
 
-function seed(name, args) {
+function seed(name, args, extra = {}) {
   const dir = join(root, name);
   mkdirSync(dir);
-  run(bin('seed'), [dir, ...args.map(String)], { env: environment(dir, 1) });
+  run(bin('seed'), [dir, ...args.map(String)], { env: environment(dir, 1, extra) });
   return dir;
 }
 
@@ -177,6 +178,9 @@ if (wanted('marks') || wanted('me') || wanted('login')) {
     await server.stop();
   }
 }
+
+if (wanted('postgres'))
+  await postgres({ row, seed, serve, load, ms, rate, ok, root, quick, slowsync: bin('slowsync.so') });
 
 if (wanted('million')) {
   row('A MILLION MARKS, 100,000 users, 2,000,000 audit rows', '', '');

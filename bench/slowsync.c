@@ -1,4 +1,5 @@
-/* Preloaded library: adds SLOWSYNC_US to every fsync and fdatasync, to imitate a slower disk. */
+/* Preloaded library: adds SLOWSYNC_US to every fsync and fdatasync, to imitate a slower disk.  For SQLite's
+ * process, and for PostgreSQL's, whose wal_sync_method is fdatasync on Linux. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <unistd.h>
