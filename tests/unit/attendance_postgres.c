@@ -2,6 +2,8 @@
  * Marks on PostgreSQL by three nodes, where they really run at the same time: the races that a single writer hides.  And every
  * statement of the domain, prepared in all its variants on both engines.
  */
+#include <semaphore.h>
+
 #include "store_env.h"
 
 #include "attendance/count.h"
@@ -229,6 +231,111 @@ places_are_never_given_twice(void **state)
 	hall_close(&h);
 }
 
+/* --- two batches in opposite order ------------------------------------------------------------------------------------------ */
+
+struct queued {
+	struct racer mark; /* node, who, in, out, got */
+	struct ctx cx;
+	struct arena arena;
+	struct db_job job;
+	sem_t *done;
+};
+
+static enum err
+queued_run(struct ctx *cx, void *arg)
+{
+	struct queued *q = arg;
+
+	return attendance_mark(cx, &q->mark.in, &q->mark.out);
+}
+
+static void
+queued_ahead(struct ctx *cx, void *arg)
+{
+	struct queued *q = arg;
+
+	attendance_mark_ahead(cx, &q->mark.in);
+}
+
+static void
+queued_done(void *arg, enum err result)
+{
+	struct queued *q = arg;
+
+	q->mark.got = result;
+	(void)sem_post(q->done);
+}
+
+static void *
+queue_all(void *arg)
+{
+	struct queued *q = arg;
+
+	pthread_barrier_wait(q->mark.start);
+	for (int i = 0; i < STUDENTS; i++)
+		assert_true(db_submit(q[i].mark.node->store, &q[i].job));
+	return NULL;
+}
+
+static void
+queue_make(struct queued *q, const struct server *node, const struct actor *who, const struct racer *like, sem_t *done)
+{
+	q->mark = *like;
+	q->mark.node = node;
+	q->mark.who = who;
+	q->done = done;
+	arena_init(&q->arena);
+	ctx_init(&q->cx, &q->arena, node);
+	q->cx.actor = who;
+	q->job = (struct db_job){.cx = &q->cx, .ahead = queued_ahead, .run = queued_run, .done = queued_done, .arg = q};
+}
+
+/*
+ * Two nodes mark the same students in opposite order at the same time: whoever is ended by a deadlock or a lock time-out is run
+ * again, so that in the end each student has one mark and each of the two requests a true answer.
+ */
+static void
+opposite_orders_lose_no_mark(void **state)
+{
+	static struct queued q[2][STUDENTS];
+	pthread_barrier_t start;
+	pthread_t threads[2];
+	sem_t done;
+
+	(void)state;
+	(void)setenv("PGOPTIONS", "-c client_min_messages=error -c deadlock_timeout=20ms", 1); /* of the nodes' connections */
+	struct hall h = hall_open();
+	(void)setenv("PGOPTIONS", "-c client_min_messages=error", 1);
+	pthread_barrier_init(&start, NULL, 2);
+	(void)sem_init(&done, 0, 0);
+	for (int round = 1; round <= 10; round++) {
+		struct making m = make(&h, FIELD_NONE);
+		const struct racer like = {.in = {.qr_payload = m.code.qr_payload}, .start = &start};
+		for (int n = 0; n < 2; n++)
+			for (int i = 0; i < STUDENTS; i++)
+				queue_make(&q[n][i], &h.nodes[n], &h.students[n ? STUDENTS - 1 - i : i], &like, &done);
+		for (int n = 0; n < 2; n++)
+			assert_int_equal(pthread_create(&threads[n], NULL, queue_all, q[n]), 0);
+		for (int i = 0; i < 2 * STUDENTS; i++)
+			while (sem_wait(&done) != 0)
+				; /* a signal */
+		for (int n = 0; n < 2; n++)
+			pthread_join(threads[n], NULL);
+		for (int i = 0; i < STUDENTS; i++) {
+			enum err a = q[0][i].mark.got, b = q[1][STUDENTS - 1 - i].mark.got;
+			if (!(a == OK && b == ERR_DUPLICATE_ATTENDANCE) && !(b == OK && a == ERR_DUPLICATE_ATTENDANCE))
+				fail_msg("student %d: %s and %s", i, a ? err_row(a)->name : "OK", b ? err_row(b)->name : "OK");
+		}
+		assert_int_equal(env_count(h.env, "SELECT COUNT(*) FROM attendance_records"), STUDENTS * round);
+		assert_int_equal(env_count(h.env, "SELECT COUNT(*) FROM used_nonces"), STUDENTS * round);
+		assert_int_equal(env_count(h.env, "SELECT COUNT(*) FROM audit_logs WHERE action = 'attendance_marked'"), STUDENTS * round);
+		for (int i = 0; i < 2 * STUDENTS; i++)
+			arena_release(&q[i / STUDENTS][i % STUDENTS].arena);
+	}
+	pthread_barrier_destroy(&start);
+	hall_close(&h);
+}
+
 /* --- everything that reads ------------------------------------------------------------------------------------------------- */
 
 struct looking {
@@ -297,6 +404,7 @@ main(void)
 		cmocka_unit_test(every_statement_is_prepared),
 		cmocka_unit_test(one_student_marks_once),
 		cmocka_unit_test(places_are_never_given_twice),
+		cmocka_unit_test(opposite_orders_lose_no_mark),
 		cmocka_unit_test(what_is_read_afterwards),
 	};
 
