@@ -301,7 +301,7 @@ bindings_outlive_their_key(void **state)
 	assert_string_equal(record_of(&r, &r.student, &two), "present -");
 	three.code = make_code(r.t, &r.admin, &three.event);
 	mark_with(&r, &friend, &three, "phone");
-	assert_string_equal(record_of(&r, &friend, &three), "flagged device");
+	assert_string_equal(detail_of(&r, &friend, &three, "device"), "The device is registered for another account.");
 	assert_string_equal(bind_device(&r, &friend, (struct device_in){.imei = "phone"}), "pending");
 	/* The old key is gone: nothing can be compared, so the next passing mark binds anew. */
 	use_pepper(&r, NEW);
