@@ -31,8 +31,8 @@ test("doctor asks the bucket, and says what the store has against the request", 
 test("ready tells when the bucket is away, and stays up", async () => {
 	const s3 = await bucketServer();
 	const storage = async (s) => (await s.want(200, s.get("/v1/ready"))).checks.storage.status;
-	const good = await Server.start({ env: s3.env });
-	const bad = await Server.start({ env: { ...s3.env, S3_SECRET_KEY: "another" } });
+	const good = await Server.startOne({ env: s3.env });
+	const bad = await Server.startOne({ env: { ...s3.env, S3_SECRET_KEY: "another" } });
 	try {
 		await eventually("the bucket answers", async () => await storage(good) === "ok", 60000);
 		await eventually("the bucket refuses", async () => await storage(bad) === "failed", 60000);
