@@ -308,7 +308,7 @@ static const struct schema flag_count_schema = SCHEMA("FlagCount", struct flag_c
 
 SQL(FLAG_COUNTS, "", "SELECT flags, COUNT(*) AS records FROM attendance_records WHERE flags IS NOT NULL GROUP BY flags");
 
-/* A flag's name begins or ends with its layer's. */
+/* The four layers flag by their own names, of which none is part of another. */
 static bool
 flagged_by(const char *flags, const char *layer)
 {
