@@ -36,10 +36,10 @@ absences(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
 	enum { CONSECUTIVE_DEFAULT = 3 };
 	const struct absence_query *q = rq->query;
-	struct absences out;
+	struct absence_list out;
 
 	TRY(report_absences(cx, rq->params[0], q->consecutive != FIELD_NONE ? q->consecutive : CONSECUTIVE_DEFAULT, &out));
-	return reply_record(rs, &absences_schema, &out);
+	return reply_record(rs, &absence_list_schema, &out);
 }
 
 static enum err
@@ -146,7 +146,7 @@ static const struct route rows[] = {
 		.access = LECTURER,
 		.lane = LANE_READ,
 		.query = &absence_query_schema,
-		.reply = &absences_schema,
+		.reply = &absence_list_schema,
 		.status = 200,
 		.tag = "reports",
 		.summary = "Who missed the latest sessions of a course"},

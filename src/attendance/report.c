@@ -11,6 +11,7 @@
 
 #include "attendance/count.h"
 #include "attendance/rate.h"
+#include "attendance/session.h"
 #include "store/db.h"
 
 /* --- shapes ---------------------------------------------------------------------------------------------------------------- */
@@ -62,41 +63,30 @@ const struct schema report_schema = SCHEMA("Report", struct report, report_field
 /* --- totals per session ---------------------------------------------------------------------------------------------------- */
 
 /* $1 now, $2 owner, $3 and $4 the time of the start, $5 course. */
-#define BOTH(column) "COALESCE(k." column ", 0) + COALESCE(y." column ", 0) AS " column
-#define SESSION_ROWS                                                                                                          \
-	"(SELECT SUBSTR(CAST(e.scheduled_at AS TEXT), 1, 10) AS day,"                                                         \
+#define BOTH(column) ", COALESCE(k." column ", 0) + COALESCE(y." column ", 0) AS " column
+#define SESSION_STATE                                                                                                         \
+	"SUBSTR(CAST(e.scheduled_at AS TEXT), 1, 10) AS day,"                                                                 \
 	" CASE WHEN e.scheduled_at <= $1 AND e.closed_at IS NULL AND (e.ends_at IS NULL OR e.ends_at > $1) THEN 1 ELSE 0 END" \
-	" AS is_open,"                                                                                                        \
-	" CASE WHEN COALESCE(e.closed_at, e.ends_at, e.scheduled_at) <= $1"                                                   \
+	" AS is_open, CASE WHEN COALESCE(e.closed_at, e.ends_at, e.scheduled_at) <= $1"                                       \
 	" AND EXISTS (SELECT 1 FROM enrollments a WHERE a.course_id = e.course_id) THEN COALESCE(e.expected,"                 \
-	" (SELECT COUNT(*) FROM enrollments n WHERE n.course_id = e.course_id)) END AS expected,"                             \
-	" " BOTH("records") ", " BOTH("attended") ", " BOTH("present") ", " BOTH("late") ", " BOTH("excused") ", " BOTH(      \
-		"absent") " FROM events e LEFT JOIN event_counts k ON k.event_id = e.id"                                      \
-			  " LEFT JOIN " YOUNG_COUNTS " y ON y.event_id = e.id WHERE e.kind = 'session' AND NOT e.is_deleted"  \
-			  "{?2 AND e.owner_id = $2}{?3 AND e.scheduled_at >= $3}{?4 AND e.scheduled_at <= $4}{?5 AND "        \
-			  "e.course_id = $5}) t"
-#define TOTAL(expression) "CAST(COALESCE(SUM(" expression "), 0) AS BIGINT)"
-#define SESSION_TOTALS                                                                                                                                                                                                          \
-	" COUNT(*) AS \"sessions.total\", " TOTAL("t.is_open") " AS \"sessions.open\", " TOTAL(                                                                                                                                 \
-		"t.expected") " AS "                                                                                                                                                                                            \
-			      "expected, " TOTAL("CASE WHEN t.expected IS NOT NULL THEN t.present ELSE 0 END") " AS "                                                                                                           \
-													       "came, " TOTAL("t.present - t.late") " AS \"records.present\", " TOTAL("t.late") " AS \"records.late\", " TOTAL( \
-														       "t."                                                                                                     \
-														       "excuse"                                                                                                 \
-														       "d") " A"                                                                                                \
-															    "S "                                                                                                \
-															    "\""                                                                                                \
-															    "re"                                                                                                \
-															    "co"                                                                                                \
-															    "rd"                                                                                                \
-															    "s."                                                                                                \
-															    "ex"                                                                                                \
-															    "cu"                                                                                                \
-															    "se"                                                                                                \
-															    "d"                                                                                                 \
-															    "\""                                                                                                \
-															    ","                                                                                                 \
-															    " " TOTAL("t.absent") " AS \"records.absent\", " TOTAL("t.attended - t.present") " AS \"records.flagged\", " TOTAL("t.records - t.attended - t.excused - t.absent") " AS \"records.rejected\""
+	" (SELECT COUNT(*) FROM enrollments n WHERE n.course_id = e.course_id)) END AS expected"
+#define SESSION_COUNTS BOTH("records") BOTH("attended") BOTH("present") BOTH("late") BOTH("excused") BOTH("absent")
+#define SESSION_FROM                                                                                                     \
+	" FROM events e LEFT JOIN event_counts k ON k.event_id = e.id LEFT JOIN " YOUNG_COUNTS " y ON y.event_id = e.id" \
+	" WHERE e.kind = 'session' AND NOT e.is_deleted{?2 AND e.owner_id = $2}{?3 AND e.scheduled_at >= $3}"            \
+	"{?4 AND e.scheduled_at <= $4}{?5 AND e.course_id = $5}"
+#define SESSION_ROWS "(SELECT " SESSION_STATE SESSION_COUNTS SESSION_FROM ") t"
+
+#define SUM_AS(name, expression) ", CAST(COALESCE(SUM(" expression "), 0) AS BIGINT) AS \"" name "\""
+#define TOTALS_OF_SESSIONS                                                                                      \
+	" COUNT(*) AS \"sessions.total\"" SUM_AS("sessions.open", "t.is_open") SUM_AS("expected", "t.expected") \
+		SUM_AS("came", "CASE WHEN t.expected IS NOT NULL THEN t.present ELSE 0 END")
+#define TOTALS_OF_PRESENT SUM_AS("records.present", "t.present - t.late") SUM_AS("records.late", "t.late")
+#define TOTALS_OF_MISSING SUM_AS("records.excused", "t.excused") SUM_AS("records.absent", "t.absent")
+#define TOTALS_OF_DOUBT                                     \
+	SUM_AS("records.flagged", "t.attended - t.present") \
+	SUM_AS("records.rejected", "t.records - t.attended - t.excused - t.absent")
+#define SESSION_TOTALS TOTALS_OF_SESSIONS TOTALS_OF_PRESENT TOTALS_OF_MISSING TOTALS_OF_DOUBT
 
 struct totals {
 	const char *day; /* NULL: of all days */
@@ -116,13 +106,6 @@ static const struct schema totals_schema = SCHEMA("SessionTotals", struct totals
 SQL(SESSIONS_ALL, "mummu", "SELECT" SESSION_TOTALS " FROM " SESSION_ROWS);
 SQL(SESSIONS_BY_DAY, "mummu", "SELECT t.day," SESSION_TOTALS " FROM " SESSION_ROWS " GROUP BY t.day ORDER BY t.day");
 
-/* NULL: an administrator sees every session. */
-static const char *
-own(const struct ctx *cx)
-{
-	return cx->actor->role == ROLE_ADMIN ? NULL : cx->actor->user_id.text;
-}
-
 /* --- dashboard ------------------------------------------------------------------------------------------------------------- */
 
 SQL(STUDENTS_OWN, "u",
@@ -134,7 +117,7 @@ SQL(STUDENTS_ALL, "", "SELECT COUNT(*) FROM users WHERE role = 'student' AND is_
 enum err
 report_dashboard(struct ctx *cx, struct dashboard *ret)
 {
-	const char *owner = own(cx);
+	const char *owner = owner_only(cx);
 	struct totals t;
 	int64_t students;
 
@@ -198,7 +181,8 @@ report_series(struct ctx *cx, const struct report_query *q, struct report *ret)
 	int64_t from = q->from != FIELD_NONE ? q->from : to - back_days[period] * DAYS_US;
 	struct list days;
 
-	TRY(db_all(cx, &SESSIONS_BY_DAY, &totals_schema, &days, V(cx->now_us), V(own(cx)), V(from), V(to), V_ID(q->course_id)));
+	TRY(db_all(cx, &SESSIONS_BY_DAY, &totals_schema, &days, V(cx->now_us), V(owner_only(cx)), V(from), V(to),
+		V_ID(q->course_id)));
 	const struct totals *rows = days.items;
 	struct report_point *points = arena_new(cx->arena, struct report_point, days.count + 1);
 	size_t n = 0;
@@ -227,10 +211,10 @@ static const struct field absence_fields[] = {
 	F(struct absence, last_attended_at, F_TIME | F_NULLABLE, 0, 0, "Start of the session attended last"),
 };
 static const struct schema absence_schema = SCHEMA("Absence", struct absence, absence_fields);
-static const struct field absences_fields[] = {
-	F_LIST(struct absences, absences, 0, &absence_schema, "Longest absence first"),
+static const struct field absence_list_fields[] = {
+	F_LIST(struct absence_list, absences, 0, &absence_schema, "Longest absence first"),
 };
-const struct schema absences_schema = SCHEMA("Absences", struct absences, absences_fields);
+const struct schema absence_list_schema = SCHEMA("AbsenceList", struct absence_list, absence_list_fields);
 
 SQL(COURSE_OWN, "uu", "SELECT COUNT(*) FROM courses WHERE id = $1 AND NOT is_deleted{?2 AND owner_id = $2}");
 SQL(ABSENCES, "umi",
@@ -246,12 +230,12 @@ SQL(ABSENCES, "umi",
 	" ORDER BY a.consecutive DESC, a.\"student.full_name\", a.\"student.id\"");
 
 enum err
-report_absences(struct ctx *cx, const char *course_id, int64_t consecutive, struct absences *ret)
+report_absences(struct ctx *cx, const char *course_id, int64_t consecutive, struct absence_list *ret)
 {
-	struct absences out;
+	struct absence_list out;
 	int64_t there;
 
-	TRY(db_int(cx, &COURSE_OWN, &there, V(course_id), V(own(cx))));
+	TRY(db_int(cx, &COURSE_OWN, &there, V(course_id), V(owner_only(cx))));
 	if (!there)
 		return fail(cx, ERR_NOT_FOUND, NULL);
 	TRY(db_all(cx, &ABSENCES, &absence_schema, &out.absences, V(course_id), V(cx->now_us), V(consecutive)));

@@ -58,12 +58,12 @@ struct absence {
 	int64_t consecutive;	  /* sessions missed since, or since the enrolment; excused ones do not count */
 	int64_t last_attended_at; /* TIME_NONE: never */
 };
-struct absences {
+struct absence_list {
 	struct list absences; /* longest first */
 };
-extern const struct schema absences_schema;
+extern const struct schema absence_list_schema;
 /* On a course of the actor's (ERR_NOT_FOUND): students who missed at least so many of its latest sessions in a row. */
-enum err report_absences(struct ctx *cx, const char *course_id, int64_t consecutive, struct absences *ret) MUST_CHECK;
+enum err report_absences(struct ctx *cx, const char *course_id, int64_t consecutive, struct absence_list *ret) MUST_CHECK;
 
 /* --- an administrator's analytics ---- */
 struct analytics_users {

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "attendance/session.h"
 #include "store/db.h"
 
 static const struct field row_fields[] = {
@@ -29,10 +30,9 @@ SQL(SESSION_ROLL, "u",
 enum err
 report_session_roll(struct ctx *cx, const char *session_id, struct session_roll *ret)
 {
-	const char *owner = cx->actor->role == ROLE_ADMIN ? NULL : cx->actor->user_id.text;
 	int64_t there;
 
-	TRY(db_int(cx, &SESSION_OWN, &there, V(session_id), V(owner)));
+	TRY(db_int(cx, &SESSION_OWN, &there, V(session_id), V(owner_only(cx))));
 	if (!there)
 		return fail(cx, ERR_NOT_FOUND, NULL);
 	return db_all(cx, &SESSION_ROLL, &row_schema, &ret->records, V(session_id));
