@@ -3,7 +3,6 @@
 #include "attendance/person.h"
 #include "core/conf.h"
 #include "identity/approval.h"
-#include "identity/login.h"
 #include "identity/password.h"
 #include "identity/signup.h"
 #include "identity/throttle.h"
@@ -168,15 +167,10 @@ reply_tokens(struct ctx *cx, const struct request *rq, struct reply *rs, const s
 static enum err
 login(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	const struct login_in *body = rq->body;
-	const struct login in = {.email = body->email,
-		.password = body->password,
-		.device_token = device_token_read(cx, rq),
-		.surface = LOGIN_CAMPUS,
-		.web = rq->web};
+	const struct login_in *in = rq->body;
 	struct login_result r;
 
-	TRY(login_password(cx, &in, &r));
+	TRY(login_with(cx, rq, LOGIN_CAMPUS, in->email, in->password, &r));
 	if (r.mfa_token) {
 		const struct tokens_out out = {.mfa_required = TRI_YES, .mfa_token = r.mfa_token, .expires_in = r.mfa_expires_s};
 		return reply_record(rs, &tokens_out_schema, &out);
@@ -188,13 +182,10 @@ login(struct ctx *cx, const struct request *rq, struct reply *rs)
 static enum err
 refresh(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	const struct refresh_in *in = rq->body;
 	struct account who;
 	struct tokens tokens;
-	const char *token;
 
-	TRY(refresh_token_read(cx, rq, in->refresh_token, &token));
-	TRY(session_refresh(cx, token, &who, &tokens));
+	TRY(refresh_with(cx, rq, &who, &tokens));
 	return reply_tokens(cx, rq, rs, &tokens);
 }
 
@@ -242,33 +233,14 @@ static const struct route rows[] = {
 		.text = "SIGNUP_POLICY=open makes an active student.  With approval, and for a lecturer but where "
 			"OPEN_LECTURER_SIGNUP is on, the answer is 202 and an administrator decides; a taken address is then "
 			"answered like a free one."},
-	{.method = POST,
+	{LOGIN_ROW,
 		.path = "/api/v1/auth/login",
 		.handler = login,
-		.access = ANYONE,
-		.lane = LANE_HASH,
 		.body = &login_in_schema,
 		.reply = &tokens_out_schema,
-		.status = 200,
-		.errors = ERRORS(ERR_INVALID_CREDENTIALS, ERR_ACCOUNT_PENDING, ERR_ACCOUNT_REJECTED, ERR_APPROVAL_TIMEOUT,
-			ERR_ACCOUNT_LOCKED),
-		.no_store = true,
 		.tag = "campus",
-		.summary = "Sign in",
-		.text = "With a second factor there is an mfa_token instead of tokens; /v1/auth/mfa/complete takes it."},
-	{.method = POST,
-		.path = "/api/v1/auth/refresh",
-		.handler = refresh,
-		.access = ANYONE,
-		.lane = LANE_WRITE,
-		.hall = true,
-		.body = &refresh_in_schema,
-		.reply = &tokens_out_schema,
-		.status = 200,
-		.errors = ERRORS(ERR_NOT_AUTHENTICATED, ERR_TOKEN_REVOKED, ERR_FORBIDDEN),
-		.no_store = true,
-		.tag = "campus",
-		.summary = "A new pair of tokens"},
+		.text = LOGIN_TEXT "  With a second factor there is an mfa_token instead of tokens; /v1/auth/mfa/complete takes it."},
+	{REFRESH_ROW, .path = "/api/v1/auth/refresh", .handler = refresh, .reply = &tokens_out_schema, .tag = "campus"},
 	{.method = POST,
 		.path = "/api/v1/auth/logout",
 		.handler = logout,
