@@ -95,16 +95,23 @@ bus_tell(struct ctx *cx, enum news_kind kind, const char *id, const char *of)
 /* --- the connection: the bus' thread ---------------------------------------------------------------------------------------- */
 
 static void
-lose(struct bus *b, const char *why)
+log_away(struct bus *b, const char *why)
 {
+	if (!b->away_logged)
+		log_warning(NULL, "bus.lost", "other nodes are not heard until the database is back", LOG_TEXT("why", why));
+	b->away_logged = true;
+}
+
+/* What the connection said of it, its end included, is gone with it. */
+static void
+lose(struct bus *b)
+{
+	log_away(b, PQerrorMessage(b->conn));
 	PQfinish(b->conn);
 	b->conn = NULL;
 	b->leading = false;
 	atomic_store(&b->term, 0);
 	atomic_store(&b->clock, CLOCK_UNKNOWN);
-	if (!b->away_logged)
-		log_warning(NULL, "bus.lost", "other nodes are not heard until the database is back", LOG_TEXT("why", why));
-	b->away_logged = true;
 }
 
 /* NULL after the connection was given up. */
@@ -116,7 +123,7 @@ query(struct bus *b, const char *text, const char *argument)
 
 	if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
 		return r;
-	lose(b, PQerrorMessage(b->conn));
+	lose(b);
 	PQclear(r);
 	return NULL;
 }
@@ -188,10 +195,9 @@ connect_bus(struct bus *b)
 		bool ok = PQresultStatus(r) == PGRES_COMMAND_OK;
 		PQclear(r);
 		if (!ok)
-			lose(b, PQerrorMessage(b->conn));
-	} else if (!b->away_logged) {
-		log_warning(NULL, "bus.lost", "other nodes are not heard until the database is back", LOG_TEXT("why", message));
-		b->away_logged = true;
+			lose(b);
+	} else {
+		log_away(b, message);
 	}
 	arena_release(&a);
 	return b->conn != NULL;
@@ -229,7 +235,7 @@ static void
 hear(struct bus *b)
 {
 	if (!PQconsumeInput(b->conn)) {
-		lose(b, PQerrorMessage(b->conn));
+		lose(b);
 		return;
 	}
 	for (PGnotify *n; (n = PQnotifies(b->conn));) {
