@@ -41,6 +41,12 @@ face_may_be_required(struct ctx *cx)
 	return faces_model(cx->srv->faces) ? OK : fail(cx, ERR_FACE_NOT_INSTALLED, NULL);
 }
 
+static bool
+examine(struct ctx *cx, struct span picture, struct face_answer *ret)
+{
+	return faces_examine(cx->srv->faces, picture, (int)cx->srv->conf->face_timeout_seconds * 1000, ret);
+}
+
 /* --- templates at rest ---- */
 
 struct reference {
@@ -120,7 +126,7 @@ face_enrol_prepare(struct ctx *cx, const struct face_in *in, const struct span *
 		BUG("%d pictures", n);
 	p->n = n;
 	for (int i = 0; i < n; i++) {
-		if (!faces_examine(cx->srv->faces, pictures[i], FACE_DEADLINE_MS, &p->of[i]))
+		if (!examine(cx, pictures[i], &p->of[i]))
 			return fail_internal(cx, ERR_FACE_UNAVAILABLE, "no helper answered");
 		if (p->of[i].verdict != FACE_GOOD)
 			error_field(cx, picture_field(cx, i, n), "%s", face_verdict_text((enum face_verdict)p->of[i].verdict));
@@ -189,7 +195,7 @@ face_compare(struct ctx *cx, struct span picture, struct face_match *ret)
 		match.review = model->review;
 		TRY(db_read(cx, compare_read, &c)); /* who has nothing enrolled needs no helper's opinion, but a picture it must be */
 	}
-	if (!faces_examine(cx->srv->faces, picture, FACE_DEADLINE_MS, seen)) {
+	if (!examine(cx, picture, seen)) {
 		match.verdict = model ? FACE_UNSET : FACE_NO_MODEL;
 	} else {
 		match.verdict = (enum face_verdict)seen->verdict;

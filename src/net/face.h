@@ -11,7 +11,7 @@
 #include "core/conf.h"
 #include "net/face_protocol.h"
 
-enum { FACE_DEADLINE_MS = 5000, FACE_START_MS = 10000, FACE_PROCESSES_MAX = 16 };
+enum { FACE_START_MS = 30000, FACE_PROCESSES_MAX = 16 };
 
 struct faces;
 struct face_model { /* the recogniser */

@@ -63,7 +63,7 @@ const layer = (answer, name = "face") => answer.body.layers.find((l) => l.layer 
 
 async function stubServer(env = {}) {
 	const dir = newDirectory();
-	const server = await Server.startOne({ dir, env: { FACE_PROGRAM: stub.install(dir), FACE_MODELS_DIR: "stub", ...env } });
+	const server = await Server.startOne({ dir, env: { FACE_PROGRAM: stub.install(dir), FACE_MODELS_DIR: "stub", FACE_TIMEOUT_SECONDS: "60", ...env } });
 	server.ownDir = true;
 	return server;
 }
@@ -208,7 +208,7 @@ const percentile = (values, p) => [...values].sort((a, b) => a - b)[Math.min(val
 test("real faces: the same person passes or is flagged, nobody passes as another", async (t) => {
 	if (!fs.existsSync(path.join(photos, "INDEX.tsv")))
 		return t.diagnostic(`faces are not compared here: there is no ${path.join("..", "shared", "face")}`);
-	const server = await Server.startOne({ env: { FACE_MODELS_DIR: models } });
+	const server = await Server.startOne({ env: { FACE_MODELS_DIR: models, FACE_TIMEOUT_SECONDS: "60" } });
 	try {
 		if (!server.logs().some((l) => l.event_type === "faces.ready"))
 			return t.diagnostic(`faces are not compared here: ${server.logs().find((l) => l.event_type === "faces.unavailable")?.message}`);

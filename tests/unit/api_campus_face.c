@@ -12,12 +12,13 @@
 #define ENROL "/api/v1/student/enroll-face"
 #define VERIFY "/api/v1/student/verify-face"
 #define FACE "/api/v1/student/face"
+#define PATIENCE "FACE_TIMEOUT_SECONDS=60"
 #define TEXT(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
 
 static struct test *
 open_stub(const char *more)
 {
-	return test_open(TEST_CONF(stub_program(), "FACE_MODELS_DIR=stub", more));
+	return test_open(TEST_CONF(stub_program(), "FACE_MODELS_DIR=stub", PATIENCE, more));
 }
 
 static struct test_reply *
@@ -235,7 +236,7 @@ static void
 consent_is_asked_for_outside_development(void **state)
 {
 	for (int dev = 0; dev < 2; dev++) {
-		struct test *t = test_open(TEST_CONF(stub_program(), "FACE_MODELS_DIR=stub", dev ? "ENV=dev" : "ENV=staging", "BCRYPT_ROUNDS=10"));
+		struct test *t = test_open(TEST_CONF(stub_program(), "FACE_MODELS_DIR=stub", PATIENCE, dev ? "ENV=dev" : "ENV=staging", "BCRYPT_ROUNDS=10"));
 		struct test_user u = test_user(t, ROLE_STUDENT);
 		struct form silent = {0}, refused = {0};
 
@@ -456,7 +457,7 @@ real_faces_are_told_apart(void **state)
 	arena_init(&a);
 	const char *program = face_program(&a);
 	bool there = access(FACE_MODELS, R_OK) == 0 && access(program, X_OK) == 0;
-	struct test *t = test_open(TEST_CONF(arena_printf(&a, "FACE_PROGRAM=%s", program), "FACE_MODELS_DIR=" FACE_MODELS));
+	struct test *t = test_open(TEST_CONF(arena_printf(&a, "FACE_PROGRAM=%s", program), "FACE_MODELS_DIR=" FACE_MODELS, PATIENCE));
 	if (there && faces_model(t->srv.faces)) {
 		struct test_user u = test_user(t, ROLE_STUDENT);
 		struct form enrolment = {0}, same = {0}, other = {0};

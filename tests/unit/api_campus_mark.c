@@ -293,7 +293,7 @@ policies_reject(void **state)
 static void
 a_face_may_be_demanded(void **state)
 {
-	struct campus c = campus_open_with(TEST_CONF(stub_program(), "FACE_MODELS_DIR=stub"));
+	struct campus c = campus_open_with(TEST_CONF(stub_program(), "FACE_MODELS_DIR=stub", "FACE_TIMEOUT_SECONDS=60"));
 	struct test_reply *r = mark_qr(&c, &c.students[0], qr_of(&c, session_id(&c, ",'require_face':true,'policy':{'face':'reject'}")));
 
 	(void)state;
