@@ -1,8 +1,10 @@
 // Makes the pictures of this folder with the real program: MUSTER=build/muster node docs/screens/make.js [part of a name …]
 "use strict";
 
+const fs = require("node:fs");
 const path = require("node:path");
 
+const { command } = require("../../tests/e2e/lib");
 const { PASSWORD, Server, heading, openBrowser, person, signIn, signInAdmin } = require("../../tests/e2e/web-lib");
 
 const HOUR_MS = 3600_000;
@@ -42,11 +44,42 @@ async function furnish(server, token) {
 	return { students, now: events[3] };
 }
 
+// A lecturer with a course of four past weeks and a session that is open, some of it flagged.
+async function furnishCampus(server, token, students) {
+	const email = "adler@staff.example.org";
+	const signup = await server.want(201, server.post("/api/auth/signup", { email, password: PASSWORD, full_name: "Iris Adler" }));
+	await server.want(200, server.post(`/api/admin/approval-requests/${signup.approval_request_id}/decide`, { decision: "approved", approved_role: "lecturer" }, token));
+	const lecturer = await server.login(email, PASSWORD);
+	const course = await server.want(201, server.post("/api/v1/lecturer/courses", { code: "AL1", title: "Algorithms" }, lecturer));
+	for (const s of students)
+		await server.want(201, server.post(`/api/v1/lecturer/courses/${course.id}/roster`, { email: s.email }, lecturer));
+	const lines = ["email,session,starts_at,ends_at,course,status"];
+	for (let week = 1; week <= 4; week++)
+		for (const [i, s] of students.entries()) {
+			const at = Date.now() - week * 7 * 24 * HOUR_MS;
+			const status = i === 6 ? "absent" : ["present", "present", "late", "present", "absent", "present", "excused"][(i * 3 + week) % 7];
+			lines.push([s.email, "Algorithms", new Date(at).toISOString(), new Date(at + HOUR_MS).toISOString(), "AL1", status].join(","));
+		}
+	const file = path.join(server.dir, "weeks.csv");
+	fs.writeFileSync(file, `${lines.join("\n")}\n`);
+	await command(["import", "attendance", file, "--owner", email], { dir: server.dir });
+	const place = { latitude: 52.5163, longitude: 13.3777 };
+	const session = await server.want(201, server.post("/api/v1/lecturer/sessions",
+		{ course_id: course.id, title: "Shortest paths", duration_minutes: 90, late_after_minutes: 15, geofence_radius_m: 80, ...place }, lecturer));
+	const code = await server.want(200, server.get(`/api/v1/lecturer/sessions/${session.id}/qr`, lecturer));
+	for (const [i, s] of students.entries())
+		if (i !== 6)
+			await server.want(201, server.post("/api/v1/student/attendance",
+				{ qr_payload: code.qr_payload, latitude: place.latitude + (i % 5 === 2 ? 0.02 : 0.0002), longitude: place.longitude, accuracy: 15, imei: `phone-${i === 5 ? 1 : i}` }, s.token));
+	return { email, course, session };
+}
+
 async function main() {
 	const server = await Server.start({ env: { SINGLE_DEVICE: "false" } });
 	const browser = await openBrowser();
 	const token = await server.admin();
 	const { students, now } = await furnish(server, token);
+	const campus = await furnishCampus(server, token, students);
 	const ask = (name) => server.want(201, server.post("/api/auth/signup",
 		{ email: `${name.toLowerCase().replace(/ /g, ".")}@students.example.org`, password: PASSWORD, full_name: name }));
 	const payload = async () => (await server.qr(token, now.id)).qr_payload;
@@ -70,6 +103,7 @@ async function main() {
 
 		let { page, context } = await person(browser, server, { ...options, reducedMotion: "reduce" });
 		await visit(page, "/app/", "sign-in", page.locator("form"));
+		await visit(page, "/app/forgot", "forgot", page.locator("form"));
 		await visit(page, "/app/signup", "sign-up", page.locator("form"));
 		await page.getByLabel("Name", { exact: true }).fill("Noor Haddad");
 		await page.getByLabel("E-mail").fill(`noor.${size}@students.example.org`);
@@ -86,6 +120,10 @@ async function main() {
 		await visit(page, "/app/scan", "scan", page.locator(".aim"));
 		await visit(page, "/app/notifications", "notifications", page.locator(".rows li").first());
 		await visit(page, "/app/more", "account", page.locator(".settings"));
+		await visit(page, "/app/account", "security", page.getByText("This device"));
+		await page.getByRole("button", { name: "Set up" }).click();
+		await page.getByRole("button", { name: "Next" }).click();
+		await look(page, "second-factor", page.locator("code.secret"));
 		await context.close();
 
 		({ page, context } = await person(browser, server, { ...options, reducedMotion: "reduce" }));
@@ -100,6 +138,19 @@ async function main() {
 		await visit(page, "/app/approvals", "approvals", page.locator(".rows li").first());
 		await visit(page, "/app/statistics", "statistics", page.locator(".bars li").first());
 		await visit(page, "/app/audit", "audit", page.locator(".rows li").first());
+		await visit(page, "/app/users", "users", page.locator(".rows li").first());
+		await visit(page, "/app/flagged", "review", page.locator(".layers").first());
+		await context.close();
+
+		({ page, context } = await person(browser, server, { ...options, reducedMotion: "reduce" }));
+		await signIn(page, campus.email, PASSWORD);
+		await look(page, "sessions", page.locator(".rows li").first());
+		await page.getByRole("button", { name: "New session" }).first().click();
+		await look(page, "session-new", page.getByRole("dialog"));
+		await visit(page, `/app/sessions/${campus.session.id}`, "session", page.locator("tbody tr").first());
+		await visit(page, `/app/screen/${campus.session.id}`, "screen", page.locator(".latest"));
+		await visit(page, `/app/courses/${campus.course.id}`, "course", page.locator(".rows li").first());
+		await visit(page, "/app/reports", "reports", page.locator(".bars li").first());
 		await context.close();
 	}
 	await browser.close();

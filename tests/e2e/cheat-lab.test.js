@@ -120,6 +120,9 @@ test("one phone that marks for two flags both", async () => {
 	assert.deepEqual([first.body.status, second.body.status], ["present", "flagged"]);
 	const queue = await server.want(200, server.get(`/api/v1/lecturer/sessions/${s.id}/flagged`, lecturer));
 	assert.deepEqual(queue.flagged.map((r) => r.student.full_name).sort(), ["shared0", "shared1"], "the first as well, once the second came");
+	for (const r of queue.flagged)
+		assert.equal(r.layers[0].layer, "signature", "what was judged at first still stands");
+	assert.ok(queue.flagged[0].layers.filter((l) => l.layer === "device").some((l) => l.verdict === "flag"));
 	score.push({ what: "one phone for two accounts", tried: 2, refused: 0, flagged: queue.total });
 });
 
