@@ -29,12 +29,15 @@ e2e: $(B)/muster
 	@B='$(B)' sh tools/run-e2e.sh $(if $(T),$(T),tests/e2e)
 
 # The same tests against two nodes on one PostgreSQL behind nginx.  Left out, and why:
-#   backup commands import operator   look at the SQLite file, or run commands on it
-#   durability                        kills the one process and opens its file; nodes-kill does it to one of two
-#   lifecycle                         signals to, and the end of, the one process
-#   rawsocket                         what nginx answers itself: framing, sizes and headers of broken requests
-#   timing                            measures one process, with rows set by SQLite's functions
-E2E_ONE_NODE := backup commands import operator durability lifecycle rawsocket timing
+#   backup commands import import-attendance operator    look at the SQLite file, or run commands on it
+#   backup-postgres canary import-database               bring a database of their own, on either engine
+#   outage redis storage                                 bring servers of their own, whose database, Redis or bucket they stop
+#   durability                                           kills the one process and opens its file; nodes-kill does it to one of two
+#   lifecycle                                            signals to, and the end of, the one process
+#   rawsocket                                            what nginx answers itself: framing, sizes, headers of broken requests
+#   timing                                               measures one process, with rows set by SQLite's functions
+E2E_ONE_NODE := backup backup-postgres canary commands durability import import-attendance import-database lifecycle operator outage \
+	rawsocket redis storage timing
 .PHONY: e2e-nodes two-nodes
 e2e-nodes: $(B)/muster
 	@MUSTER_E2E=nodes B='$(B)' sh tools/run-e2e.sh $(if $(T),$(T),$(filter-out $(E2E_ONE_NODE:%=tests/e2e/%.test.js),$(wildcard tests/e2e/*.test.js)))
