@@ -158,7 +158,7 @@ read_session_code(struct ctx *cx, struct mark_case *c)
 		c->row.is_revoked = !str_eq(c->claim.label, c->row.label);
 		return;
 	}
-	if (!rotation_nonce_read(c->code.nonce, &step)) {
+	if (r.rotate_seconds == FIELD_NONE || !rotation_nonce_read(c->code.nonce, &step)) {
 		c->signature = ERR_INVALID_QR;
 		return;
 	}
@@ -339,7 +339,7 @@ search_session(struct ctx *cx, const struct typed_event *e, const char *typed, s
 	char nonce[QR_NONCE_MAX + 1];
 	struct rotation_step at;
 
-	if (!rotation_typed(cx, &r, typed, cx->now_us - REMEMBERED_MINUTES * MINUTES_US, nonce, &at))
+	if (r.rotate_seconds == FIELD_NONE || !rotation_typed(cx, &r, typed, cx->now_us - REMEMBERED_MINUTES * MINUTES_US, nonce, &at))
 		return;
 	ret->signature = OK;
 	ret->code = (struct qr_code){.session_id = e->id, .expires_us = at.expires_us};

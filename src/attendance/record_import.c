@@ -91,11 +91,12 @@ static const struct schema found_session_schema = SCHEMA("ImportSession", struct
 SQL(IMPORT_SESSION, "tmt",
 	"SELECT e.id FROM events e LEFT JOIN courses c ON c.id = e.course_id WHERE e.kind = 'session' AND NOT e.is_deleted"
 	" AND e.scheduled_at = $2 AND e.title = $1 AND COALESCE(c.code, '') = $3 ORDER BY e.id LIMIT 1");
+/* Settled: who is in no file was not therefore absent. */
 SQL(IMPORT_SESSION_NEW, "utmmuum",
 	"INSERT INTO events (id, kind, title, scheduled_at, ends_at, closed_at, course_id, owner_id, taken, generation, "
 	"require_device,"
-	" require_face, is_deleted, created_at, updated_at)"
-	" VALUES ($1, 'session', $2, $3, $4, $4, $5, $6, 0, 0, FALSE, FALSE, FALSE, $7, $7)");
+	" require_face, is_deleted, created_at, updated_at, settled_at)"
+	" VALUES ($1, 'session', $2, $3, $4, $4, $5, $6, 0, 0, FALSE, FALSE, FALSE, $7, $7, $7)");
 
 static enum err
 make_session(struct ctx *cx, const struct checked *c, const struct uuid *course_id, struct uuid *ret)

@@ -139,6 +139,8 @@ get(struct ctx *cx, const char *id, const char *owner_id, struct campus_session 
 {
 	TRY(db_one(cx, &SESSION_GET, &session_row_schema, ret, V(id), V(owner_id)));
 	ret->status = session_status(ret->starts_at, ret->ends_at, ret->closed_at, cx->now_us);
+	if (ret->rotate_seconds == FIELD_NONE) /* one that was imported never showed a code */
+		ret->rotate_seconds = ROTATE_SECONDS_MAX;
 	return OK;
 }
 

@@ -151,6 +151,23 @@ closing(void **state)
 	test_close(c.t);
 }
 
+/* As an import writes them: without rotation and label. */
+static void
+a_session_without_codes(void **state)
+{
+	struct campus c = campus_open();
+	struct test_reply *made = session_new(&c, ""), *qr = qr_of(&c, text_at(made, "id"));
+	const char *id = text_at(made, "id");
+
+	(void)state;
+	sql_run(c.t, "UPDATE events SET rotate_seconds = NULL");
+	expect_status(get(&c, &c.lecturer, session_path(&c, id, "/qr/status")), 200);
+	expect_error(mark_qr(&c, &c.students[0], qr), 400, "invalid_qr");
+	expect_error(mark_json(&c, &c.students[0], TEXT(&c, "{'code':'%s','event_id':'%s'}", text_at(qr, "code"), id)), 400,
+		"invalid_qr");
+	test_close(c.t);
+}
+
 /* --- codes ------------------------------------------------------------------------------------------------------------------ */
 
 static void
@@ -271,6 +288,7 @@ main(void)
 		cmocka_unit_test(what_no_session_can_be),
 		cmocka_unit_test(a_change_keeps_what_it_does_not_name),
 		cmocka_unit_test(closing),
+		cmocka_unit_test(a_session_without_codes),
 		cmocka_unit_test(all_screens_agree),
 		cmocka_unit_test(rotating_by_hand_kills_the_code),
 		cmocka_unit_test(somebody_elses_session_is_not_there),
