@@ -110,9 +110,11 @@ class Nginx {
 	write(front) {
 		const file = path.join(this.dir, "nginx.conf");
 		const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((n) => `\t${n}_temp_path ${this.dir}/${n};\n`).join("");
+		// Tests speak for many clients: as if a balancer stood before nginx.
+		const real = "\tset_real_ip_from 127.0.0.1;\n\treal_ip_header X-Forwarded-For;\n";
 		const user = process.getuid() === 0 ? "user root;\n" : "";
 		fs.writeFileSync(file, `${user}daemon off;\nworker_processes 1;\npid ${this.dir}/pid;\nerror_log stderr warn;\n` +
-			`events { worker_connections 4096; }\nhttp {\n\taccess_log off;\n${temp}${front}}\n`);
+			`events { worker_connections 4096; }\nhttp {\n\taccess_log off;\n${real}${temp}${front}}\n`);
 		return file;
 	}
 
