@@ -155,6 +155,14 @@ function SecondFactor({ on, onChanged }) {
 
 /* --- sessions ---- */
 
+/* What a User-Agent says, in two words. */
+function deviceName(agent) {
+	const first = (table) => table.find(([pattern]) => pattern.test(agent ?? ''))?.[1];
+	const program = first([[/Edg\//, 'Edge'], [/Firefox\//, 'Firefox'], [/Chrom/, 'Chrome'], [/Safari\//, 'Safari']]);
+	const system = first([[/iPhone|iPad/, 'iOS'], [/Android/, 'Android'], [/Windows/, 'Windows'], [/Mac OS/, 'macOS'], [/Linux/, 'Linux']]);
+	return program && system ? `${program}, ${system}` : agent?.slice(0, 40);
+}
+
 function Session({ row, onEnded }) {
 	const end = useAction(async () => {
 		await api(`/v1/auth/sessions/${row.id}`, { method: 'DELETE' });
@@ -163,11 +171,11 @@ function Session({ row, onEnded }) {
 	return (
 		<li class="request">
 			<div class="row-main">
-				<strong>{row.device || t('account.unknownDevice')} {row.current && <Chip kind="good">{t('account.thisOne')}</Chip>}</strong>
+				<strong title={row.device}>{deviceName(row.device) || t('account.unknownDevice')} {row.current && <Chip kind="good">{t('account.thisOne')}</Chip>}</strong>
 				<small>{row.ip_address} · {t('account.lastUsed', { time: moment(row.last_used_at) })}</small>
 				<Failure error={end.error} />
 			</div>
-			{!row.current && <Button busy={end.busy} onClick={end.run} aria-label={t('account.endName', { name: row.device || row.ip_address })}>{t('account.end')}</Button>}
+			{!row.current && <Button busy={end.busy} onClick={end.run} aria-label={t('account.endName', { name: deviceName(row.device) || row.ip_address })}>{t('account.end')}</Button>}
 		</li>
 	);
 }

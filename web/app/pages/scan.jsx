@@ -114,8 +114,10 @@ function Typed() {
 	const near = useRef({ from: new Date(Date.now() - NEAR_MS), to: new Date(Date.now() + NEAR_MS) }).current;
 	const events = useData(signedIn ? `/api/events?from=${stamp(near.from)}&to=${stamp(near.to)}` : null);
 	const all = useData(signedIn && events.data?.events.length === 0 ? '/api/events' : null);
+	const own = useData(signedIn && session.value.user.role === 'student' ? '/api/v1/student/sessions' : null);
 	const [form, set] = useState({ code: '', event: '' });
-	const list = events.data?.events.length ? events.data.events : all.data?.events ?? [];
+	const sessions = (own.data?.sessions ?? []).map((s) => ({ id: s.id, title: s.course ? `${s.course.code} · ${s.title}` : s.title, scheduled_at: s.starts_at }));
+	const list = [...sessions, ...(events.data?.events.length ? events.data.events : all.data?.events ?? [])];
 	const event = form.event || list[0]?.id || '';
 
 	if (!signedIn)
