@@ -42,14 +42,14 @@ is_remote(const struct storage *s)
 	return s->conf->storage_backend == STORAGE_S3;
 }
 
-static void
-check_name(const char *name)
+/* No object was ever put under another name, so one that a row names wrongly is not there. */
+static bool
+is_name(const char *name)
 {
 	size_t n = strlen(name);
 
-	if (n == 0 || n > STORAGE_NAME_MAX || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789/.-") != n || name[0] == '/' ||
-		strstr(name, "..") || strstr(name, "//") || strstr(name, "/."))
-		BUG("\"%s\" is no name of an object", name);
+	return n > 0 && n <= STORAGE_NAME_MAX && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789/.-") == n && name[0] != '/' &&
+	       !strstr(name, "..") && !strstr(name, "//") && !strstr(name, "/.");
 }
 
 /* --- local ---- */
@@ -253,7 +253,8 @@ local_check(const struct storage *s, const char **ret_why)
 enum stored
 storage_put(const struct storage *s, struct arena *a, const char *name, const char *type, struct span bytes, const char **ret_why)
 {
-	check_name(name);
+	if (!is_name(name))
+		BUG("\"%s\" is no name of an object", name);
 	if (bytes.n > STORAGE_OBJECT_MAX)
 		BUG("an object of %zu bytes", bytes.n);
 	return is_remote(s) ? s3_put(&s->s3, a, name, type, bytes, ret_why) : local_put(s, a, name, bytes, ret_why);
@@ -262,14 +263,16 @@ storage_put(const struct storage *s, struct arena *a, const char *name, const ch
 enum stored
 storage_get(const struct storage *s, struct arena *a, const char *name, struct span *ret, const char **ret_why)
 {
-	check_name(name);
+	if (!is_name(name))
+		return STORED_ABSENT;
 	return is_remote(s) ? s3_get(&s->s3, a, name, ret, ret_why) : local_get(s, a, name, ret, ret_why);
 }
 
 enum stored
 storage_delete(const struct storage *s, struct arena *a, const char *name, const char **ret_why)
 {
-	check_name(name);
+	if (!is_name(name))
+		return STORED;
 	return is_remote(s) ? s3_delete(&s->s3, a, name, ret_why) : local_delete(s, a, name, ret_why);
 }
 
@@ -297,7 +300,8 @@ storage_check(const struct storage *s, struct arena *a, const char **ret_why)
 const char *
 storage_presign(const struct storage *s, struct arena *a, const char *name, int seconds)
 {
-	check_name(name);
+	if (!is_name(name))
+		BUG("\"%s\" is no name of an object", name);
 	if (seconds < 1 || seconds > STORAGE_PRESIGN_MAX_S)
 		BUG("a URL for %d seconds", seconds);
 	return is_remote(s) ? s3_presign(&s->s3, a, name, seconds) : NULL;

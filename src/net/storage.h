@@ -20,7 +20,10 @@ struct storage;
 /* No I/O.  The configuration must outlive it. */
 struct storage *storage_open(struct arena *a, const struct config *conf);
 
-/* All: *ret_why, when STORED_FAILED, is for the log.  Names are of [a-z0-9/.-]; anything else is a BUG(). */
+/*
+ * All: *ret_why, when STORED_FAILED, is for the log.  Names are of [a-z0-9/.-]: to put or sign another one is a BUG(), and as none was
+ * ever put, there is none to get or delete.
+ */
 enum stored storage_put(const struct storage *s, struct arena *a, const char *name, const char *type, struct span bytes,
 			const char **ret_why) MUST_CHECK;
 enum stored storage_get(const struct storage *s, struct arena *a, const char *name, struct span *ret, const char **ret_why) MUST_CHECK;

@@ -54,14 +54,12 @@ test("every row of every table arrives, and the servers go on with them", async 
 
 		// The checksum itself is no guess: PostgreSQL's own view of a few values, and one value changed.
 		assert.deepEqual(pg.query(url, `SELECT count(*) AS n FROM users WHERE full_name LIKE 'Zoë \u{1F393} "q" ''a'' \\\\N%'`), [{ n: 1 }]);
-		assert.deepEqual(pg.query(url, "SELECT sum(length(template)) AS n, bool_or(template = '\\x00ff0a095c') AS odd FROM face_references"),
-			[{ n: 70005, odd: true }]);
 		assert.deepEqual(pg.query(url, "SELECT min(capacity)::text AS low, max(capacity)::text AS high FROM events WHERE capacity IS NOT NULL"),
 			[{ low: "-9223372036854775808", high: "9223372036854775807" }]);
-		pg.run(url, "UPDATE face_references SET template = '\\x01' WHERE template = ''");
+		pg.run(url, "UPDATE courses SET title = title || '.'");
 		const changed = await checksums(dir, url);
-		assert.notDeepEqual(changed.face_references, target.face_references);
-		assert.deepEqual({ ...changed, face_references: 0 }, { ...target, face_references: 0 });
+		assert.notDeepEqual(changed.courses, target.courses);
+		assert.deepEqual({ ...changed, courses: 0 }, { ...target, courses: 0 });
 
 		const again = await command(["import", "database", file], { dir, env });
 		assert.equal(again.code, 1);

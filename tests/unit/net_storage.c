@@ -171,6 +171,12 @@ what_was_put_is_got_until_it_is_deleted(void **state)
 	struct stat st;
 	const char *why = NULL;
 
+	/* What a row may name by mistake. */
+	static const char *const odd[] = {"", "../muster.db", "/etc/passwd", "a//b", "a/.b", "A", "a\nb", "\xc3\xa9"};
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		assert_int_equal(storage_get(l->s, &l->arena, odd[i], &got, &why), STORED_ABSENT);
+		assert_int_equal(storage_delete(l->s, &l->arena, odd[i], &why), STORED);
+	}
 	assert_int_equal(storage_get(l->s, &l->arena, "selfies/2026-08-01/a", &got, &why), STORED_ABSENT);
 	put(l, "selfies/2026-08-01/a", "one");
 	assert_int_equal(storage_get(l->s, &l->arena, "selfies/2026-08-01/a", &got, &why), STORED);
