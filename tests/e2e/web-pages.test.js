@@ -50,12 +50,16 @@ const students = [
 	["/app/notifications", (p) => p.locator(".notes li").first()],
 	["/app/more", (p) => p.getByRole("button", { name: "Sign out" })],
 	["/app/account", (p) => p.getByText("This device")],
-	["/app/audit", (p) => p.getByText("This page is for administrators")],
+	["/app/audit", (p) => p.getByText("This page is not for your account")],
 ];
 const admins = () => [
 	["/app/events", (p) => p.getByText("Next lecture")],
 	[`/app/events/${event.id}`, (p) => p.locator("tbody").getByText("Student lena")],
 	[`/app/project/${event.id}`, (p) => p.getByRole("img", { name: "QR code for checking in" })],
+	["/app/sessions", (p) => p.getByText("No sessions yet")],
+	["/app/courses", (p) => p.getByText("No courses yet")],
+	["/app/flagged", (p) => p.getByText("Nothing waits")],
+	["/app/reports", (p) => p.getByText("Nothing to show yet")],
 	["/app/users", (p) => p.getByRole("button", { name: "Role of Student lena" })],
 	["/app/account", (p) => p.getByText("This device")],
 	["/app/codes", (p) => p.getByRole("button", { name: "Revoke", exact: false }).first()],
