@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the end-to-end tests against the real binary: run-e2e.sh DIR|FILE…
+# Runs the end-to-end tests against the real binary, two files at a time (they mostly wait): run-e2e.sh DIR|FILE…
 set -u
 . tools/counts.sh
 B=${B:-build}
@@ -8,7 +8,7 @@ if [ -d "$1" ]; then
 fi
 tap=$B/tests/e2e.tap
 mkdir -p "$B/tests"
-MUSTER=${MUSTER:-$PWD/$B/muster} node --test --test-reporter=spec --test-reporter-destination=stdout \
+MUSTER=${MUSTER:-$PWD/$B/muster} node --test --test-concurrency=2 --test-reporter=spec --test-reporter-destination=stdout \
 	--test-reporter=tap --test-reporter-destination="$tap" "$@" </dev/null
 status=$?
 passed=$(sed -n 's/^# pass //p' "$tap")
