@@ -4,7 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-const STUDENTS = 5000, BATCH = 50, TURN = 100000;
+const STUDENTS = 5000, BATCH = 50;
 const bin = () => dirname(readdirSync('/usr/lib/postgresql').sort((a, b) => a - b).map((v) => `/usr/lib/postgresql/${v}/bin/initdb`).pop());
 
 function run(program, args, options = {}) {
@@ -85,8 +85,9 @@ function statements(u, e, n, from = '') {
   ].map((s) => s.replaceAll('\n', '') + ';');
 }
 
-// Every client has its own numbers, so that none meets another's mark.
-const number = (step) => [`\\set k :k + ${step}`, `\\set n :client_id * ${TURN} + :k`, `\\set u :n % ${STUDENTS}`, `\\set e :n / ${STUDENTS}`];
+// Every client of every mode has its own numbers, so that none meets another's mark: where a mode's begin, and how many a client has.
+const ROOM = [[0, 20000], [320000, 100000], [520000, 150000], [820000, 400000]];
+const number = (step) => [`\\set k :k + ${step}`, '\\set n :base + :client_id * :turn + :k', `\\set u :n % ${STUDENTS}`, `\\set e :n / ${STUDENTS}`];
 const fifty = (before, after) => Array.from({ length: BATCH }, () => [...number(1), ...before, ...statements(':u', ':e', ':n'), ...after]).flat();
 const many = statements(`i % ${STUDENTS}`, `i / ${STUDENTS}`, 'i', `generate_series(:n::bigint, :n::bigint + ${BATCH - 1}) i`);
 const MODES = [
@@ -102,7 +103,7 @@ function pgbench(pg, url, mode, number, seconds) {
   const file = join(pg.scripts, `mode${mode}.sql`);
   writeFileSync(file, lines.join('\n') + '\n');
   const before = cpu(pg);
-  const out = run(join(bin(), 'pgbench'), ['-n', '-M', 'prepared', '-c', String(clients), '-j', '1', '-T', String(seconds), '-D', `k=${number * 20000}`,
+  const out = run(join(bin(), 'pgbench'), ['-n', '-M', 'prepared', '-c', String(clients), '-j', '1', '-T', String(seconds), '-D', 'k=0', '-D', `base=${ROOM[number][0]}`, '-D', `turn=${ROOM[number][1]}`,
     '-f', file, url], { env: { ...process.env, PGOPTIONS: '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off' } });
   const done = Number(/transactions actually processed: (\d+)/.exec(out)[1]) * each;
   return { per_second: Number(/^tps = ([\d.]+)/m.exec(out)[1]) * each, cpu_us_each: (cpu(pg) - before) / done };
