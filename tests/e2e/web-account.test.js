@@ -7,7 +7,7 @@ const { execFileSync } = require("node:child_process");
 const { after, before, test } = require("node:test");
 
 const { decoded, mailServer } = require("./peers");
-const { PASSWORD, Server, eventually, fits, heading, openBrowser, person, signIn, signInAdmin, violations } = require("./web-lib");
+const { PASSWORD, Server, clean, eventually, heading, openBrowser, person, signIn, signInAdmin } = require("./web-lib");
 
 const STEP_MS = 30000;
 const NEW_PASSWORD = "Another-Hall-18";
@@ -23,15 +23,6 @@ after(async () => {
 	await browser?.close();
 	await server?.discard();
 });
-
-// axe, and 320 pixels, for what is on the screen.
-async function clean(page, what) {
-	assert.deepEqual(await violations(page), [], what);
-	const size = page.viewportSize();
-	await page.setViewportSize({ width: 320, height: 640 });
-	await fits(page, what);
-	await page.setViewportSize(size);
-}
 
 test("a second factor: set up in the app, then asked for at the door; a backup code instead", async () => {
 	const student = await server.student("factor", admin);

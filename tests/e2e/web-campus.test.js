@@ -6,7 +6,7 @@ const fs = require("node:fs");
 const path = require("node:path");
 const { after, before, test } = require("node:test");
 
-const { PASSWORD, Server, eventually, fits, heading, openBrowser, person, signIn, violations } = require("./web-lib");
+const { PASSWORD, Server, clean, eventually, heading, openBrowser, person, signIn } = require("./web-lib");
 
 const HERE = { latitude: 52.52, longitude: 13.405 };
 const AWAY = { latitude: 52.53, longitude: 13.405, accuracy: 10 }; // a good kilometre
@@ -26,14 +26,6 @@ async function staff(name, role) {
 	const made = await server.student(name, admin);
 	await server.want(200, server.request("PATCH", `/api/admin/users/${made.id}`, { token: admin, body: { role } }));
 	return { ...made, token: await server.login(made.email, PASSWORD) };
-}
-
-async function clean(page, what) {
-	assert.deepEqual(await violations(page), [], what);
-	const size = page.viewportSize();
-	await page.setViewportSize({ width: 320, height: 640 });
-	await fits(page, what);
-	await page.setViewportSize(size);
 }
 
 test("course, roster, session, screen, check-in from elsewhere, review, dispute, decision, export", async () => {

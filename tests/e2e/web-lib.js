@@ -1,6 +1,7 @@
 // A browser for the end-to-end tests: Chromium with a camera that is a file, and words for what people do in the app.
 "use strict";
 
+const assert = require("node:assert/strict");
 const { createRequire } = require("node:module");
 const fs = require("node:fs");
 const path = require("node:path");
@@ -63,4 +64,13 @@ async function fits(page, what) {
 	await eventually(`${what} fits into the window`, async () => (await over()) <= 0);
 }
 
-module.exports = { PASSWORD, Server, eventually, fits, heading, openBrowser, person, signIn, signInAdmin, violations };
+// What is on the screen now is clean for axe and fits a narrow window as well.
+async function clean(page, what) {
+	assert.deepEqual(await violations(page), [], what);
+	const size = page.viewportSize();
+	await page.setViewportSize({ width: 320, height: 640 });
+	await fits(page, what);
+	await page.setViewportSize(size);
+}
+
+module.exports = { PASSWORD, Server, clean, eventually, fits, heading, openBrowser, person, signIn, signInAdmin, violations };

@@ -6,29 +6,13 @@ import { t } from '../lib/i18n.js';
 import { go } from '../lib/router.js';
 import { api } from '../lib/session.js';
 import { clock, fullDay, moment } from '../lib/time.js';
+import { Export } from '../ui/export.jsx';
 import { Button, Confirm, Empty, Failure, Field, IconButton, PageHead, Say, Skeleton } from '../ui/parts.jsx';
 import { ManualAdd, ManualChange } from '../ui/manual.jsx';
 import { StatusChip } from '../ui/status.jsx';
 import { EventDialog } from './events.jsx';
 
 const LIVE_S = 5;
-
-function Export({ event, format }) {
-	const action = useAction(async () => {
-		const blob = await api(`/api/admin/events/${event.id}/attendance.${format}`, { as: 'blob' });
-		const a = document.createElement('a');
-		a.href = URL.createObjectURL(blob);
-		a.download = `${event.title.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '') || 'event'}-${event.scheduled_at.slice(0, 10)}.${format}`;
-		a.click();
-		setTimeout(() => URL.revokeObjectURL(a.href), 10_000);
-	});
-	return (
-		<>
-			<Button icon="download" busy={action.busy} onClick={action.run}>{t(`event.${format}`)}</Button>
-			{action.error && <Failure error={action.error} />}
-		</>
-	);
-}
 
 function Roll({ source, onChange }) {
 	const [search, setSearch] = useState('');
@@ -96,8 +80,8 @@ export default function EventPage({ params }) {
 				<h2 class="section">{t('event.roll')} <span class="count">{roll.data?.records.length ?? event.attendance_count}{event.capacity ? ` / ${event.capacity}` : ''}</span></h2>
 				<div class="actions">
 					<Button icon="plus" onClick={() => setDialog('add')}>{t('manual.add')}</Button>
-					<Export event={event} format="csv" />
-					<Export event={event} format="xlsx" />
+					<Export path={`/api/admin/events/${event.id}/attendance.csv`} title={event.title} at={event.scheduled_at} format="csv" />
+					<Export path={`/api/admin/events/${event.id}/attendance.xlsx`} title={event.title} at={event.scheduled_at} format="xlsx" />
 					<Button icon="edit" onClick={() => setDialog('edit')}>{t('edit')}</Button>
 					<Button kind="danger-plain" onClick={() => setDialog('delete')}>{t('delete')}</Button>
 				</div>

@@ -8,6 +8,7 @@ import { useAction, useData } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
 import { api, session } from '../lib/session.js';
 import { clock, fullDay, moment } from '../lib/time.js';
+import { Export } from '../ui/export.jsx';
 import { FlaggedRows } from '../ui/flagged.jsx';
 import { ManualAdd } from '../ui/manual.jsx';
 import { Button, Confirm, Empty, Failure, Field, PageHead, Say, Skeleton, Tabs } from '../ui/parts.jsx';
@@ -17,23 +18,6 @@ import { StatusChip } from '../ui/status.jsx';
 const LIVE_S = 5;
 const keys = { p: 'present', l: 'late', e: 'excused', a: 'absent' };
 const filters = ['all', 'present', 'late', 'excused', 'absent', 'flagged', 'rejected'];
-
-function Export({ of, format }) {
-	const action = useAction(async () => {
-		const blob = await api(`/api/v1/lecturer/sessions/${of.id}/export?format=${format}`, { as: 'blob' });
-		const a = document.createElement('a');
-		a.href = URL.createObjectURL(blob);
-		a.download = `${of.title.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '') || 'session'}-${of.starts_at.slice(0, 10)}.${format}`;
-		a.click();
-		setTimeout(() => URL.revokeObjectURL(a.href), 10_000);
-	});
-	return (
-		<>
-			<Button icon="download" busy={action.busy} onClick={action.run}>{t(`event.${format}`)}</Button>
-			{action.error && <Failure error={action.error} />}
-		</>
-	);
-}
 
 function Row({ r, onSet }) {
 	return (
@@ -160,8 +144,8 @@ export default function SessionPage({ params }) {
 				<h2 class="section">{t('event.roll')} <span class="count">{roll.data?.records.length ?? 0}</span></h2>
 				<div class="actions">
 					{(s.course || session.value.user.role === 'admin') && <Button icon="plus" onClick={() => setDialog('add')}>{t('manual.add')}</Button>}
-					<Export of={s} format="csv" />
-					<Export of={s} format="xlsx" />
+					<Export path={`${path}/export?format=csv`} title={s.title} at={s.starts_at} format="csv" />
+					<Export path={`${path}/export?format=xlsx`} title={s.title} at={s.starts_at} format="xlsx" />
 				</div>
 			</div>
 			<Roll id={s.id} source={roll} />
