@@ -35,9 +35,10 @@ e2e: $(B)/muster
 #   durability                                           kills the one process and opens its file; nodes-kill does it to one of two
 #   lifecycle                                            signals to, and the end of, the one process
 #   rawsocket                                            what nginx answers itself: framing, sizes, headers of broken requests
+#   tls                                                  the one process's own certificate
 #   timing                                               measures one process, with rows set by SQLite's functions
 E2E_ONE_NODE := backup backup-postgres canary commands durability import import-attendance import-database lifecycle operator outage \
-	rawsocket redis storage timing
+	rawsocket redis storage timing tls
 .PHONY: e2e-nodes two-nodes
 e2e-nodes: $(B)/muster
 	@MUSTER_E2E=nodes B='$(B)' sh tools/run-e2e.sh $(if $(T),$(T),$(filter-out $(E2E_ONE_NODE:%=tests/e2e/%.test.js),$(wildcard tests/e2e/*.test.js)))

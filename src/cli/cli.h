@@ -77,6 +77,7 @@ int cmd_restore(const struct args *args);
 int cmd_import(const struct args *args);
 int cmd_export(const struct args *args);
 int cmd_checksum(const struct args *args);
+int cmd_tls_dev(const struct args *args);
 
 /* A SQLite database of this program into the empty PostgreSQL one that is open; an exit status. */
 int import_whole(struct app *app, const char *path, bool dry_run, bool as_json);

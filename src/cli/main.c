@@ -14,6 +14,7 @@ static const char *const backup_forms[] = {"[FILE]", NULL};
 static const char *const restore_forms[] = {"FILE", NULL};
 static const char *const audit_forms[] = {"verify", NULL};
 static const char *const qr_forms[] = {"revoke-all", NULL};
+static const char *const tls_dev_forms[] = {"[NAME]...", NULL};
 static const char *const limits_forms[] = {"", "set NAME VALUE", "reset NAME", NULL};
 
 static const struct command commands[] = {
@@ -82,6 +83,12 @@ static const struct command commands[] = {
 		.details = "Exit status 1 and the first row that is not as it was, when there is one.  Keep a head somewhere "
 			   "else from time\n"
 			   "to time: it shows that the trail's end was not cut off."},
+	{"tls-dev", cmd_tls_dev, "Make a certificate for a trial with phones in a LAN", .forms = tls_dev_forms,
+		.max_words = CLI_WORDS_MAX,
+		.options = {{"dir", "DIR", "where to; DATA_DIR/tls otherwise"}, {"force", NULL, "replace what is there"}},
+		.details = "Phones give a page their camera over HTTPS only.  The certificate is for this machine's addresses and names,\n"
+			   "and for each NAME (host or address).  Prints how to start.  A phone warns once, unless it trusts\n"
+			   "authority.pem, whose key is thrown away, so that nothing else can be trusted by it."},
 	{"doctor", cmd_doctor, "Check configuration, database, clock, storage; say what to do",
 		.options = {{"json", NULL, "as JSON"}},
 		.details = "Exit status 1 when something is broken; warnings alone give 0."},

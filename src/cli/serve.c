@@ -123,7 +123,7 @@ show_admin(const struct config *conf, bool created)
 		printf("    password  %s\n\n  It is shown this once and kept as ADMIN_PASSWORD in %s/secrets.env.\n\n",
 			conf->generated_admin_password, conf->data_dir);
 	else
-		printf("    password  the ADMIN_PASSWORD of your configuration\n\n");
+		printf("    password  the ADMIN_PASSWORD of your configuration, or else of %s/secrets.env\n\n", conf->data_dir);
 	fflush(stdout);
 }
 

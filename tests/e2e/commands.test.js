@@ -8,7 +8,7 @@ const path = require("node:path");
 const { after, before, test } = require("node:test");
 const { ADMIN, Server, command, eventually, newDirectory, sqlite } = require("./lib.js");
 
-const COMMANDS = ["serve", "migrate", "schema", "admin", "seed", "config", "openapi", "qr", "doctor"];
+const COMMANDS = ["serve", "migrate", "schema", "admin", "seed", "config", "openapi", "qr", "tls-dev", "doctor"];
 let dir;
 before(() => { dir = newDirectory(); });
 after(() => fs.rmSync(dir, { recursive: true, force: true }));
