@@ -3,7 +3,7 @@
 #   make            the server, build/muster           make lint     layers, banned functions, layout, warnings with gcc and clang
 #   make test       unit, e2e, lint, stale documents   make docs     the generated parts of docs/, .env.example and schema.sql
 #   make asan tsan  the C suites under the sanitizers  make bench    figures and ratios (asserts nothing)
-#   make timing    medians of failed logins at bcrypt cost 12
+#   make timing    medians of failed logins at bcrypt cost 12      make fuzz  libFuzzer over tests/fuzz
 #   make install DESTDIR= PREFIX=/usr/local
 
 B ?= build

@@ -16,8 +16,8 @@ unit:
 unit-programs: nothing $(UNIT_PROGRAMS)
 
 # The same tests on PostgreSQL: one server for all of them, a database for each.  Left out are those that run on both engines anyway,
-# on a server that they stop and start themselves.
-OWN_SERVER := $(filter %_postgres %_race,$(UNIT))
+# on a server that they stop and start themselves, and the fuzz corpus, which is about parsers.
+OWN_SERVER := $(filter %_postgres %_race %_fuzz,$(UNIT))
 UNIT_PG := $(filter audit_% notify_% identity_% attendance_% api_%,$(filter-out $(OWN_SERVER),$(UNIT)))
 .PHONY: unit-pg
 unit-pg:
@@ -54,6 +54,22 @@ two-nodes: $(B)/muster
 timing: $(B)/muster
 	@TIMING_N=$${TIMING_N:-300} TIMING_ROUNDS=$${TIMING_ROUNDS:-12} B='$(B)' sh tools/run-e2e.sh tests/e2e/timing.test.js
 
+# --- fuzzing: tests/fuzz, one program with every target; its corpus is replayed by the unit program api_fuzz ------------------------
+FUZZ_OBJS := $(patsubst tests/%.c,$(B)/tests/%.o,$(filter-out %/libfuzzer.c,$(sort $(wildcard tests/fuzz/*.c))))
+$(B)/tests/api_fuzz: $(FUZZ_OBJS)
+FUZZ := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FUZZ_CC ?= clang
+$(B)/tests/fuzz-targets: $(B)/tests/fuzz/libfuzzer.o $(FUZZ_OBJS) $(LIB_OBJS) $(SUPPORT_OBJS)
+	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS) -lcmocka
+-include $(FUZZ_OBJS:.o=.d)
+
+# T=qr runs one target; FUZZ_SECONDS is for each.
+.PHONY: fuzz fuzz-program
+fuzz-program:
+	@$(MAKE) --no-print-directory B=$(B)-fuzz CC=$(FUZZ_CC) OPT=-O1 SANITIZE='$(FUZZ)' WEB=0 $(B)-fuzz/tests/fuzz-targets
+fuzz: fuzz-program
+	@B='$(B)-fuzz' sh tools/fuzz.sh $(T)
+
 asan:
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 		$(MAKE) --no-print-directory B=$(B)-asan OPT=-O1 SANITIZE='$(ASAN)' unit
@@ -64,7 +80,7 @@ tsan:
 lint:
 	@B='$(B)' MAKE='$(MAKE)' sh tools/lint.sh
 lint-objs: nothing $(APP_OBJS)
-lint-test-objs: nothing $(UNIT:%=$(B)/tests/unit/%.o) $(SUPPORT_OBJS)
+lint-test-objs: nothing $(UNIT:%=$(B)/tests/unit/%.o) $(SUPPORT_OBJS) $(FUZZ_OBJS)
 
 # The generated documents: `docs` writes them, `docs-check` fails when the repository's differ.
 docs: $(B)/muster

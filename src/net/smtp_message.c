@@ -75,9 +75,10 @@ add_header_text(struct buf *b, const char *text)
 		return;
 	}
 	for (const char *p = text; *p;) {
-		size_t n = strnlen(p, WORD_BYTES);
-		while (p[n] && ((uint8_t)p[n] & 0xC0) == 0x80)
+		size_t max = strnlen(p, WORD_BYTES), n = max;
+		while (n > 0 && p[n] && ((uint8_t)p[n] & 0xC0) == 0x80)
 			n--;
+		n = n > 0 ? n : max; /* no characters at all */
 		if (p != text)
 			buf_str(b, "\r\n ");
 		buf_str(b, "=?UTF-8?B?");
