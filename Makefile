@@ -12,7 +12,7 @@ PREFIX ?= /usr/local
 WEB ?= 1
 VERSION := 0.1.0
 
-PKGS := libmicrohttpd jansson sqlite3 libpq libcurl openssl libargon2 libqrencode libpng libidn2 libcrypt xlsxwriter zlib hiredis
+PKGS := libmicrohttpd jansson sqlite3 libpq libcurl openssl libargon2 libqrencode libpng libidn2 libcrypt xlsxwriter zlib hiredis libseccomp
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS := $(shell pkg-config --libs $(PKGS))
 

@@ -23,6 +23,7 @@ void doctor_secrets(struct report *r, const struct config *conf);
 void doctor_clock(struct report *r);
 void doctor_storage(struct report *r, const struct config *conf);
 void doctor_hash(struct report *r, const struct config *conf);
+void doctor_sandbox(struct report *r, const struct config *conf);
 void doctor_faces(struct report *r, const struct config *conf);
 /* Asks Redis. */
 void doctor_redis(struct report *r, const struct config *conf);

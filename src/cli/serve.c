@@ -14,6 +14,7 @@
 #include "api/shared_limits.h"
 #include "attendance/record.h"
 #include "cli/cli.h"
+#include "cli/sandbox.h"
 #include "core/keys.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -41,6 +42,7 @@ struct serving {
 	struct scheduler *jobs;
 	struct ticker *ticker;
 	struct limits *limits;
+	struct sandbox sandbox;
 };
 
 static void
@@ -52,6 +54,7 @@ signals_block(sigset_t *ret)
 	sigemptyset(ret);
 	sigaddset(ret, SIGTERM);
 	sigaddset(ret, SIGINT);
+	sigaddset(ret, SANDBOX_SIGNAL);
 	pthread_sigmask(SIG_BLOCK, ret, NULL);
 }
 
@@ -255,6 +258,11 @@ start(struct serving *s)
 		return false;
 	s->jobs = scheduler_open(&app->srv);
 	s->ticker = ticker_open(&app->srv, s->limits);
+	if (!sandbox_close_calls(&s->sandbox, app->conf)) {
+		cli_fail("SANDBOX=required: %s", s->sandbox.why);
+		return false;
+	}
+	sandbox_announce(&s->sandbox, app->conf);
 	announce(s);
 	return true;
 }
@@ -299,8 +307,8 @@ wait_for_signal(const sigset_t *set)
 {
 	int got = 0;
 
-	while (sigwait(set, &got) != 0)
-		continue;
+	while (sigwait(set, &got) != 0 || got == SANDBOX_SIGNAL)
+		sandbox_refusals();
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
 	pthread_sigmask(SIG_UNBLOCK, set, NULL);
@@ -317,6 +325,15 @@ allocator_keep(void)
 	(void)mallopt(M_TOP_PAD, STEP_BYTES);
 }
 
+static bool
+close_files(struct serving *s)
+{
+	if (sandbox_close_files(&s->sandbox, s->app.conf))
+		return true;
+	cli_fail("SANDBOX=required: %s", s->sandbox.why);
+	return false;
+}
+
 int
 cmd_serve(const struct args *args)
 {
@@ -327,7 +344,7 @@ cmd_serve(const struct args *args)
 	(void)args;
 	signals_block(&set);
 	allocator_keep();
-	if (app_open(&s.app, APP_CONF)) {
+	if (app_open(&s.app, APP_CONF) && close_files(&s)) {
 		conf_scrub_environment();
 		no_core_file(s.app.conf);
 		log_open((enum log_level)s.app.conf->log_level, STDERR_FILENO);

@@ -15,6 +15,7 @@
 enum conf_env { ENV_DEV = 1, ENV_STAGING, ENV_PROD };
 enum conf_signup { SIGNUP_OPEN = 1, SIGNUP_APPROVAL };
 enum conf_hash { HASH_BCRYPT = 1, HASH_ARGON2ID, HASH_PBKDF2_SHA256 };
+enum conf_sandbox { SANDBOX_AUTO = 1, SANDBOX_REQUIRED, SANDBOX_OFF };
 enum conf_storage { STORAGE_LOCAL = 1, STORAGE_S3 };
 
 struct conf_list { /* comma-separated, trimmed, empty items dropped */

@@ -354,18 +354,27 @@ faces_open(const struct faces_options *o)
 	return f;
 }
 
+void
+faces_program(const struct config *conf, char ret[FACE_PATH_BYTES])
+{
+	static const char name[] = "/muster-face";
+	ssize_t n = readlink("/proc/self/exe", ret, FACE_PATH_BYTES - sizeof(name));
+
+	ret[n > 0 ? n : 0] = '\0';
+	char *slash = strrchr(ret, '/');
+	memcpy(slash ? slash : ret, name, sizeof(name));
+	if (conf->face_program[0])
+		(void)str_copy(ret, FACE_PATH_BYTES, conf->face_program);
+}
+
 struct faces *
 faces_open_configured(const struct config *conf)
 {
-	static const char name[] = "/muster-face";
-	char path[4096 + sizeof(name)];
-	ssize_t n = readlink("/proc/self/exe", path, 4095);
+	char path[FACE_PATH_BYTES];
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-	path[n > 0 ? n : 0] = '\0';
-	char *slash = strrchr(path, '/');
-	memcpy(slash ? slash : path, name, sizeof(name));
-	return faces_open(&(const struct faces_options){.program = conf->face_program[0] ? conf->face_program : path,
+	faces_program(conf, path);
+	return faces_open(&(const struct faces_options){.program = path,
 		.models_dir = conf->face_models_dir,
 		.processes = (int)(cores < FACE_PROCESSES_MAX ? cores : FACE_PROCESSES_MAX)});
 }

@@ -27,6 +27,8 @@ struct faces_options {
 struct faces *faces_open(const struct faces_options *o);
 /* The same from the configuration: FACE_MODELS_DIR, and FACE_PROGRAM or muster-face beside this program; one helper a core. */
 struct faces *faces_open_configured(const struct config *conf);
+enum { FACE_PATH_BYTES = 4096 };
+void faces_program(const struct config *conf, char ret[FACE_PATH_BYTES]); /* the program that this would start */
 void faces_close(struct faces *f);
 
 /* NULL: there is no known model, and faces cannot be checked; it stays so until the next start.  `f` may be NULL. */

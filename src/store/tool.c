@@ -4,6 +4,7 @@
  */
 #include "store/tool.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -17,6 +18,38 @@
 enum { ENV_MAX = 128, PATH_MAX_BYTES = 4096 };
 extern char **environ;
 
+/* Debian keeps one folder a version; `name` in the newest of them. */
+static const char *
+newest_of_debian(struct arena *a, const char *name)
+{
+	static const char root[] = "/usr/lib/postgresql";
+	DIR *d = opendir(root);
+	const char *found = NULL;
+	int64_t version, newest = 0;
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		const char *full = arena_printf(a, "%s/%s/bin/%s", root, e->d_name, name);
+		if (str_int(e->d_name, 1, INT32_MAX, &version) && version > newest && access(full, X_OK) == 0) {
+			newest = version;
+			found = full;
+		}
+	}
+	if (d)
+		(void)closedir(d);
+	return found;
+}
+
+/* Debian's pg_dump in PATH is a script that looks for the real one; nobody who may run few programs needs its interpreter. */
+static const char *
+past_wrapper(struct arena *a, const char *name, const char *path)
+{
+	char *target = realpath(path, NULL);
+	const char *real = target && str_ends(target, "/pg_wrapper") ? newest_of_debian(a, name) : NULL;
+
+	free(target);
+	return real ? real : path;
+}
+
 const char *
 tool_find(struct arena *a, const char *name)
 {
@@ -26,7 +59,7 @@ tool_find(struct arena *a, const char *name)
 		size_t n = strcspn(p, ":");
 		const char *full = arena_printf(a, "%.*s/%s", (int)n, p, name);
 		if (n > 0 && n < PATH_MAX_BYTES && access(full, X_OK) == 0)
-			return full;
+			return past_wrapper(a, name, full);
 		p += n + (p[n] == ':');
 	}
 	return NULL;

@@ -5,7 +5,7 @@
 #include "core/arena.h"
 #include "core/str.h"
 
-/* The program in PATH; NULL when there is none. */
+/* The program in PATH, or what Debian's wrapper of that name there stands for; NULL when there is none. */
 const char *tool_find(struct arena *a, const char *name);
 
 /*

@@ -45,6 +45,8 @@ function environment(extra) {
 		ADMIN_PASSWORD: ADMIN.password,
 		...extra,
 	};
+	if (env.FACE_PROGRAM) // a script, and the sandbox runs no interpreter
+		env.SANDBOX ??= "off";
 	for (const name of ["ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"])
 		if (process.env[name])
 			env[name] = process.env[name];
@@ -194,7 +196,9 @@ class Server extends Client {
 		if (!this.exit)
 			this.child.kill(signal);
 		const exit = await this.exited;
-		this.agent.destroy();
+		this.agent?.destroy();
+		const refused = this.logs().filter((l) => l.event_type === "sandbox.refused");
+		assert.deepEqual(refused, [], "the sandbox refused what the server needs");
 		return exit;
 	}
 
