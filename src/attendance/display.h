@@ -34,7 +34,8 @@ enum err display_event_open(struct ctx *cx, const char *event_id) MUST_CHECK;
 
 struct frame_event {
 	struct uuid id;
-	const char *title;
+	const char *title, *notes;
+	int64_t scheduled_at, ends_at;
 };
 struct frame {
 	struct uuid session_id; /* the code's id */

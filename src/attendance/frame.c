@@ -20,6 +20,9 @@
 static const struct field frame_event_fields[] = {
 	F(struct frame_event, id, 0, 0, 0, "Event"),
 	F(struct frame_event, title, 0, 0, 0, "Its title"),
+	F(struct frame_event, notes, F_NULLABLE, 0, 0, "The room, or another note"),
+	F(struct frame_event, scheduled_at, F_TIME, 0, 0, "Its beginning"),
+	F(struct frame_event, ends_at, F_TIME | F_NULLABLE, 0, 0, "Its end"),
 };
 static const struct schema frame_event_schema = SCHEMA("FrameEvent", struct frame_event, frame_event_fields);
 static const struct field frame_fields[] = {
@@ -70,12 +73,14 @@ displays_close(struct displays *d)
 /* --- looking ---------------------------------------------------------------------------------------------------------------- */
 
 struct screen_event {
-	const char *kind, *title;
-	int64_t ends_at, closed_at, count;
+	const char *kind, *title, *notes;
+	int64_t scheduled_at, ends_at, closed_at, count;
 };
 static const struct field screen_event_fields[] = {
 	F(struct screen_event, kind, 0, 0, 0, NULL),
 	F(struct screen_event, title, 0, 0, 0, NULL),
+	F(struct screen_event, notes, 0, 0, 0, NULL),
+	F(struct screen_event, scheduled_at, F_TIME, 0, 0, NULL),
 	F(struct screen_event, ends_at, F_TIME, 0, 0, NULL),
 	F(struct screen_event, closed_at, F_TIME, 0, 0, NULL),
 	F(struct screen_event, count, 0, 0, 0, NULL),
@@ -122,7 +127,7 @@ struct look {
 };
 
 SQL(SCREEN_EVENT, "u",
-	"SELECT e.kind, e.title, e.ends_at, e.closed_at, COALESCE((SELECT c.attended FROM event_counts c WHERE c.event_id = e.id), 0)"
+	"SELECT e.kind, e.title, e.notes, e.scheduled_at, e.ends_at, e.closed_at, COALESCE((SELECT c.attended FROM event_counts c WHERE c.event_id = e.id), 0)"
 	" + (SELECT COUNT(*) FROM attendance_records r WHERE r.event_id = e.id AND r.id > " COUNTED_TO
 	" AND r.status IN ('present', 'late', 'flagged')) AS count FROM events e WHERE e.id = $1 AND NOT e.is_deleted");
 SQL(SCREEN_CODE, "uim",
@@ -230,7 +235,7 @@ frame_of_event(struct ctx *cx, const struct look *l, struct json *j)
 		.issued_at = l->code.created_at,
 		.expires_at = l->code.expires_at,
 		.rotates_at = rotates_at(l),
-		.event.title = l->event.title,
+		.event = {.title = l->event.title, .notes = l->event.notes, .scheduled_at = l->event.scheduled_at, .ends_at = l->event.ends_at},
 		.count = l->event.count,
 		.server_time = cx->now_us};
 	char code[SHORT_CODE_CHARS + 1];

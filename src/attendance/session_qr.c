@@ -12,6 +12,8 @@
 static const struct field code_session_fields[] = {
 	F(struct code_session, id, 0, 0, 0, "Session"),
 	F(struct code_session, title, 0, 0, 0, "What it is called"),
+	F(struct code_session, starts_at, F_TIME, 0, 0, "Its beginning"),
+	F(struct code_session, ends_at, F_TIME, 0, 0, "Its end"),
 };
 static const struct schema code_session_schema = SCHEMA("CodeSession", struct code_session, code_session_fields);
 static const struct field code_place_fields[] = {
@@ -72,7 +74,7 @@ session_code_of(struct ctx *cx, const struct campus_session *s, struct session_c
 		.issued_at = at.begins_us,
 		.expires_at = at.expires_us,
 		.rotates_at = at.rotates_us,
-		.session = {s->id, s->title},
+		.session = {s->id, s->title, s->starts_at, s->ends_at},
 		.course = s->course,
 		.lecturer = s->lecturer,
 		.location = place_of(cx, s)};

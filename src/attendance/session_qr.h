@@ -8,6 +8,7 @@
 struct code_session {
 	struct uuid id;
 	const char *title;
+	int64_t starts_at, ends_at;
 };
 struct code_place {
 	double latitude, longitude, geofence_radius_m;

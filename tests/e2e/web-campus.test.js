@@ -112,6 +112,7 @@ test("course, roster, session, screen, check-in from elsewhere, review, dispute,
 	await row.focus();
 	await page.keyboard.press("p");
 	await page.getByRole("status").getByText("Student lena: Present.").waitFor();
+	await row.getByText("Present").waitFor();
 	await row.focus();
 	await page.keyboard.press("u");
 	await row.getByText("Late").waitFor();

@@ -17,7 +17,7 @@ const fromWeb = createRequire(path.join(root, "web", "package.json"));
 
 let server, browser, token, event, student;
 before(async () => {
-	server = await Server.start({ env: { SINGLE_DEVICE: "false" } });
+	server = await Server.start({ env: { SINGLE_DEVICE: "false", QR_EXPIRY_SECONDS: "3600", APPROVAL_TIMEOUT_MINUTES: "60" } });
 	browser = await openBrowser();
 	token = await server.admin();
 	student = await server.student("lena", token);

@@ -1,7 +1,9 @@
 import { render } from 'preact';
 
 import { startCheckin } from './lib/checkin.js';
+import { startDisplays } from './lib/frames.js';
 import { startLanguage } from './lib/i18n.js';
+import { startNews } from './lib/news.js';
 import { startRouter } from './lib/router.js';
 import { startSession } from './lib/session.js';
 import { startTheme } from './lib/theme.js';
@@ -9,8 +11,10 @@ import { Shell } from './ui/shell.jsx';
 
 startTheme();
 startRouter();
+startDisplays();
 startCheckin();
 startSession();
+startNews();
 await startLanguage();
 render(<Shell />, document.getElementById('app'));
 

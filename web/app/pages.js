@@ -2,8 +2,9 @@
  * The page table: path, who sees it, its title, where its code is.  web/build.mjs reads it too and tells the server which paths
  * answer with the app.  A new page is a file in pages/ and a row here.
  *
- * who: anyone, user (any signed-in account), or a role, which admits administrators too.  bare: without header and menu.  nav: place in the menu of each role that has the
- * page there; the first four are in the bar at the bottom of a phone, the others under "More".
+ * who: anyone, user (any signed-in account), or a role, which admits administrators too.  bare: without header and menu.  screen: a screen of the room, seen also by
+ * whoever brings a display token in the fragment.  nav: place in the menu of each role that has the page there; the first four are in
+ * the bar at the bottom of a phone, the others under "More".
  */
 export const pages = [
 	{ path: '/c', who: 'anyone', title: 'checkin.title', bare: true, load: () => import('./pages/checkin.jsx') },
@@ -17,10 +18,10 @@ export const pages = [
 	{ path: '/app/attendance', who: 'user', title: 'mine.title', icon: 'check', nav: { student: 2, lecturer: 7, admin: 7 }, load: () => import('./pages/attendance.jsx') },
 	{ path: '/app/events', who: 'user', title: 'events.title', icon: 'calendar', nav: { student: 3, admin: 1 }, load: () => import('./pages/events.jsx') },
 	{ path: '/app/events/:id', who: 'admin', title: 'event.title', load: () => import('./pages/event.jsx') },
-	{ path: '/app/project/:id', who: 'admin', title: 'project.title', bare: true, load: () => import('./pages/project.jsx') },
+	{ path: '/app/project/:id', who: 'admin', title: 'project.title', bare: true, screen: true, load: () => import('./pages/project.jsx') },
 	{ path: '/app/sessions', who: 'lecturer', title: 'sessions.title', icon: 'calendar', nav: { lecturer: 1, admin: 10 }, load: () => import('./pages/sessions.jsx') },
 	{ path: '/app/sessions/:id', who: 'lecturer', title: 'session.title', load: () => import('./pages/session.jsx') },
-	{ path: '/app/screen/:id', who: 'lecturer', title: 'project.title', bare: true, load: () => import('./pages/screen.jsx') },
+	{ path: '/app/screen/:id', who: 'lecturer', title: 'project.title', bare: true, screen: true, load: () => import('./pages/screen.jsx') },
 	{ path: '/app/courses', who: 'lecturer', title: 'courses.title', icon: 'people', nav: { lecturer: 2, admin: 11 }, load: () => import('./pages/courses.jsx') },
 	{ path: '/app/courses/:id', who: 'lecturer', title: 'course.title', load: () => import('./pages/course.jsx') },
 	{ path: '/app/flagged', who: 'reviewer', title: 'flagged.title', icon: 'warn', nav: { reviewer: 1, admin: 12 }, load: () => import('./pages/flagged.jsx') },

@@ -14,9 +14,9 @@ const before = (path) => ({ path, data: null, at: 0, error: null, ...known.get(p
 
 /**
  * @param {string|null} path  null: nothing to ask yet
- * @param {{every?: number}} [o]  every: seconds between renewals while the page is seen
+ * @param {{every?: number, again?: any}} [o]  every: seconds between renewals while the page is seen; again: renewed when it changes
  */
-export function useData(path, { every = 0 } = {}) {
+export function useData(path, { every = 0, again: reason } = {}) {
 	const [state, set] = useState(before(path));
 	const asked = useRef(0);
 	const shown = state.path === path ? state : before(path);
@@ -38,13 +38,18 @@ export function useData(path, { every = 0 } = {}) {
 
 	useEffect(() => {
 		reload();
+		return () => {
+			asked.current++;
+		};
+	}, [reload, reason]);
+
+	useEffect(() => {
 		const again = () => document.visibilityState === 'visible' && reload();
 		const timer = every ? setInterval(again, every * 1000) : 0;
 		addEventListener('online', reload);
 		if (every)
 			addEventListener('visibilitychange', again);
 		return () => {
-			asked.current++;
 			clearInterval(timer);
 			removeEventListener('online', reload);
 			removeEventListener('visibilitychange', again);

@@ -2,32 +2,34 @@
  * What a screen of a room shows, pushed by the server: the present code, how many there are, who came last.  The stream opens by a
  * display token, which is no login, so signing in elsewhere does not end it.  Times are the server's, counted on by this device's
  * monotonic clock, so a wrong clock does not matter.
+ *
+ * The token is made by whoever is signed in, or comes in the fragment of a link that was made for another computer.  It lives in this
+ * module's memory; such a link is out of the address bar before anything else happens.
  */
+import { signal } from '@preact/signals';
 import { useEffect, useState } from 'preact/hooks';
 
+import { follow } from './events.js';
+import { takeFragment } from './fragment.js';
+import { ApiError, request } from './http.js';
+import { pageOf, place } from './router.js';
 import { api } from './session.js';
 
-const AGAIN_MS = 2_000;
-const tokens = new Map(); /* by path, while this page lives */
+const made = new Map(); /* by API path, while this page lives */
+const handed = signal({ path: null, token: null });
 
-/* Calls `on(event, data)` for each event of a stream of server-sent events. */
-async function readEvents(reply, on) {
-	const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
-	let text = '';
-	for (;;) {
-		const { done, value } = await reader.read();
-		if (done)
-			return;
-		text += value;
-		for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
-			const lines = text.slice(0, end).split('\n');
-			text = text.slice(end + 2);
-			const of = (name) => lines.filter((l) => l.startsWith(`${name}: `)).map((l) => l.slice(name.length + 2)).join('\n');
-			if (of('event'))
-				on(of('event'), JSON.parse(of('data') || '{}'));
-		}
-	}
+/* At startup, and when a link is opened where the page is open already. */
+export function startDisplays() {
+	const take = () => {
+		if (pageOf(location.pathname).page?.screen && location.hash)
+			handed.value = { path: location.pathname, token: takeFragment() };
+	};
+	take();
+	addEventListener('hashchange', take);
 }
+
+/** The token that this page's link brought; it shows the page to somebody who is not signed in. */
+export const handedToken = () => (handed.value.path === place.value ? handed.value.token : null);
 
 function shownOf(frame) {
 	const at = Date.parse(frame.server_time), ends = Date.parse(frame.expires_at);
@@ -37,58 +39,41 @@ function shownOf(frame) {
 	};
 }
 
-/** {shown: {payload, code, label, until, life}, count, latest, lost, over}; `base` is the event's or session's path. */
-export function useFrames(base, running) {
-	const [state, set] = useState({ shown: null, count: null, latest: [], lost: null, over: null });
+async function openFrames(base, token, signal) {
+	if (!token && !made.has(base))
+		made.set(base, (await api(`${base}/display`, { method: 'POST' })).display_token);
+	try {
+		return await request(`${base}/frames`, { bearer: token ?? made.get(base), as: 'stream', signal });
+	} catch (error) {
+		made.delete(base);
+		throw token && [401, 403].includes(error.status) ? new ApiError(error.status, 'display_ended') : error;
+	}
+}
+
+/** {frame, shown: {payload, code, label, until, life}, count, latest, lost, over}; `base` is the event's or session's path in the API. */
+export function useFrames(base, signedIn) {
+	const token = handedToken();
+	const running = signedIn || !!token;
+	const [state, set] = useState({ frame: null, shown: null, count: null, latest: [], lost: null, over: null });
 	useEffect(() => {
 		if (!running)
 			return undefined;
-		const stop = new AbortController();
-		let timer = 0;
-		const heard = (event, data) => {
-			if (event === 'frame')
-				set((s) => ({ ...s, shown: shownOf(data), count: data.count, lost: null, over: null }));
-			else if (event === 'count')
-				set((s) => ({ ...s, count: data.count, latest: data.latest }));
-			else if (event === 'ended')
-				set((s) => ({ ...s, shown: null, over: { code: 'session_closed' } }));
-		};
-		const open = async () => {
-			try {
-				if (!tokens.has(base))
-					tokens.set(base, (await api(`${base}/display`, { method: 'POST' })).display_token);
-				const reply = await fetch(`${base}/frames`, {
-					headers: { Accept: 'text/event-stream', Authorization: `Bearer ${tokens.get(base)}` }, cache: 'no-store', signal: stop.signal,
-				});
-				if (reply.status === 401)
-					tokens.delete(base);
-				if (reply.ok)
-					await readEvents(reply, heard);
-				if (!stop.signal.aborted)
-					set((s) => ({ ...s, lost: { code: 'offline' } }));
-			} catch (error) {
-				if (stop.signal.aborted)
-					return;
-				if (error.status === 404 || error.status === 409) {
-					set((s) => ({ ...s, shown: null, over: error }));
-					return;
-				}
-				set((s) => ({ ...s, lost: error.code ? error : { code: 'offline' } }));
-			}
-			if (!stop.signal.aborted)
-				timer = setTimeout(open, AGAIN_MS);
-		};
-		const online = () => {
-			clearTimeout(timer);
-			timer = setTimeout(open, 0);
-		};
-		open();
-		addEventListener('online', online);
-		return () => {
-			stop.abort();
-			clearTimeout(timer);
-			removeEventListener('online', online);
-		};
-	}, [base, running]);
+		return follow({
+			open: (stop) => openFrames(base, token, stop),
+			on: (event, data) => {
+				if (event === 'frame')
+					set((s) => ({ ...s, frame: data, shown: shownOf(data), count: data.count, lost: null, over: null }));
+				else if (event === 'count')
+					set((s) => ({ ...s, count: data.count, latest: data.latest }));
+				else if (event === 'ended')
+					set((s) => ({ ...s, shown: null, over: { code: 'session_closed' } }));
+			},
+			lost: (error) => {
+				const over = [404, 409].includes(error?.status) || error?.code === 'display_ended';
+				set((s) => (over ? { ...s, shown: null, over: error } : { ...s, lost: error?.code ? error : { code: 'offline' } }));
+				return !over;
+			},
+		});
+	}, [base, running, token]);
 	return state;
 }

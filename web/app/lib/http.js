@@ -4,7 +4,8 @@
  * Every failure is an ApiError: `code` is the server's stable code, or "offline" when no answer came.
  */
 
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 20_000; /* of a stream: until it begins */
+const accepted = { json: 'application/json', blob: '*/*', stream: 'text/event-stream' };
 
 export class ApiError extends Error {
 	constructor(status, code, body, retryAfter = 0) {
@@ -28,10 +29,10 @@ export class ApiError extends Error {
  * @param {string} path
  * `body` goes as JSON, `text` as it is with the content type `type`.
  *
- * @param {{method?: string, body?: any, text?: string, type?: string, bearer?: string, web?: boolean, key?: string, signal?: AbortSignal, as?: 'json'|'blob'}} [o]
+ * @param {{method?: string, body?: any, text?: string, type?: string, bearer?: string, web?: boolean, key?: string, lastEventId?: string, signal?: AbortSignal, as?: 'json'|'blob'|'stream'}} [o]
  */
-export async function request(path, { method = 'GET', body, text: plain, type = 'application/json', bearer, web, key, signal, as = 'json' } = {}) {
-	const headers = { Accept: as === 'json' ? 'application/json' : '*/*' };
+export async function request(path, { method = 'GET', body, text: plain, type = 'application/json', bearer, web, key, lastEventId, signal, as = 'json' } = {}) {
+	const headers = { Accept: accepted[as] };
 	const sent = plain ?? (body === undefined ? undefined : JSON.stringify(body));
 	if (sent !== undefined)
 		headers['Content-Type'] = type;
@@ -41,6 +42,8 @@ export async function request(path, { method = 'GET', body, text: plain, type = 
 		headers['X-Muster-Client'] = 'web';
 	if (key)
 		headers['Idempotency-Key'] = key;
+	if (lastEventId)
+		headers['Last-Event-ID'] = lastEventId;
 
 	const stop = new AbortController();
 	const timer = setTimeout(() => stop.abort(), TIMEOUT_MS);
@@ -53,6 +56,8 @@ export async function request(path, { method = 'GET', body, text: plain, type = 
 		});
 		if (reply.ok && as === 'blob')
 			return await reply.blob();
+		if (reply.ok && as === 'stream')
+			return reply.body;
 		const text = reply.status === 204 ? '' : await reply.text();
 		data = text ? JSON.parse(text) : null;
 	} catch (e) {

@@ -2,8 +2,8 @@
  * Who is signed in, and the access token, which lives in this module's memory and nowhere else.
  *
  * The refresh token is an HttpOnly cookie that all tabs share, and each use replaces it.  So tabs take turns (Web Locks), and before a
- * tab spends the cookie it asks the others for the access token they may have just got (BroadcastChannel).  Without these (plain HTTP
- * on a LAN) the server gives a predecessor presented again within 15 s the same successor.
+ * tab spends the cookie it asks the others for the access token they may have just got (BroadcastChannel); each tab holds a shared lock,
+ * so it is known how many answers there will be.  Without these (plain HTTP on a LAN) the server gives a predecessor presented again within 15 s the same successor.
  *
  * localStorage holds one hint, "a cookie may be there", so that a stranger's first visit does not ask in vain.
  */
@@ -13,14 +13,16 @@ import { ApiError, request } from './http.js';
 
 const HINT = 'muster.session';
 const EARLY_MS = 20_000; /* a token this close to its end is renewed first */
-const PEER_MS = 150;     /* how long another tab gets to answer */
+const PEER_MS = 150;     /* how long another tab gets to answer, when nobody knows whether there is one */
+const BUSY_PEER_MS = 1_500;
+const TAB = 'muster-tab';
 
 /** state: starting, out, in, offline (a cookie may be there, but the server cannot be reached) */
 export const session = signal({ state: 'starting', user: null, ended: false });
 
 let access = null; /* { token, until, user } */
 let refreshing = null;
-let askedPeers = null;
+let asked = null;  /* of other tabs: {answers, done} */
 const left = new Set(); /* called when the account changes or leaves */
 const channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel('muster-session') : null;
 
@@ -69,26 +71,42 @@ function drop({ ended }) {
 
 if (channel)
 	channel.onmessage = ({ data }) => {
-		if (data.kind === 'ask' && fresh() && access.token !== data.stale)
-			channel.postMessage({ kind: 'token', access });
+		if (data.kind === 'ask')
+			channel.postMessage(fresh() && access.token !== data.stale ? { kind: 'token', access } : { kind: 'none' });
 		else if (data.kind === 'token') {
 			adopt(data.access, { tell: false });
-			askedPeers?.(true);
+			asked?.done(true);
+		} else if (data.kind === 'none') {
+			if (asked && --asked.answers === 0)
+				asked.done(false);
 		} else if (data.kind === 'out')
 			drop({ ended: false });
 	};
 
-function askPeers(stale) {
-	if (!channel)
+navigator.locks?.request(TAB, { mode: 'shared' }, () => new Promise(() => undefined)).catch(() => undefined);
+
+/* How many other tabs there are; NaN where that cannot be known. */
+async function peers() {
+	try {
+		return (await navigator.locks.query()).held.filter((l) => l.name === TAB).length - 1;
+	} catch {
+		return NaN;
+	}
+}
+
+async function askPeers(stale) {
+	const answers = await peers();
+	if (!channel || answers <= 0)
 		return false;
 	return new Promise((resolve) => {
 		const done = (answer) => {
-			askedPeers = null;
+			clearTimeout(timer);
+			asked = null;
 			resolve(answer);
 		};
-		askedPeers = done;
+		const timer = setTimeout(done, answers ? BUSY_PEER_MS : PEER_MS, false);
+		asked = { answers, done };
 		channel.postMessage({ kind: 'ask', stale });
-		setTimeout(done, PEER_MS, false);
 	});
 }
 

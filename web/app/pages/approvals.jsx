@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks';
 import { useAction, useData } from '../lib/data.js';
 import { randomKey } from '../lib/http.js';
 import { t } from '../lib/i18n.js';
+import { stirred } from '../lib/news.js';
 import { api } from '../lib/session.js';
 import { countdown, moment, useSecondsLeft } from '../lib/time.js';
 import { Button, Dialog, Empty, errorText, Failure, Field, Listing, PageHead, Pager, Ring, Say, Tabs } from '../ui/parts.jsx';
@@ -71,7 +72,7 @@ function Request({ request, at, onDecided }) {
 export default function Approvals() {
 	const [status, setStatus] = useState('pending');
 	const [page, setPage] = useState(1);
-	const source = useData(`/api/admin/approval-requests?status=${status}&page=${page}&limit=${LIMIT}`, { every: status === 'pending' ? EVERY_S : 0 });
+	const source = useData(`/api/admin/approval-requests?status=${status}&page=${page}&limit=${LIMIT}`, { every: status === 'pending' ? EVERY_S : 0, again: stirred.value });
 	const { requests = [], total = 0 } = source.data ?? {};
 	return (
 		<>

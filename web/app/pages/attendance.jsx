@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 
 import { useAction, useData } from '../lib/data.js';
 import { language, t } from '../lib/i18n.js';
+import { useNewsOf } from '../lib/news.js';
 import { api, session } from '../lib/session.js';
 import { clock, fullDay } from '../lib/time.js';
 import { Button, Dialog, Empty, Failure, Field, Listing, PageHead, Ring } from '../ui/parts.jsx';
@@ -72,10 +73,10 @@ function Record({ r, why, onDispute }) {
 }
 
 export default function Attendance() {
-	const mine = useData('/api/attendance/me');
+	const mine = useNewsOf('/api/attendance/me');
 	const { records = [], attended = 0, total = 0, attendance_rate: rate = 0 } = mine.data ?? {};
 	const student = session.value.user.role === 'student';
-	const history = useData(student ? '/api/v1/student/attendance' : null);
+	const history = useNewsOf(student ? '/api/v1/student/attendance' : null);
 	const reasons = new Map((history.data?.records ?? []).map((h) => [h.attendance_id, h]));
 	const [disputing, setDisputing] = useState(null);
 	const name = session.value.user.full_name.split(' ')[0];

@@ -6,6 +6,7 @@ import { t } from '../lib/i18n.js';
 import { go } from '../lib/router.js';
 import { api } from '../lib/session.js';
 import { clock, fullDay, moment } from '../lib/time.js';
+import { ElsewhereButton } from '../ui/elsewhere.jsx';
 import { Export } from '../ui/export.jsx';
 import { Button, Confirm, Empty, Failure, Field, IconButton, PageHead, Say, Skeleton } from '../ui/parts.jsx';
 import { ManualAdd, ManualChange } from '../ui/manual.jsx';
@@ -73,6 +74,7 @@ export default function EventPage({ params }) {
 	return (
 		<>
 			<PageHead title={event.title} back={back} lead={`${fullDay(event.scheduled_at)}, ${clock(event.scheduled_at)}${event.ends_at ? ` – ${clock(event.ends_at)}` : ''}${event.notes ? ` · ${event.notes}` : ''}`}>
+				<ElsewhereButton base={`/api/admin/events/${event.id}`} page={`/app/project/${event.id}`} />
 				<Button kind="primary" icon="screen" href={`/app/project/${event.id}`}>{t('event.project')}</Button>
 			</PageHead>
 			{event.description && <p class="panel text">{event.description}</p>}

@@ -1,16 +1,20 @@
 /* What the server told this account. */
-import { useAction, useData } from '../lib/data.js';
+import { useAction } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
+import { stirAll, useNewsOf } from '../lib/news.js';
 import { api } from '../lib/session.js';
 import { moment } from '../lib/time.js';
 import { Button, Empty, Failure, Listing, PageHead, Say } from '../ui/parts.jsx';
 
+const IDLE_S = 20; /* without the stream */
+
 export default function Notifications() {
-	const source = useData('/api/notifications?limit=50', { every: 20 });
+	const source = useNewsOf('/api/notifications?limit=50', IDLE_S);
 	const list = source.data?.notifications ?? [];
 	const unread = source.data?.unread ?? 0;
 	const read = useAction(async (id) => {
 		await api(`/api/notifications/${id ? `${id}/read` : 'read-all'}`, { method: 'POST' });
+		stirAll();
 		await source.reload();
 	});
 	return (

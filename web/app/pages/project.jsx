@@ -1,19 +1,19 @@
 /* The screen of an event. */
 import { useData } from '../lib/data.js';
-import { useFrames } from '../lib/frames.js';
+import { handedToken, useFrames } from '../lib/frames.js';
 import { t } from '../lib/i18n.js';
-import { session, startSession } from '../lib/session.js';
+import { session } from '../lib/session.js';
 import { clock, day } from '../lib/time.js';
-import { Button, Failure, Skeleton } from '../ui/parts.jsx';
-import { Stage } from '../ui/stage.jsx';
+import { Screen } from '../ui/stage.jsx';
 
 export default function Project({ params }) {
-	const event = useData(`/api/events/${params.id}`);
+	const handed = !!handedToken();
+	const source = useData(handed ? null : `/api/events/${params.id}`);
 	const frames = useFrames(`/api/admin/events/${params.id}`, session.value.state === 'in');
-	if (event.loading)
-		return <Skeleton />;
-	const e = event.data;
-	if (!e)
-		return <div class="project"><Failure error={event.error} retry={() => startSession().then(event.reload)} /><Button href="/app/events">{t('events.title')}</Button></div>;
-	return <Stage title={e.title} lead={`${day(e.scheduled_at)}, ${clock(e.scheduled_at)}${e.notes ? ` · ${e.notes}` : ''}`} back={`/app/events/${e.id}`} frames={frames} />;
+	const e = source.data ?? frames.frame?.event;
+	return (
+		<Screen source={source} frames={frames} ready={!!e} handed={handed} title={e?.title}
+			lead={e && `${day(e.scheduled_at)}, ${clock(e.scheduled_at)}${e.notes ? ` · ${e.notes}` : ''}`}
+			back={handed ? null : { href: `/app/events/${params.id}`, list: '/app/events', label: t('events.title') }} />
+	);
 }

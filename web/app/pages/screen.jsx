@@ -1,20 +1,21 @@
 /* The screen of a session. */
 import { useData } from '../lib/data.js';
-import { useFrames } from '../lib/frames.js';
+import { handedToken, useFrames } from '../lib/frames.js';
 import { t } from '../lib/i18n.js';
-import { session, startSession } from '../lib/session.js';
+import { session } from '../lib/session.js';
 import { clock, day } from '../lib/time.js';
-import { Button, Failure, Skeleton } from '../ui/parts.jsx';
-import { Stage } from '../ui/stage.jsx';
+import { Screen } from '../ui/stage.jsx';
 
-export default function Screen({ params }) {
+export default function SessionScreen({ params }) {
 	const path = `/api/v1/lecturer/sessions/${params.id}`;
-	const source = useData(path);
+	const handed = !!handedToken();
+	const source = useData(handed ? null : path);
 	const frames = useFrames(path, session.value.state === 'in');
-	if (source.loading)
-		return <Skeleton />;
-	const s = source.data;
-	if (!s)
-		return <div class="project"><Failure error={source.error} retry={() => startSession().then(source.reload)} /><Button href="/app/sessions">{t('sessions.title')}</Button></div>;
-	return <Stage title={s.course ? `${s.course.code} · ${s.title}` : s.title} lead={`${day(s.starts_at)}, ${clock(s.starts_at)} – ${clock(s.ends_at)} · ${s.lecturer.full_name}`} back={`/app/sessions/${s.id}`} frames={frames} />;
+	const f = frames.frame;
+	const s = source.data ?? (f && { ...f.session, course: f.course, lecturer: f.lecturer });
+	return (
+		<Screen source={source} frames={frames} ready={!!s} handed={handed} title={s?.course ? `${s.course.code} · ${s.title}` : s?.title}
+			lead={s && `${day(s.starts_at)}, ${clock(s.starts_at)} – ${clock(s.ends_at)} · ${s.lecturer.full_name}`}
+			back={handed ? null : { href: `/app/sessions/${params.id}`, list: '/app/sessions', label: t('sessions.title') }} />
+	);
 }

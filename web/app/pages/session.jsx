@@ -2,12 +2,13 @@
  * One session: its roll, live, with one key for each status; what waits for a decision; projecting, closing, a new label, export.
  * On a focused row p, l, e and a mean present, late, excused and absent; u takes the last change back.
  */
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 
 import { useAction, useData } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
 import { api, session } from '../lib/session.js';
 import { clock, fullDay, moment } from '../lib/time.js';
+import { ElsewhereButton } from '../ui/elsewhere.jsx';
 import { Export } from '../ui/export.jsx';
 import { FlaggedRows } from '../ui/flagged.jsx';
 import { ManualAdd } from '../ui/manual.jsx';
@@ -53,8 +54,13 @@ function Roll({ id, source }) {
 		const reason = undo ? t('roll.undone') : t('roll.byHand');
 		await api(`/api/v1/lecturer/sessions/${id}/attendance/${r.attendance_id}`, { method: 'PATCH', body: { status, reason } });
 		setLast(undo || !keysOf(r.status) ? null : { ...r, to: status });
-		await source.reload();
+		source.reload();
 	});
+	/* Keys are faster than the network: each waits for the one before. */
+	const turn = useRef(Promise.resolve());
+	const set = (...what) => {
+		turn.current = turn.current.then(() => change.run(...what));
+	};
 	const records = source.data?.records ?? [];
 	const word = search.trim().toLocaleLowerCase();
 	const shown = records.filter((r) => (only === 'all' || r.status === only) && (!word || `${r.user.full_name} ${r.user.email}`.toLocaleLowerCase().includes(word)));
@@ -63,7 +69,7 @@ function Roll({ id, source }) {
 	return (
 		<div onKeyDown={(e) => {
 			if (e.key.toLowerCase() === 'u' && last && e.target.tagName === 'TR')
-				change.run(last, last.status, true);
+				set(last, last.status, true);
 		}}>
 			<Failure error={source.error ?? change.error} retry={source.error && source.reload} />
 			<Say>{t('events.count', { n: records.length })}</Say>
@@ -75,7 +81,7 @@ function Roll({ id, source }) {
 						<Tabs label={t('event.status')} value={only} onChange={setOnly} options={filters.filter((f) => f === 'all' || records.some((r) => r.status === f)).map((f) => ({ value: f, label: f === 'all' ? t('roll.all') : t(`status.${f}`) }))} />
 					</div>
 					<p class="hint">{t('roll.keys')}</p>
-					{last && <div class="notice info" role="status"><div>{t('roll.changed', { name: last.user.full_name, status: t(`status.${last.to}`) })} <Button kind="quiet" busy={change.busy} onClick={() => change.run(last, last.status, true)}>{t('roll.undo')}</Button></div></div>}
+					{last && <div class="notice info" role="status"><div>{t('roll.changed', { name: last.user.full_name, status: t(`status.${last.to}`) })} <Button kind="quiet" busy={change.busy} onClick={() => set(last, last.status, true)}>{t('roll.undo')}</Button></div></div>}
 				</>
 			)}
 			{records.length > 0 && shown.length === 0 && <p class="hint">{t('event.noMatch')}</p>}
@@ -83,7 +89,7 @@ function Roll({ id, source }) {
 				<div class="table-box" tabIndex={0} role="region" aria-label={t('event.roll')}>
 					<table>
 						<thead><tr><th scope="col">{t('fullName')}</th><th scope="col">{t('email')}</th><th scope="col">{t('event.status')}</th><th scope="col">{t('event.how')}</th><th scope="col">{t('event.when')}</th><th scope="col">{t('roll.mark')}</th></tr></thead>
-						<tbody>{shown.map((r) => <Row key={r.attendance_id} r={r} onSet={change.run} />)}</tbody>
+						<tbody>{shown.map((r) => <Row key={r.attendance_id} r={r} onSet={set} />)}</tbody>
 					</table>
 				</div>
 			)}
@@ -123,6 +129,7 @@ export default function SessionPage({ params }) {
 	return (
 		<>
 			<PageHead title={s.title} back={back} lead={`${fullDay(s.starts_at)}, ${clock(s.starts_at)} – ${clock(s.ends_at)}${s.course ? ` · ${s.course.code} ${s.course.title}` : ''}`}>
+				{open && <ElsewhereButton base={path} page={`/app/screen/${s.id}`} />}
 				{open && <Button kind="primary" icon="screen" href={`/app/screen/${s.id}`}>{t('event.project')}</Button>}
 			</PageHead>
 			<p class="session-facts"><StateChip status={s.status} /> {s.code && open && <span>{t('session.label')} <b>{s.code}</b></span>}

@@ -2,15 +2,18 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 
 import { scan } from '../lib/checkin.js';
-import { useData } from '../lib/data.js';
+import { handedToken } from '../lib/frames.js';
 import { language, t } from '../lib/i18n.js';
+import { latest, useNewsOf } from '../lib/news.js';
 import { go, pageOf, place } from '../lib/router.js';
 import { session, startSession } from '../lib/session.js';
 import { admits, menuOf } from '../pages.js';
 import { Icon, Logo } from './icons.jsx';
-import { Button, Empty, Skeleton } from './parts.jsx';
+import { Button, Empty, IconButton, Skeleton } from './parts.jsx';
 
-const NEWS_EVERY_S = 30;
+const NEWS_EVERY_S = 30; /* without the stream */
+const TOAST_MS = 10_000;
+const toasted = ['decision', 'security', 'reminder'];
 
 function useOnline() {
 	const [online, set] = useState(navigator.onLine);
@@ -61,7 +64,7 @@ function MenuLink({ page, unread, short }) {
 }
 
 function Menu({ role }) {
-	const news = useData('/api/notifications?unread=true&limit=1', { every: NEWS_EVERY_S });
+	const news = useNewsOf('/api/notifications?unread=true&limit=1', NEWS_EVERY_S);
 	const unread = news.data?.unread ?? 0;
 	const rows = menuOf(role);
 	const more = { path: '/app/more', title: 'more.title', icon: 'more' };
@@ -81,6 +84,33 @@ function Menu({ role }) {
 	);
 }
 
+/* What came just now and was meant for this person; the list keeps it. */
+function Toast() {
+	const note = latest.value;
+	const shown = note && toasted.includes(note.type) && place.value !== '/app/notifications';
+	useEffect(() => {
+		if (!note)
+			return undefined;
+		const timer = setTimeout(() => {
+			latest.value = null;
+		}, TOAST_MS);
+		return () => clearTimeout(timer);
+	}, [note]);
+	return (
+		<div class="toast" role="status">
+			{shown && (
+				<>
+					<Icon name="bell" />
+					<a href="/app/notifications"><strong>{note.title}</strong><span>{note.message}</span></a>
+					<IconButton icon="cross" label={t('close')} onClick={() => {
+						latest.value = null;
+					}} />
+				</>
+			)}
+		</div>
+	);
+}
+
 /* A scan that is not completed yet follows its owner through the app. */
 function PendingScan() {
 	const { phase, event } = scan.value;
@@ -89,9 +119,11 @@ function PendingScan() {
 	return <a class="banner" href="/c"><Icon name="scan" /> <span>{t(`checkin.banner.${phase}`, { title: event?.title ?? t('checkin.anEvent') })}</span></a>;
 }
 
+const open = (page) => page.who === 'anyone' || (page.screen && handedToken());
+
 function Guard({ page, children }) {
 	const { state, user } = session.value;
-	if (page.who === 'anyone')
+	if (open(page))
 		return children;
 	if (state === 'starting' || state === 'out')
 		return <Skeleton />;
@@ -115,7 +147,7 @@ export function Shell() {
 	const first = useRef(true);
 
 	useEffect(() => {
-		if (shown.page && shown.page.who !== 'anyone' && state === 'out')
+		if (shown.page && !open(shown.page) && state === 'out')
 			go(`/app/?next=${encodeURIComponent(path)}`, { replace: true });
 	}, [shown.page, state, path]);
 
@@ -148,7 +180,7 @@ export function Shell() {
 		content = <Guard page={shown.page}><shown.Page key={shown.path} params={shown.params} /></Guard>;
 
 	if (shown.page?.bare)
-		return <main class={`bare ${['/app/project/:id', '/app/screen/:id'].includes(shown.page.path) ? 'stage' : ''}`} ref={main}>{content}</main>;
+		return <main class={`bare ${shown.page.screen ? 'stage' : ''}`} ref={main}>{content}</main>;
 	return (
 		<div class={`frame ${state === 'in' ? 'with-menu' : ''}`}>
 			<a class="skip" href="#content" onClick={(e) => {
@@ -156,6 +188,7 @@ export function Shell() {
 				main.current.focus();
 			}}>{t('skip')}</a>
 			{state === 'in' && <Menu role={user.role} />}
+			{state === 'in' && <Toast />}
 			{state !== 'in' && <header class="top"><a class="brand" href="/app/"><Logo /> Muster</a></header>}
 			<main id="content" tabIndex={-1} ref={main}>
 				{!online && <div class="banner quiet" role="status"><Icon name="cloud" /> <span>{t('offline.banner')}</span></div>}

@@ -5,9 +5,10 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 
 import { recall, remember, t } from '../lib/i18n.js';
+import { startSession } from '../lib/session.js';
 import { useSecondsLeft } from '../lib/time.js';
 import { Icon } from './icons.jsx';
-import { Button, errorText, IconButton, Ring, Say } from './parts.jsx';
+import { Button, errorText, Failure, IconButton, Ring, Say, Skeleton } from './parts.jsx';
 import { QrCode } from './qr.jsx';
 
 const NAMES = 'muster.names';
@@ -59,8 +60,8 @@ function Code({ shown, error }) {
 	);
 }
 
-/* `back` is where the cross leads; `count` and `latest` come with the frames. */
-export function Stage({ title, lead, back, frames }) {
+/* `back` is where the cross leads, null on a screen that nobody is signed in at; `count` and `latest` come with the frames. */
+function Stage({ title, lead, back, frames }) {
 	const stage = useRef(null);
 	const [full, setFull] = useState(false);
 	const [names, setNames] = useState(() => recall(NAMES) !== 'off');
@@ -84,13 +85,13 @@ export function Stage({ title, lead, back, frames }) {
 						setNames(!names);
 					}} />
 					{document.fullscreenEnabled && !full && <IconButton icon="screen" label={t('project.full')} onClick={() => stage.current.requestFullscreen().catch(() => undefined)} />}
-					{!full && <a class="icon-button" href={back} aria-label={t('close')} title={t('close')}><Icon name="cross" /></a>}
+					{!full && back && <a class="icon-button" href={back.href} aria-label={t('close')} title={t('close')}><Icon name="cross" /></a>}
 					{full && <IconButton icon="cross" label={t('project.leave')} onClick={() => document.exitFullscreen()} />}
 				</div>
 			</header>
 			<div class="project-body">
 				{frames.over
-					? <div class="qr-box empty-code"><div class="stale" role="alert"><Icon name="info" size={48} /><strong>{errorText(frames.over)}</strong><Button href={back}>{t('event.back')}</Button></div></div>
+					? <div class="qr-box empty-code"><div class="stale" role="alert"><Icon name="info" size={48} /><strong>{errorText(frames.over)}</strong>{back && <Button href={back.href}>{t('event.back')}</Button>}</div></div>
 					: <Code shown={frames.shown} error={frames.lost} />}
 			</div>
 			<footer>
@@ -101,4 +102,16 @@ export function Stage({ title, lead, back, frames }) {
 			</footer>
 		</div>
 	);
+}
+
+/*
+ * A page that shows one.  Signed in, it reads `source`; with a link from elsewhere it knows only what comes with the frames.
+ * `back`: {href, list, label}.
+ */
+export function Screen({ source, frames, ready, handed, title, lead, back }) {
+	if (ready || (handed && (frames.over || frames.lost)))
+		return <Stage title={title ?? t('project.title')} lead={lead} back={back} frames={frames} />;
+	if (!handed && source.error)
+		return <div class="project"><Failure error={source.error} retry={() => startSession().then(source.reload)} /><Button href={back.list}>{back.label}</Button></div>;
+	return <Skeleton />;
 }
