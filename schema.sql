@@ -114,7 +114,7 @@ CREATE TABLE devices (
 	created_at TEXT NOT NULL,
 	decided_at TEXT,
 	decided_by TEXT
-, key_id TEXT) STRICT;
+, key_id TEXT, reason TEXT) STRICT;
 CREATE UNIQUE INDEX idx_devices_bound ON devices (user_id) WHERE status = 'bound';
 CREATE UNIQUE INDEX idx_devices_bound_hash ON devices (device_hash) WHERE status = 'bound';
 CREATE UNIQUE INDEX idx_devices_pending ON devices (user_id) WHERE status = 'pending';
@@ -362,6 +362,7 @@ INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (12, 'fa
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (13, 'review', '84286fca0c4e7d91cd1e6a4f1c01d9af359597ce71534ba97680a83ae592bd4e', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (2, 'audit_seals', '5fce9a3b2050b42f5f3ead50ad87c5b55ce52277a843dd9133202c384a220718', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (20, 'limits', '9da8e5d7d95092e9149da561d4f9e0fdfc7fdffedc2050dc7f4232a417182758', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (23, 'device_reason', 'e831c8a809d2e97fac0a88f92aaa5ff70282f5a99cfa0dfcd6b52a3d3d6e0e9b', '1970-01-01 00:00:00.000000');
 
 CREATE TABLE selfies (
 	attendance_id TEXT PRIMARY KEY REFERENCES attendance_records (id) ON DELETE CASCADE,

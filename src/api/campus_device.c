@@ -51,6 +51,13 @@ reset(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return reply_record(rs, &device_reset_out_schema, &out);
 }
 
+static enum err
+deny(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	TRY(device_deny(cx, rq->body));
+	return reply_empty(rs, 204);
+}
+
 static const struct route rows[] = {
 	{.method = POST,
 		.path = "/api/v1/student/device/bind",
@@ -105,5 +112,19 @@ static const struct route rows[] = {
 		.summary = "Give a student another device",
 		.text = "Binds the requested device.  For an account without a request its present device is let go, and the next one "
 			"binds.  Whoever had the device before loses it and is told."},
+	{.method = POST,
+		.path = "/api/v1/admin/deny-imei-reset",
+		.handler = deny,
+		.access = ADMIN,
+		.lane = LANE_WRITE,
+		.body = &device_denied_in_schema,
+		.status = 204,
+		.errors = ERRORS(ERR_NOT_FOUND, ERR_ALREADY_DECIDED),
+		.failure = AUDIT_DEVICE_RESET,
+		.idempotent = true,
+		.fresh_session = true,
+		.tag = "devices",
+		.summary = "Deny a student another device",
+		.text = "The request ends and the student is told; the present device stays."},
 };
 const struct route_table campus_device_routes = ROUTE_TABLE(SURFACE_CAMPUS, rows);

@@ -12,7 +12,7 @@ extern const struct route_table portal_stream_routes;
 extern const struct route_table accounts_auth_routes, accounts_me_routes, accounts_mfa_routes;
 extern const struct route_table accounts_reset_routes, accounts_oauth_routes;
 extern const struct route_table campus_auth_routes, campus_course_routes, campus_session_routes, campus_qr_routes;
-extern const struct route_table campus_roll_routes, campus_mark_routes, campus_device_routes, campus_face_routes;
+extern const struct route_table campus_roll_routes, campus_mark_routes, campus_device_routes, campus_face_routes, campus_means_routes;
 extern const struct route_table campus_review_routes, campus_report_routes;
 extern const struct route_table web_routes;
 
@@ -41,6 +41,7 @@ const struct route_table *const route_tables[] = {
 	&campus_mark_routes,
 	&campus_device_routes,
 	&campus_face_routes,
+	&campus_means_routes,
 	&campus_review_routes,
 	&campus_report_routes,
 	&web_routes,

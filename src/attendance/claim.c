@@ -26,8 +26,17 @@ static const struct field claim_in_fields[] = {
 	F(struct claim_in, public_key, F_JSON, 0, 0, "P-256 public key as JWK; required in staging and production"),
 };
 const struct schema claim_in_schema = SCHEMA("ClaimIn", struct claim_in, claim_in_fields);
+static const struct field claim_asks_fields[] = {
+	F(struct claim_asks, place, 0, 0, 0, "Where the student is"),
+	F(struct claim_asks, device, 0, 0, 0, "A registered device"),
+	F(struct claim_asks, face, 0, 0, 0, "A selfie"),
+};
+static const struct schema claim_asks_schema = SCHEMA("ClaimAsks", struct claim_asks, claim_asks_fields);
 static const struct field claim_event_fields[] = {
+	F(struct claim_event, id, 0, 0, 0, "Event or session"),
 	F(struct claim_event, title, 0, 0, 0, "Title of the event"),
+	F(struct claim_event, kind, 0, 0, 0, "event, or session: marked at POST /api/v1/student/attendance"),
+	F_OBJ(struct claim_event, asks, &claim_asks_schema, "What the mark should carry besides"),
 };
 static const struct schema claim_event_schema = SCHEMA("ClaimEvent", struct claim_event, claim_event_fields);
 static const struct field claim_out_fields[] = {
@@ -155,6 +164,19 @@ check_claim_in(struct ctx *cx, const struct claim_in *in, char ret_ref[ID_BYTES 
 	return fail(cx, ERR_VALIDATION, NULL);
 }
 
+static struct claim_event
+event_of(const struct mark_case *c)
+{
+	const struct mark_row *row = &c->row;
+
+	return (struct claim_event){.id = row->event_id,
+		.title = row->title,
+		.kind = row->kind,
+		.asks = {.place = !isnan(row->latitude) && c->geofence_policy != LAYER_OFF,
+			.device = row->require_device && c->device_policy != LAYER_OFF,
+			.face = row->require_face && c->face_model && c->face_policy != LAYER_OFF}};
+}
+
 enum err
 attendance_claim(struct ctx *cx, const struct claim_in *in, struct claim_out *ret)
 {
@@ -180,7 +202,7 @@ attendance_claim(struct ctx *cx, const struct claim_in *in, struct claim_out *re
 
 	int64_t expires_us = (cx->now_us / SECONDS_US + cx->srv->conf->claim_expire_minutes * 60) * SECONDS_US;
 	*ret = (struct claim_out){
-		.claim = sign_claim(cx, &c, &pub, expires_us), .expires_at = expires_us, .event = {.title = c.row.title}};
+		.claim = sign_claim(cx, &c, &pub, expires_us), .expires_at = expires_us, .event = event_of(&c)};
 	return OK;
 }
 

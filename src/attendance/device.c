@@ -15,6 +15,7 @@
 static const struct field device_in_fields[] = {
 	F(struct device_in, imei, F_SECRET | F_TRIM, 1, DEVICE_TEXT_MAX, "Any id that stays with the device; only its HMAC is kept"),
 	F(struct device_in, public_key, F_JSON, 0, 0, "Instead: a P-256 public key as JWK, whose private half never leaves the device"),
+	F(struct device_in, reason, F_TRIM, 0, DEVICE_REASON_MAX, "Why, for the administrator who decides about another device"),
 };
 const struct schema device_in_schema = SCHEMA("DeviceIn", struct device_in, device_in_fields);
 static const struct field device_out_fields[] = {
@@ -130,12 +131,12 @@ SQL(DEVICE_OF, "ut",
 	"SELECT id, device_hash, key_id, public_key, COALESCE(decided_at, created_at) AS since FROM devices"
 	" WHERE user_id = $1 AND status = $2");
 SQL(DEVICE_RETIRE, "u", "UPDATE devices SET status = 'retired' WHERE id = $1");
-SQL(DEVICE_INSERT, "uuttttm",
-	"INSERT INTO devices (id, user_id, device_hash, key_id, public_key, status, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)"
-	" ON CONFLICT DO NOTHING");
+SQL(DEVICE_INSERT, "uutttttm",
+	"INSERT INTO devices (id, user_id, device_hash, key_id, public_key, status, reason, created_at)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING");
 
 static enum err
-insert(struct ctx *cx, const struct device_shown *shown, const char *status, const struct uuid *id, bool *ret_done)
+insert(struct ctx *cx, const struct device_shown *shown, const char *status, const char *reason, const struct uuid *id, bool *ret_done)
 {
 	const struct key *key = key_current(cx->srv->keys, KEY_DEVICE_ID);
 	char hash[B64_SHA256_CHARS + 1];
@@ -143,7 +144,7 @@ insert(struct ctx *cx, const struct device_shown *shown, const char *status, con
 
 	device_hash(key, shown, hash);
 	TRY(db_exec(cx, &DEVICE_INSERT, &rows, V_ID(*id), V_ID(cx->actor->user_id), V((const char *)hash), V(key->id), V(shown->jwk),
-		V(status), V(cx->now_us)));
+		V(status), V(reason), V(cx->now_us)));
 	*ret_done = rows > 0;
 	return OK;
 }
@@ -159,7 +160,7 @@ bind_first(struct ctx *cx, const struct device_shown *shown, struct device_out *
 	TRY(device_elsewhere(cx, who, shown, 0, &taken));
 	if (taken)
 		return OK;
-	TRY(insert(cx, shown, "bound", &id, ret_done));
+	TRY(insert(cx, shown, "bound", NULL, &id, ret_done));
 	if (!*ret_done) /* another account was faster */
 		return OK;
 	*ret = (struct device_out){.device_id = id, .status = "bound"};
@@ -169,7 +170,7 @@ bind_first(struct ctx *cx, const struct device_shown *shown, struct device_out *
 SQL(DEVICE_FORGET, "u", "DELETE FROM devices WHERE id = $1 AND status = 'pending'");
 
 static enum err
-ask(struct ctx *cx, const struct device_shown *shown, struct device_out *ret)
+ask(struct ctx *cx, const struct device_shown *shown, const char *reason, struct device_out *ret)
 {
 	const char *who = cx->actor->user_id.text;
 	struct uuid id = new_id(cx);
@@ -183,7 +184,7 @@ ask(struct ctx *cx, const struct device_shown *shown, struct device_out *ret)
 	}
 	if (found)
 		TRY(db_exec(cx, &DEVICE_FORGET, NULL, V_ID(open.id)));
-	TRY(insert(cx, shown, "pending", &id, &done));
+	TRY(insert(cx, shown, "pending", reason, &id, &done));
 	if (!done)
 		return fail_internal(cx, ERR_UNAVAILABLE, "an account's open request came to be while its row was held");
 	*ret = (struct device_out){.status = "pending", .request_id = id};
@@ -226,5 +227,5 @@ device_bind(struct ctx *cx, const struct device_in *in, struct device_out *ret)
 		if (done)
 			return OK;
 	}
-	return ask(cx, &shown, ret);
+	return ask(cx, &shown, in->reason, ret);
 }

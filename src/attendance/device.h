@@ -10,10 +10,11 @@
 
 #include "core/field.h"
 
-enum { DEVICE_TEXT_MAX = 200, CHALLENGE_LIFE_S = 60 };
+enum { DEVICE_TEXT_MAX = 200, DEVICE_REASON_MAX = 300, CHALLENGE_LIFE_S = 60 };
 
-struct device_in { /* one of the two */
-	const char *imei, *public_key;
+struct device_in {
+	const char *imei, *public_key; /* one of the two */
+	const char *reason;	       /* for the administrator, when it becomes a request; NULL: none */
 };
 extern const struct schema device_in_schema;
 struct device_out {
@@ -47,6 +48,7 @@ struct device_request {
 	struct uuid request_id;
 	struct device_person user;
 	const char *kind;             /* "imei", "public_key" */
+	const char *reason;           /* NULL: none was given */
 	int64_t requested_at;
 	int64_t bound_at;             /* of the present device; TIME_NONE: there is none */
 	struct device_person *owner;  /* the account that has this device now; NULL: nobody */
@@ -73,5 +75,12 @@ extern const struct schema device_reset_out_schema;
  * that another account has is taken from it.  ERR_NOT_FOUND; ERR_ALREADY_DECIDED.
  */
 enum err device_reset(struct ctx *cx, const struct device_reset_in *in, struct device_reset_out *ret) MUST_CHECK;
+
+struct device_denied_in {
+	struct uuid request_id;
+};
+extern const struct schema device_denied_in_schema;
+/* Ends an open request; the account keeps what it has and may ask again.  ERR_NOT_FOUND; ERR_ALREADY_DECIDED. */
+enum err device_deny(struct ctx *cx, const struct device_denied_in *in) MUST_CHECK;
 
 #endif

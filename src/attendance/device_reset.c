@@ -21,6 +21,7 @@ static const struct field device_request_fields[] = {
 	F(struct device_request, request_id, 0, 0, 0, "Request"),
 	F_OBJ(struct device_request, user, &device_person_schema, "Who asks"),
 	F(struct device_request, kind, 0, 0, 0, "imei or public_key"),
+	F(struct device_request, reason, F_NULLABLE, 0, 0, "What was said for it"),
 	F(struct device_request, requested_at, F_TIME, 0, 0, "When"),
 	F(struct device_request, bound_at, F_TIME | F_NULLABLE, 0, 0, "Since when the account has its present device; null: it has none"),
 	F_PTR(struct device_request, owner, F_NULLABLE, &device_person_schema, "Who would lose this device; null: nobody"),
@@ -33,7 +34,7 @@ const struct schema device_requests_schema = SCHEMA("DeviceRequests", struct dev
 
 SQL(DEVICE_REQUESTS, "i",
 	"SELECT d.id AS request_id, u.id AS \"user.id\", u.email AS \"user.email\", u.full_name AS \"user.full_name\","
-	" CASE WHEN d.public_key IS NULL THEN 'imei' ELSE 'public_key' END AS kind, d.created_at AS requested_at,"
+	" CASE WHEN d.public_key IS NULL THEN 'imei' ELSE 'public_key' END AS kind, d.reason, d.created_at AS requested_at,"
 	" COALESCE(b.decided_at, b.created_at) AS bound_at,"
 	" ou.id AS \"owner.id\", ou.email AS \"owner.email\", ou.full_name AS \"owner.full_name\""
 	" FROM devices d JOIN users u ON u.id = d.user_id"
@@ -152,4 +153,25 @@ device_reset(struct ctx *cx, const struct device_reset_in *in, struct device_res
 		return fail(cx, ERR_NOT_FOUND, "This account has neither a device nor a request.");
 	*ret = (struct device_reset_out){.user_id = in->user_id, .status = "reset"};
 	return settle(cx, in->user_id.text, NULL, "reset", "Your device was reset.  The next one you use will be yours.");
+}
+
+static const struct field device_denied_in_fields[] = {
+	F(struct device_denied_in, request_id, F_REQUIRED, 0, 0, "The request"),
+};
+const struct schema device_denied_in_schema = SCHEMA("DeviceDeniedIn", struct device_denied_in, device_denied_in_fields);
+
+SQL(RESET_DENY, "umu", "UPDATE devices SET status = 'retired', decided_at = $2, decided_by = $3 WHERE id = $1 AND status = 'pending'");
+
+enum err
+device_deny(struct ctx *cx, const struct device_denied_in *in)
+{
+	struct request_row r;
+	int64_t rows;
+
+	TRY(find_request(cx, &(const struct device_reset_in){.request_id = in->request_id}, &r));
+	TRY(db_exec(cx, &RESET_DENY, &rows, V_ID(r.id), V(cx->now_us), V_ID(cx->actor->user_id)));
+	if (!rows)
+		return fail(cx, ERR_ALREADY_DECIDED, NULL);
+	return settle(cx, r.user_id.text, r.id.text, "denied",
+		"You cannot have the other device registered.  The one you had stays yours; ask an administrator why.");
 }

@@ -77,8 +77,13 @@ struct claim_in { /* qr_payload, or code with event_id (or a session's label) */
 	const char *public_key; /* JWK as JSON text; required in staging and prod */
 };
 extern const struct schema claim_in_schema;
+struct claim_asks { /* what a mark needs besides the claim, lest it be flagged or refused */
+	bool place, device, face;
+};
 struct claim_event {
-	const char *title;
+	struct uuid id;
+	const char *title, *kind; /* kind: "event", "session" */
+	struct claim_asks asks;
 };
 struct claim_out {
 	const char *claim;

@@ -3,6 +3,8 @@
 
 #define BIND "/api/v1/student/device/bind"
 #define RESETS "/api/v1/admin/imei-resets"
+#define DENY "/api/v1/admin/deny-imei-reset"
+#define OWN "/api/v1/student/device"
 #define APPROVE "/api/v1/admin/approve-imei-reset"
 #define TEXT(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
 
@@ -135,6 +137,57 @@ an_administrator_decides(void **state)
 	expect_error(approve(t, &admin, "user_id", student.id.text), 404, "not_found");
 	expect_error(approve(t, &admin, "user_id", "01890a5d-ac96-774b-bcce-b302099a8057"), 404, "not_found");
 	expect_status(bind_id(t, &student, "four"), 201);
+	test_close(t);
+}
+
+static void
+a_request_is_denied(void **state)
+{
+	struct test *t = test_open(NULL);
+	struct test_user admin = test_user(t, ROLE_ADMIN), student = test_user(t, ROLE_STUDENT);
+	const char *own = text_at(bind_id(t, &student, "one"), "device_id");
+	struct test_reply *got = call(t, POST, BIND, student.bearer, "{'imei':'two','reason':' The old one broke '}");
+	const char *body = TEXT(t, "{'request_id':'%s'}", text_at(got, "request_id"));
+
+	(void)state;
+	expect_text(call(t, GET, RESETS, admin.bearer, NULL), "requests.0.reason", "The old one broke");
+	expect_error(call(t, POST, DENY, student.bearer, body), 403, "forbidden");
+	expect_status(call(t, POST, DENY, admin.bearer, body), 204);
+	assert_non_null(strstr(last_audit(t), "device_reset success {\"outcome\":\"denied\""));
+	assert_string_equal(last_word(t, &student), "decision: Your device");
+	expect_error(call(t, POST, DENY, admin.bearer, body), 409, "already_decided");
+	expect_error(approve(t, &admin, "request_id", text_at(got, "request_id")), 409, "already_decided");
+	expect_error(call(t, POST, DENY, admin.bearer, "{}"), 422, "validation_error");
+	expect_error(call(t, POST, DENY, admin.bearer, "{'request_id':'01890a5d-ac96-774b-bcce-b302099a8057'}"), 404, "not_found");
+	expect_json(call(t, GET, RESETS, admin.bearer, NULL), "requests", "[]");
+	expect_text(bind_id(t, &student, "one"), "device_id", own);
+	expect_status(bind_id(t, &student, "two"), 202); /* may ask again */
+	test_close(t);
+}
+
+/* A key is shown to its owner, an id to nobody. */
+static void
+everybody_sees_their_own(void **state)
+{
+	struct test *t = test_open(NULL);
+	struct test_user student = test_user(t, ROLE_STUDENT), other = test_user(t, ROLE_STUDENT);
+	struct browser b = browser_open(t);
+
+	(void)state;
+	expect_json(call(t, GET, OWN, student.bearer, NULL), "", "{'device':null,'request':null}");
+	const char *device = text_at(bind_key(t, &student, b.jwk), "device_id");
+	struct test_reply *got = call(t, POST, BIND, student.bearer, "{'imei':'phone','reason':'Broken'}");
+	const char *request = text_at(got, "request_id");
+	got = call(t, GET, OWN, student.bearer, NULL);
+	expect_text(got, "device.device_id", device);
+	expect_text(got, "device.kind", "public_key");
+	expect_text(got, "device.public_key.crv", "P-256");
+	expect_text(got, "device.bound_at", "2026-08-01T12:00:00Z");
+	expect_json(got, "request",
+		TEXT(t, "{'request_id':'%s','kind':'imei','public_key':null,'reason':'Broken','requested_at':'2026-08-01T12:00:00Z'}",
+			request));
+	expect_json(call(t, GET, OWN, other.bearer, NULL), "", "{'device':null,'request':null}");
+	browser_close(&b);
 	test_close(t);
 }
 
@@ -277,6 +330,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_first_binds_and_a_change_waits),
 		cmocka_unit_test(an_administrator_decides),
+		cmocka_unit_test(a_request_is_denied),
+		cmocka_unit_test(everybody_sees_their_own),
 		cmocka_unit_test(a_device_has_one_owner),
 		cmocka_unit_test(keys_bind_too),
 		cmocka_unit_test(what_is_refused),

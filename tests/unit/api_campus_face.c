@@ -93,6 +93,8 @@ an_enrolled_face_is_recognised(void **state)
 	(void)state;
 	expect_status(r, 201);
 	expect_json(r, "", "{'enrolled':true,'references':2,'consent_at':'2026-08-01T12:00:00Z'}");
+	expect_json(call(t, GET, FACE, u.bearer, NULL), "",
+		"{'available':true,'enrolled':true,'references':2,'consent_at':'2026-08-01T12:00:00Z'}");
 	assert_string_equal(last_audit(t), "face_enrolled success {\"references\":2,\"consent\":\"yes\"}");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		r = verify(t, &u, cases[i].sees);
@@ -163,6 +165,7 @@ another_face_takes_a_deletion_first(void **state)
 	expect_status(call(t, DELETE, FACE, u.bearer, NULL), 204);
 	int64_t rows = count(t, "SELECT COUNT(*) FROM audit_logs");
 	expect_status(call(t, DELETE, FACE, u.bearer, NULL), 204); /* nothing to do, nothing to tell */
+	expect_json(call(t, GET, FACE, u.bearer, NULL), "", "{'available':true,'enrolled':false,'references':0,'consent_at':null}");
 	assert_int_equal(count(t, "SELECT COUNT(*) FROM audit_logs"), rows);
 	test_close(t);
 }
@@ -269,6 +272,7 @@ without_a_model_faces_are_unavailable(void **state)
 	expect_error(r, 503, "face_unavailable");
 	assert_non_null(reply_head(r, "Retry-After"));
 	expect_error(verify(t, &u, "face 0"), 503, "face_unavailable");
+	expect_json(call(t, GET, FACE, u.bearer, NULL), "available", "false");
 	expect_status(call(t, DELETE, FACE, u.bearer, NULL), 204);
 	test_close(t);
 }

@@ -114,6 +114,31 @@ claim_of(struct campus *c, const char *body)
 	return text_at(r, "claim");
 }
 
+/* Who scans is told what else to bring, and nothing of the policy. */
+static void
+a_claim_says_what_the_mark_needs(void **state)
+{
+	static const struct {
+		const char *with, *asks;
+	} cases[] = {
+		{"", "{'place':false,'device':false,'face':false}"},
+		{",'latitude':47.3,'longitude':8.5,'require_device':true", "{'place':true,'device':true,'face':false}"},
+		{",'latitude':47.3,'longitude':8.5,'require_device':true,'policy':{'geofence':'off','device':'off'}",
+			"{'place':false,'device':false,'face':false}"},
+	};
+	struct campus c = campus_open();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct test_reply *qr = qr_of(&c, text_at(session_new(&c, cases[i].with), "id"));
+		struct test_reply *r =
+			post(&c, NULL, "/api/attendance/claim", TEXT(&c, "{'qr_payload':'%s'}", text_at(qr, "qr_payload")));
+		expect_text(r, "event.kind", "session");
+		expect_json(r, "event.asks", cases[i].asks);
+	}
+	test_close(c.t);
+}
+
 static void
 claims_outlive_rotation_and_the_end(void **state)
 {
@@ -359,6 +384,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(a_mark_tells_what_was_checked),
 		cmocka_unit_test(forms_of_the_old_system_are_read),
 		cmocka_unit_test(the_portal_takes_session_codes),
+		cmocka_unit_test(a_claim_says_what_the_mark_needs),
 		cmocka_unit_test(claims_outlive_rotation_and_the_end),
 		cmocka_unit_test(regenerating_kills_codes_and_claims),
 		cmocka_unit_test(what_is_no_code_of_this_session),
