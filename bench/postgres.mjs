@@ -14,7 +14,7 @@ function run(program, args, options = {}) {
 }
 
 // A server of our own; it goes when its standard input ends.
-async function start(directory, extra) {
+export async function postgresServer(directory, extra) {
   const child = spawn('sh', ['tools/with-postgres.sh', 'sh', '-c', 'echo "$MUSTER_TEST_DATABASE_URL"; cat'],
     { env: { ...process.env, TMPDIR: directory, PG_DEFAULTS: '1', ...extra }, stdio: ['pipe', 'pipe', 'inherit'] });
   const url = await new Promise((ok, wrong) => {
@@ -44,10 +44,10 @@ function cpu(pg) {
   return ticks * 10000;
 }
 
-function database(pg, name) {
-  const url = pg.url.replace('/postgres?', `/${name}?`);
-  run(join(bin(), 'psql'), ['-qX', '-d', pg.url, '-c', `CREATE DATABASE ${name}`]);
-  return url;
+export const psql = (pg, text) => run(join(bin(), 'psql'), ['-qX', '-d', pg.url, '-c', text]);
+export function database(pg, name) {
+  psql(pg, `CREATE DATABASE ${name}`);
+  return pg.url.replace('/postgres?', `/${name}?`);
 }
 
 // --- pgbench -------------------------------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ export async function postgres({ row, seed, serve, load, ms, rate, ok, root, qui
   copyFileSync(slowsync, preload);
   chmodSync(preload, 0o755);
   for (const [slow, extra] of [{}, { PG_PRELOAD: preload, SLOWSYNC_US: '5000' }].entries()) {
-    const pg = await start(process.env.BENCH_DIR ?? '/tmp', extra);
+    const pg = await postgresServer(process.env.BENCH_DIR ?? '/tmp', extra);
     pg.scripts = root;
     const version = run(join(bin(), 'postgres'), ['--version']).trim().replace(/^\S+ \S+ (\S+).*/, '$1');
     row(slow ? 'THE SAME, EVERY FLUSH 5 MS SLOWER' : `MARKS ON POSTGRESQL ${version}, DEFAULT DURABLE SETTINGS`, '', '');

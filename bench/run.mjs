@@ -9,6 +9,7 @@ import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync, openSync, 
 import { createServer } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { peers } from './peers.mjs';
 import { postgres } from './postgres.mjs';
 
 const build = resolve(process.argv[2] ?? 'build');
@@ -181,6 +182,11 @@ if (wanted('marks') || wanted('me') || wanted('login')) {
 
 if (wanted('postgres'))
   await postgres({ row, seed, serve, load, ms, rate, ok, root, quick, slowsync: bin('slowsync.so') });
+
+if (wanted('peers')) {
+  const hashes = json(bin('limits'), ['hash', '12']).hashes_per_second;
+  await peers({ row, seed, serve, load, until, freePort, root, quick, limits: `bare hashing ${hashes}/s` });
+}
 
 if (wanted('million')) {
   row('A MILLION MARKS, 100,000 users, 2,000,000 audit rows', '', '');

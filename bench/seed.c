@@ -4,7 +4,8 @@
  *	seed DIR STUDENTS EVENTS [USERS RECORDS AUDIT_ROWS]
  *
  * Writes into DIR:  marks.req (STUDENTS × EVENTS marks, one student after the other per event), burst.req (one mark for each
- * student on an event of its own), me.req, events.req, stats.req, audit.req, login.req (one each per student or one for the admin).
+ * student on an event of its own), me.req, events.req, stats.req, audit.req, login.req (one each per student or one for the admin),
+ * and peer.json: what another program needs to read these tokens and codes.
  * With the three last numbers (SQLite only) the tables are filled up to that size first, as a club or university would have after years.
  */
 #include <sqlite3.h>
@@ -300,6 +301,25 @@ write_requests(struct bench *b)
 	fclose(audit);
 }
 
+static void
+write_peer(struct bench *b)
+{
+	const struct key *access = key_current(b->cx.srv->keys, KEY_ACCESS), *qr = key_current(b->cx.srv->keys, KEY_QR);
+	const struct config *conf = b->cx.srv->conf;
+	char access_hex[2 * KEY_BYTES + 1], qr_hex[2 * KEY_BYTES + 1], path[1024];
+	FILE *f;
+
+	hex_encode(key_span(access), access_hex);
+	hex_encode(key_span(qr), qr_hex);
+	snprintf(path, sizeof(path), "%s/peer.json", b->dir);
+	f = fopen(path, "we");
+	if (f == NULL)
+		die(path, "cannot be written");
+	fprintf(f, "{\"access_kid\":\"%s\",\"access_key\":\"%s\",\"qr_key\":\"%s\",\"issuer\":\"%s\",\"audience\":\"%s\"}\n",
+		access->id, access_hex, qr_hex, conf->jwt_issuer, conf->jwt_audience);
+	fclose(f);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -339,6 +359,7 @@ main(int argc, char **argv)
 	if (argc == 7)
 		make_history(&b, strtoll(argv[4], NULL, 10), strtoll(argv[5], NULL, 10), strtoll(argv[6], NULL, 10));
 	write_requests(&b);
+	write_peer(&b);
 	printf("{\"students\":%lld,\"events\":%lld}\n", (long long)b.students, (long long)b.events);
 	return 0;
 }
