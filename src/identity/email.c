@@ -38,7 +38,7 @@ fold_run(struct arena *a, struct buf *out, const char *run, size_t n)
 
 	if (idn2_to_ascii_8z(text, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
 		return false;
-	if (idn2_to_unicode_8z8z(ascii, &folded, 0) != IDN2_OK)
+	if (idn2_to_unicode_8z8z(ascii, &folded, 0) != IDN2_OK || !folded[0]) /* a run of ignored characters alone leaves nothing */
 		return false;
 	buf_str(out, folded);
 	return true;

@@ -25,6 +25,10 @@ const struct fuzz_target fuzz_targets[] = {
 	{"email", 1200, fuzz_email},
 	{"mail", 2048, fuzz_mail},
 	{"news", 1024, fuzz_news},
+	{"http", 4096, fuzz_http},
+	{"dispatch", 4096, fuzz_dispatch},
+	{"redirect", 512, fuzz_redirect},
+	{"provider", 4096, fuzz_provider},
 	{NULL, 0, NULL},
 };
 
@@ -50,6 +54,9 @@ fuzz_run(const struct fuzz_target *target, const uint8_t *p, size_t n)
 void
 fuzz_end(void)
 {
+	fuzz_http_end();
+	fuzz_dispatch_end();
+	fuzz_provider_end();
 	if (server)
 		test_close(server);
 	server = NULL;

@@ -57,6 +57,14 @@ void fuzz_multipart(struct arena *a, struct span in);
 void fuzz_cookie(struct arena *a, struct span in);
 void fuzz_forwarded(struct arena *a, struct span in);
 void fuzz_pairs(struct arena *a, struct span in);
+/* server.c, dispatch.c, provider.c: what they open is closed by fuzz_end() */
+void fuzz_http(struct arena *a, struct span in);
+void fuzz_http_end(void);
+void fuzz_dispatch(struct arena *a, struct span in);
+void fuzz_dispatch_end(void);
+void fuzz_redirect(struct arena *a, struct span in);
+void fuzz_provider(struct arena *a, struct span in);
+void fuzz_provider_end(void);
 /* domain.c */
 void fuzz_fields(struct arena *a, struct span in);
 void fuzz_query(struct arena *a, struct span in);

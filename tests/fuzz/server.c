@@ -1,0 +1,158 @@
+/*
+ * Raw bytes on a connection, through the library, the guard and the dispatcher.  The guard's promise is looked at where it is given:
+ * what reaches the application is one request that cannot be read in two ways.
+ */
+#include "fuzz.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 30000, TURN_MS = 50, DEADLINE_MS = 500 };
+
+static struct http_server *server;
+static int port;
+static atomic_int handled, finished;
+
+static int
+named(const struct request *rq, const char *name)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < rq->n_headers; i++)
+		n += strcasecmp(rq->headers[i].name, name) == 0;
+	return n;
+}
+
+static bool
+visible(const char *text)
+{
+	for (; *text; text++)
+		if (*text <= ' ' || *text >= 0x7f)
+			return false;
+	return true;
+}
+
+static void
+handle(void *dispatcher, struct exchange *x)
+{
+	const struct request *rq = &x->request;
+	const char *length = request_header(rq, "Content-Length");
+	int64_t n = 0;
+
+	atomic_fetch_add(&handled, 1);
+	HOLDS(rq->path[0] == '/' && visible(rq->path) && visible(rq->query_text));
+	HOLDS(rq->n_headers <= HEADER_COUNT_MAX && named(rq, "Host") <= 1 && named(rq, "Content-Length") <= 1);
+	HOLDS(!length || (named(rq, "Transfer-Encoding") == 0 && str_int(length, 0, INT64_MAX, &n)));
+	HOLDS(rq->parts || named(rq, "Transfer-Encoding") > 0 || rq->raw_body.n == (size_t)n);
+	HOLDS(rq->id && rq->id[0] && strlen(rq->id) <= REQUEST_ID_MAX);
+	for (size_t i = 0; i < rq->n_headers; i++) {
+		HOLDS(rq->headers[i].name[0] && visible(rq->headers[i].name) && !strchr(rq->headers[i].name, ':'));
+		for (const char *p = rq->headers[i].value; *p; p++)
+			HOLDS((uint8_t)*p >= ' ' || *p == '\t');
+	}
+	dispatch_handle(dispatcher, x);
+}
+
+static void
+finish(void *dispatcher, struct exchange *x)
+{
+	dispatch_finish(dispatcher, x);
+	atomic_fetch_add(&finished, 1);
+}
+
+static void
+begin(void)
+{
+	static const char *const proxies[] = {"127.0.0.0/8", NULL};
+	struct test *t = fuzz_server();
+	const char *message = "";
+	const struct http_options o = {.host = "127.0.0.1",
+		.loops = 1,
+		.max_body = BODY_MAX,
+		.trusted_proxies = proxies,
+		.metrics = t->srv.metrics,
+		.source = &t->srv.source,
+		.header_deadline_ms = DEADLINE_MS,
+		.body_deadline_ms = DEADLINE_MS,
+		.handle = handle,
+		.finish = finish,
+		.body_limit = dispatch_body_limit,
+		.uploads = dispatch_uploads,
+		.refuse = dispatch_refuse,
+		.arg = t->d};
+
+	HOLDS(http_server_open(&t->arena, &o, &server, &message) == OK);
+	port = http_server_port(server);
+}
+
+void
+fuzz_http_end(void)
+{
+	if (server)
+		http_server_close(server, 2000);
+	server = NULL;
+}
+
+/*
+ * Everything that comes back until the server closes.  The library may overlook the end of our side when it comes along with data, or
+ * while the request is in another thread; such a connection ends by a deadline, or here when all that was handled is answered.
+ */
+static struct span
+talk(struct arena *a, struct span in)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	struct buf out;
+	char piece[4096];
+	ssize_t n = 1;
+
+	HOLDS(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
+	for (size_t at = 0; at < in.n && (n = send(fd, in.p + at, in.n - at, MSG_NOSIGNAL)) > 0;)
+		at += (size_t)n;
+	shutdown(fd, SHUT_WR);
+	buf_init(&out, a, sizeof(piece));
+	for (int turn = 0; n > 0; turn++) {
+		if (poll(&ready, 1, TURN_MS) != 1) {
+			HOLDS(turn < PATIENCE_MS / TURN_MS);
+			if (atomic_load(&handled) > 0 && atomic_load(&handled) == atomic_load(&finished))
+				break;
+			continue;
+		}
+		n = recv(fd, piece, sizeof(piece), 0);
+		if (n > 0)
+			buf_add(&out, piece, (size_t)n);
+	}
+	close(fd);
+	return buf_span(&out);
+}
+
+static int
+occurrences(struct span in, const char *text)
+{
+	const uint8_t *p = in.p, *end = in.p + in.n;
+	int n = 0;
+
+	while (p < end && (p = memmem(p, (size_t)(end - p), text, strlen(text)))) {
+		p += strlen(text);
+		n++;
+	}
+	return n;
+}
+
+void
+fuzz_http(struct arena *a, struct span in)
+{
+	if (!server)
+		begin();
+	atomic_store(&handled, 0);
+	atomic_store(&finished, 0);
+	struct span out = talk(a, in);
+	HOLDS(out.n == 0 || (out.n > 12 && memcmp(out.p, "HTTP/1.", 7) == 0));
+	/* Each request that was handled had a request line of its own. */
+	HOLDS(atomic_load(&handled) <= occurrences(in, "HTTP/1."));
+}
