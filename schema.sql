@@ -164,7 +164,7 @@ CREATE TABLE events (
 	deleted_at TEXT,
 	created_at TEXT NOT NULL,
 	updated_at TEXT NOT NULL
-, settled_at TEXT) STRICT;
+, settled_at TEXT, require_liveness INTEGER CHECK (require_liveness IN (0,1)) NOT NULL DEFAULT FALSE) STRICT;
 CREATE INDEX idx_events_course ON events (course_id, scheduled_at);
 CREATE INDEX idx_events_expected ON events (scheduled_at) WHERE expected IS NULL;
 CREATE INDEX idx_events_label ON events (label);
@@ -362,6 +362,7 @@ INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (12, 'fa
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (13, 'review', '84286fca0c4e7d91cd1e6a4f1c01d9af359597ce71534ba97680a83ae592bd4e', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (2, 'audit_seals', '5fce9a3b2050b42f5f3ead50ad87c5b55ce52277a843dd9133202c384a220718', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (20, 'limits', '9da8e5d7d95092e9149da561d4f9e0fdfc7fdffedc2050dc7f4232a417182758', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (21, 'liveness', 'b0e9302259317cd936deea2d778eeee3f3ea2e4b4c234e26724335e22bffeb28', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (23, 'device_reason', 'e831c8a809d2e97fac0a88f92aaa5ff70282f5a99cfa0dfcd6b52a3d3d6e0e9b', '1970-01-01 00:00:00.000000');
 
 CREATE TABLE selfies (

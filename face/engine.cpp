@@ -80,7 +80,7 @@ public:
 		cv::warpAffine(noise, turned, align(template_points), cv::Size(CROP, CROP), cv::INTER_LINEAR);
 	}
 
-	void examine(const Image &image, face_answer &ret) override
+	void examine(const Image &image, face_purpose purpose, face_answer &ret) override
 	{
 		cv::Mat rgb(image.height, image.width, CV_8UC3, const_cast<uint8_t *>(image.pixels.data()));
 		std::vector<Face> faces = find(rgb);
@@ -96,7 +96,7 @@ public:
 		ret.yaw = yaw(f);
 		ret.sharpness = m.sharpness;
 		ret.light = m.light;
-		ret.verdict = judge(faces, ret.yaw, m);
+		ret.verdict = judge(faces, purpose, ret.yaw, m);
 		if (ret.verdict != FACE_GOOD)
 			return;
 		cv::Mat v = embed(crop);
@@ -117,7 +117,7 @@ private:
 		return float(std::atan2(d.y, d.x) * 180 / CV_PI);
 	}
 
-	// From how far the nose lies off the middle of the eyes, along the line between them.
+	// From how far the nose lies off the middle of the eyes, along the line between them; positive to the person's left.
 	static float yaw(const Face &f)
 	{
 		cv::Point2f eyes = f.points[1] - f.points[0], nose = f.points[2] - (f.points[0] + f.points[1]) * 0.5f;
@@ -137,14 +137,14 @@ private:
 		return {sharpness, float(mean[0]), float(deviation[0])};
 	}
 
-	static face_verdict judge(const std::vector<Face> &faces, float yaw_degrees, const Measures &m)
+	static face_verdict judge(const std::vector<Face> &faces, face_purpose purpose, float yaw_degrees, const Measures &m)
 	{
 		const Face &f = faces[0];
 		if (faces.size() > 1 && faces[1].box.width > SECOND_FACE_MIN * f.box.width)
 			return FACE_SEVERAL;
 		if (f.box.width < FACE_PX_MIN)
 			return FACE_TOO_SMALL;
-		if (std::abs(yaw_degrees) > YAW_MAX || std::abs(roll(f)) > ROLL_MAX)
+		if (purpose != FACE_TURNED && (std::abs(yaw_degrees) > YAW_MAX || std::abs(roll(f)) > ROLL_MAX))
 			return FACE_OFF_POSE;
 		if (m.light < LIGHT_MIN || m.light > LIGHT_MAX || m.contrast < CONTRAST_MIN)
 			return FACE_BAD_LIGHT;

@@ -15,7 +15,7 @@ class Engine {
 public:
 	virtual ~Engine() = default;
 	// Fills verdict, measures and template.
-	virtual void examine(const Image &image, face_answer &ret) = 0;
+	virtual void examine(const Image &image, face_purpose purpose, face_answer &ret) = 0;
 	const KnownModel *recogniser = nullptr;
 };
 

@@ -38,7 +38,7 @@ bool write_all(const void *from, size_t n)
 	return true;
 }
 
-void examine(Engine *engine, const std::vector<uint8_t> &bytes, face_answer &ret)
+void examine(Engine *engine, const std::vector<uint8_t> &bytes, face_purpose purpose, face_answer &ret)
 {
 	Image image;
 
@@ -53,7 +53,7 @@ void examine(Engine *engine, const std::vector<uint8_t> &bytes, face_answer &ret
 		ret.width = uint32_t(image.full_width);
 		ret.height = uint32_t(image.full_height);
 		if (engine)
-			engine->examine(image, ret);
+			engine->examine(image, purpose, ret);
 		else
 			ret.verdict = FACE_NO_MODEL;
 	} catch (const std::bad_alloc &) {
@@ -97,12 +97,13 @@ int main(int argc, char **argv)
 	std::vector<uint8_t> bytes;
 	while (read_all(&ask, sizeof(ask))) {
 		face_answer answer = {};
-		if (ask.magic != FACE_MAGIC || ask.bytes == 0 || ask.bytes > FACE_ASK_MAX)
+		if (ask.magic != FACE_MAGIC || ask.bytes == 0 || ask.bytes > FACE_ASK_MAX ||
+			(ask.purpose != FACE_STRAIGHT && ask.purpose != FACE_TURNED))
 			return 1;
 		bytes.resize(ask.bytes);
 		if (!read_all(bytes.data(), bytes.size()))
 			return 0;
-		examine(engine.get(), bytes, answer);
+		examine(engine.get(), bytes, face_purpose(ask.purpose), answer);
 		if (!write_all(&answer, sizeof(answer)))
 			return 0;
 	}

@@ -57,6 +57,17 @@ forget(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return reply_empty(rs, 204);
 }
 
+/* --- liveness ---- */
+
+static enum err
+ask_liveness(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	struct liveness_ask out;
+
+	TRY(liveness_ask(cx, rq->query, &out));
+	return reply_record(rs, &liveness_ask_schema, &out);
+}
+
 /* --- selfies ---- */
 
 static enum err
@@ -115,6 +126,21 @@ static const struct route rows[] = {
 		.status = 204,
 		.tag = "faces",
 		.summary = "Delete one's face: templates and selfies"},
+	{.method = GET,
+		.path = "/api/v1/student/liveness",
+		.handler = ask_liveness,
+		.access = STUDENT,
+		.lane = LANE_READ,
+		.limit = {{"liveness", 10, 60}, BY_ACCOUNT, 0},
+		.query = &liveness_query_schema,
+		.reply = &liveness_ask_schema,
+		.status = 200,
+		.errors = ERRORS(ERR_EVENT_NOT_FOUND),
+		.no_store = true,
+		.tag = "faces",
+		.summary = "Ask what pictures a session wants, and for its liveness challenge",
+		.text = "The challenge is good for 60 seconds, for this student and session and for one mark: send three selfies in the order "
+			"of poses, not mirrored, and liveness_challenge.  It shows that somebody turned a head, and is no proof of life."},
 	{.method = GET,
 		.path = "/api/v1/lecturer/attendance/{id}/selfie",
 		.handler = show_selfie,

@@ -9,9 +9,12 @@
 static enum err
 mark_prepare(struct ctx *cx, struct request *rq)
 {
+	struct span pictures[LIVENESS_PICTURES];
 	const struct selfie *selfie;
 
-	TRY(selfie_prepare(cx, rq->parts->files[0].bytes, &selfie));
+	for (int i = 0; i < rq->parts->n_files; i++)
+		pictures[i] = rq->parts->files[i].bytes;
+	TRY(selfie_prepare(cx, rq->body, pictures, rq->parts->n_files, &selfie));
 	rq->prepared = (void *)selfie;
 	return OK;
 }
@@ -52,7 +55,7 @@ static const struct route rows[] = {
 		.limit = {{"mark", 5, 60}, BY_ACCOUNT, offsetof(struct config, rl_mark_account_limit)},
 		.body = &campus_mark_in_schema,
 		.form = true,
-		.files = {"selfie", 0, 1},
+		.files = {"selfie", 0, LIVENESS_PICTURES},
 		.prepare = mark_prepare,
 		.reply = &campus_mark_out_schema,
 		.status = 201,
@@ -66,6 +69,8 @@ static const struct route rows[] = {
 		.summary = "Mark one's attendance at a session",
 		.text = "With qr_session_id and qr_nonce, with qr_payload, with a claim, or with the typed code and the session's "
 			"label.  Refusals say in details.layers what was checked.  What a check finds is flagged for review unless "
-			"the session's policy says otherwise."},
+			"the session's policy says otherwise.  Where the session asks for faces, one selfie; where it asks for "
+			"liveness, three, in the order of the challenge's poses, and liveness_challenge.  A selfie that is not "
+			"asked for is dropped unseen."},
 };
 const struct route_table campus_mark_routes = ROUTE_TABLE(SURFACE_CAMPUS, rows);

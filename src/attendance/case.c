@@ -56,6 +56,7 @@ static const struct field mark_row_fields[] = {
 	F(struct mark_row, networks, 0, 0, 0, NULL),
 	F(struct mark_row, require_device, 0, 0, 0, NULL),
 	F(struct mark_row, require_face, 0, 0, 0, NULL),
+	F(struct mark_row, require_liveness, 0, 0, 0, NULL),
 	F(struct mark_row, generation, 0, 0, 0, NULL),
 	F(struct mark_row, label, 0, 0, 0, NULL),
 	F(struct mark_row, course_code, 0, 0, 0, NULL),
@@ -71,7 +72,7 @@ const struct schema mark_row_schema = SCHEMA("MarkRow", struct mark_row, mark_ro
 #define LOAD_COLUMNS                                                                                                    \
 	"e.id AS event_id, e.course_id, e.kind, e.title, e.policy, e.scheduled_at, e.ends_at, e.closed_at, e.capacity," \
 	" e.taken, e.late_after_minutes, e.rotate_seconds, e.is_deleted, e.owner_id, e.latitude, e.longitude,"          \
-	" e.geofence_radius_m, e.networks, e.require_device, e.require_face, e.generation,"                             \
+	" e.geofence_radius_m, e.networks, e.require_device, e.require_face, e.require_liveness, e.generation,"         \
 	" r.id AS record_id, r.status AS record_status, r.original_status AS record_original,"                          \
 	" r.marked_at AS record_marked_at,"                                                                             \
 	" " THERE("spent_claims s WHERE s.claim_id = $3") " AS claim_spent,"                                            \
@@ -93,10 +94,10 @@ SQL(SESSION_LOAD, "uuut",
 	" JOIN users l ON l.id = e.owner_id LEFT JOIN courses c ON c.id = e.course_id" LOAD_RECORD
 	" WHERE e.id = $1 AND e.kind = 'session'");
 
-/* Reads what the event's policy says; unsaid is flag.  Rotating fast is done against codes being passed on, and a claim is a code
+/* What is unsaid is flag.  Rotating fast is done against codes being passed on, and a claim is a code
  * that keeps: there it is reviewed by default. */
-static void
-read_policy(struct ctx *cx, struct mark_case *c)
+void
+case_policy(struct ctx *cx, struct mark_case *c)
 {
 	enum { FAST_ROTATION_S = 30 };
 	static const char *const layer_words[] = {"", "flag", "reject", "off", NULL};
@@ -118,6 +119,15 @@ read_policy(struct ctx *cx, struct mark_case *c)
 	c->claim_policy = word ? enum_index(claim_words, word) : 0;
 	if (!c->claim_policy)
 		c->claim_policy = fast ? CLAIM_POLICY_FLAG : CLAIM_POLICY_ON;
+	c->face_model = faces_model(cx->srv->faces) != NULL;
+}
+
+struct mark_asks
+case_asks(const struct mark_case *c)
+{
+	bool face = c->row.require_face && c->face_policy != LAYER_OFF;
+
+	return (struct mark_asks){c->row.event_id, face, face && c->row.require_liveness && c->face_model};
 }
 
 /* --- codes of sessions ------------------------------------------------------------------------------------------------------ */
@@ -192,8 +202,7 @@ case_load(struct ctx *cx, const char *student_id, struct mark_case *c)
 	c->found = true;
 	if (session)
 		read_session_code(cx, c);
-	read_policy(cx, c);
-	c->face_model = faces_model(cx->srv->faces) != NULL;
+	case_policy(cx, c);
 	return student_id && c->in ? measure(cx, c) : OK;
 }
 

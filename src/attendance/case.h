@@ -26,6 +26,11 @@ enum err case_load(struct ctx *cx, const char *student_id, struct mark_case *c) 
 /* In a job's ahead(): case_load() of this code, without a claim, will follow. */
 void case_ahead(struct ctx *cx, const struct qr_code *code, const char *student_id);
 
+/* Reads what c->row.policy says of each layer; case_load() does it too. */
+void case_policy(struct ctx *cx, struct mark_case *c);
+/* Of a case whose row and policy were read. */
+struct mark_asks case_asks(const struct mark_case *c);
+
 /* MACs of the client, as claims carry them. */
 void claim_client_macs(struct ctx *cx, char ret_network[B64_SHA256_CHARS + 1], char ret_agent[B64_SHA256_CHARS + 1]);
 

@@ -30,6 +30,7 @@ static const struct field claim_asks_fields[] = {
 	F(struct claim_asks, place, 0, 0, 0, "Where the student is"),
 	F(struct claim_asks, device, 0, 0, 0, "A registered device"),
 	F(struct claim_asks, face, 0, 0, 0, "A selfie"),
+	F(struct claim_asks, liveness, 0, 0, 0, "Three of them, which answer a liveness challenge"),
 };
 static const struct schema claim_asks_schema = SCHEMA("ClaimAsks", struct claim_asks, claim_asks_fields);
 static const struct field claim_event_fields[] = {
@@ -168,13 +169,15 @@ static struct claim_event
 event_of(const struct mark_case *c)
 {
 	const struct mark_row *row = &c->row;
+	const struct mark_asks asks = case_asks(c);
 
 	return (struct claim_event){.id = row->event_id,
 		.title = row->title,
 		.kind = row->kind,
 		.asks = {.place = !isnan(row->latitude) && c->geofence_policy != LAYER_OFF,
 			.device = row->require_device && c->device_policy != LAYER_OFF,
-			.face = row->require_face && c->face_model && c->face_policy != LAYER_OFF}};
+			.face = asks.face && c->face_model,
+			.liveness = asks.liveness}};
 }
 
 enum err

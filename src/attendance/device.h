@@ -10,7 +10,7 @@
 
 #include "core/field.h"
 
-enum { DEVICE_TEXT_MAX = 200, DEVICE_REASON_MAX = 300, CHALLENGE_LIFE_S = 60 };
+enum { DEVICE_TEXT_MAX = 200, DEVICE_REASON_MAX = 300 };
 
 struct device_in {
 	const char *imei, *public_key; /* one of the two */
@@ -29,10 +29,7 @@ extern const struct schema device_out_schema;
  */
 enum err device_bind(struct ctx *cx, const struct device_in *in, struct device_out *ret) MUST_CHECK;
 
-/*
- * A challenge for the actor's key: a signed token, and nothing is written.  In a hall of 1,500 that is one MAC each, where a row
- * would be 1,500 writes in the same seconds as the marks.  The mark that uses it up writes its id, as with claims.
- */
+/* A challenge for the actor's key (attendance/challenge.h): nothing is written. */
 struct device_challenge {
 	const char *challenge;
 	int64_t expires_at;

@@ -1,11 +1,8 @@
-/*
- * Challenges.  A token under a key of its own names the account and its end; whether it was used stands in spent_claims, where the
- * successful mark writes its id.  So a mark that fails may be tried again with the same challenge, as with a claim.
- */
+/* The challenge that a device's key signs, together with what is presented: one of attendance/challenge.h, about nothing more. */
 #include "attendance/device.h"
 
+#include "attendance/challenge.h"
 #include "attendance/device_parts.h"
-#include "core/jws.h"
 
 static const char challenge_typ[] = "device-challenge";
 
@@ -18,31 +15,19 @@ const struct schema device_challenge_schema = SCHEMA("DeviceChallenge", struct d
 enum err
 device_challenge_make(struct ctx *cx, struct device_challenge *ret)
 {
-	int64_t expires_s = cx->now_us / SECONDS_US + CHALLENGE_LIFE_S;
-	struct uuid id = new_id(cx);
-	struct buf b;
-	struct json j;
+	struct challenge c = {0};
 
-	buf_init(&b, cx->arena, 256);
-	json_init(&j, &b);
-	json_obj(&j, NULL);
-	json_str(&j, "jti", id.text);
-	json_str(&j, "sub", cx->actor->user_id.text);
-	json_int(&j, "exp", expires_s);
-	json_obj_end(&j);
-	ret->challenge = jws_sign(cx->arena, key_current(cx->srv->keys, KEY_CHALLENGE), challenge_typ, buf_cstr(&b));
-	ret->expires_at = expires_s * SECONDS_US;
+	ret->challenge = challenge_sign(cx, challenge_typ, &c, &ret->expires_at);
 	return OK;
 }
 
 bool
 device_challenge_good(struct ctx *cx, const char *challenge, struct uuid *ret_id)
 {
-	char sub[ID_BYTES + 1];
-	struct span claims;
-	int64_t exp;
+	struct challenge c;
 
-	return challenge && jws_verify(cx->arena, cx->srv->keys, KEY_CHALLENGE, challenge_typ, challenge, &claims) &&
-	       claim_text(claims, "jti", ret_id->text, sizeof(ret_id->text)) && claim_text(claims, "sub", sub, sizeof(sub)) &&
-	       claim_int(claims, "exp", &exp) && str_eq(sub, cx->actor->user_id.text) && cx->now_us < exp * SECONDS_US;
+	if (!challenge_read(cx, challenge_typ, challenge, &c))
+		return false;
+	*ret_id = c.id;
+	return true;
 }

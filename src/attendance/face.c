@@ -41,10 +41,19 @@ face_may_be_required(struct ctx *cx)
 	return faces_model(cx->srv->faces) ? OK : fail(cx, ERR_FACE_NOT_INSTALLED, NULL);
 }
 
-static bool
-examine(struct ctx *cx, struct span picture, struct face_answer *ret)
+bool
+face_examine(struct ctx *cx, struct span picture, enum face_purpose purpose, struct face_answer *ret)
 {
-	return faces_examine(cx->srv->faces, picture, (int)cx->srv->conf->face_timeout_seconds * 1000, ret);
+	return faces_examine(cx->srv->faces, picture, purpose, (int)cx->srv->conf->face_timeout_seconds * 1000, ret);
+}
+
+enum err
+face_picture_check(struct ctx *cx, const char *field, enum face_verdict v)
+{
+	if (v != FACE_NOT_DECODED && v != FACE_TOO_LARGE)
+		return OK;
+	error_field(cx, field, "%s", face_verdict_text(v));
+	return fail(cx, ERR_VALIDATION, NULL);
 }
 
 /* --- templates at rest ---- */
@@ -126,7 +135,7 @@ face_enrol_prepare(struct ctx *cx, const struct face_in *in, const struct span *
 		BUG("%d pictures", n);
 	p->n = n;
 	for (int i = 0; i < n; i++) {
-		if (!examine(cx, pictures[i], &p->of[i]))
+		if (!face_examine(cx, pictures[i], FACE_STRAIGHT, &p->of[i]))
 			return fail_internal(cx, ERR_FACE_UNAVAILABLE, "no helper answered");
 		if (p->of[i].verdict != FACE_GOOD)
 			error_field(cx, picture_field(cx, i, n), "%s", face_verdict_text((enum face_verdict)p->of[i].verdict));
@@ -183,7 +192,7 @@ compare_read(struct ctx *cx, void *arg)
 }
 
 enum err
-face_compare(struct ctx *cx, struct span picture, struct face_match *ret)
+face_compare(struct ctx *cx, struct span picture, struct face_match *ret, const struct face_answer **ret_seen)
 {
 	const struct face_model *model = faces_model(cx->srv->faces);
 	struct face_answer *seen = arena_new(cx->arena, struct face_answer, 1);
@@ -195,7 +204,7 @@ face_compare(struct ctx *cx, struct span picture, struct face_match *ret)
 		match.review = model->review;
 		TRY(db_read(cx, compare_read, &c)); /* who has nothing enrolled needs no helper's opinion, but a picture it must be */
 	}
-	if (!examine(cx, picture, seen)) {
+	if (!face_examine(cx, picture, FACE_STRAIGHT, seen)) {
 		match.verdict = model ? FACE_UNSET : FACE_NO_MODEL;
 	} else {
 		match.verdict = (enum face_verdict)seen->verdict;
@@ -203,6 +212,7 @@ face_compare(struct ctx *cx, struct span picture, struct face_match *ret)
 			TRY(db_read(cx, compare_read, &c));
 	}
 	*ret = match;
+	*ret_seen = seen;
 	return OK;
 }
 
@@ -210,19 +220,17 @@ enum err
 face_verify_prepare(struct ctx *cx, struct span picture, struct face_check **ret)
 {
 	struct face_check *check = arena_new(cx->arena, struct face_check, 1);
+	const struct face_answer *seen;
 	struct face_match m;
 
 	if (!faces_model(cx->srv->faces))
 		return fail(cx, ERR_FACE_UNAVAILABLE, NULL);
-	TRY(face_compare(cx, picture, &m));
+	TRY(face_compare(cx, picture, &m, &seen));
 	if (!m.references)
 		return fail(cx, ERR_CONFLICT, "No face is enrolled for this account.");
 	if (m.verdict == FACE_UNSET)
 		return fail_internal(cx, ERR_FACE_UNAVAILABLE, "no helper answered");
-	if (m.verdict == FACE_NOT_DECODED || m.verdict == FACE_TOO_LARGE) {
-		error_field(cx, "file", "%s", face_verdict_text(m.verdict));
-		return fail(cx, ERR_VALIDATION, NULL);
-	}
+	TRY(face_picture_check(cx, "file", m.verdict));
 	bool good = m.verdict == FACE_GOOD && !isnan(m.score);
 	*check = (struct face_check){.verified = good && m.score >= m.accept,
 		.verdict = !good		? face_verdict_name(m.verdict)

@@ -52,8 +52,12 @@ struct face_match {
 	double score;              /* cosine with the nearest; NAN unless the verdict is FACE_GOOD and something is enrolled */
 	double accept, review;     /* the model's */
 };
-/* On the files lane, for the actor. */
-enum err face_compare(struct ctx *cx, struct span picture, struct face_match *ret) MUST_CHECK;
+/* On the files lane, for the actor.  *ret_seen is what was found in the picture, unless the verdict is FACE_UNSET. */
+enum err face_compare(struct ctx *cx, struct span picture, struct face_match *ret, const struct face_answer **ret_seen) MUST_CHECK;
+/* Blocking: false when no helper answered in time. */
+bool face_examine(struct ctx *cx, struct span picture, enum face_purpose purpose, struct face_answer *ret);
+/* ERR_VALIDATION, naming this field: it is no picture, or a broken or too large one. */
+enum err face_picture_check(struct ctx *cx, const char *field, enum face_verdict v) MUST_CHECK;
 
 struct face_check {
 	bool verified;

@@ -59,6 +59,7 @@ static const struct field campus_mark_in_fields[] = {
 	F(struct mark_in, device_challenge, F_SECRET, 0, TOKEN_MAX, "Challenge that the device was given"),
 	F(struct mark_in, device_signature, F_SECRET, 0, 128,
 		"base64url r‖s over SHA-256(challenge ‖ 0x00 ‖ payload or claim)"),
+	F(struct mark_in, liveness_challenge, F_SECRET, 0, TOKEN_MAX, "Challenge that the three selfies answer"),
 	{.name = "classroom_photo", .offset = offsetof(struct mark_in, tolerated), .flags = F_TOLERATED, .kind = K_TEXT,
 		.text = "Ignored"},
 };
@@ -178,8 +179,9 @@ write_mark(struct ctx *cx, struct mark_case *c, const struct uuid *id, const cha
 	return replaces || late ? event_recount(cx, c->row.event_id.text) : OK;
 }
 
+/* What can be known of a mark before its row is read. */
 static enum err
-open_case(struct ctx *cx, const struct mark_in *in, struct mark_case *ret)
+begin_case(struct ctx *cx, const struct mark_in *in, struct mark_case *ret)
 {
 	bool parts = in->qr_session_id && in->qr_nonce;
 	char ref[ID_BYTES + 1];
@@ -198,8 +200,51 @@ open_case(struct ctx *cx, const struct mark_in *in, struct mark_case *ret)
 	} else {
 		TRY(case_of_payload(cx, in->qr_payload, ret));
 	}
+	return OK;
+}
+
+static enum err
+open_case(struct ctx *cx, const struct mark_in *in, struct mark_case *ret)
+{
+	TRY(begin_case(cx, in, ret));
 	ret->in = in;
 	return case_load(cx, cx->actor->user_id.text, ret);
+}
+
+/* Clients of the old system send `code` along with the payload. */
+static struct mark_in
+campus_in(const struct mark_in *in)
+{
+	struct mark_in own = *in;
+
+	if (!own.event_id || own.qr_payload || own.claim || own.qr_session_id)
+		own.code = NULL;
+	return own;
+}
+
+struct asking {
+	struct mark_in in;
+	struct mark_asks *asks;
+};
+
+static enum err
+read_asks(struct ctx *cx, void *arg)
+{
+	const struct asking *a = arg;
+	struct mark_case c;
+
+	TRY(begin_case(cx, &a->in, &c));
+	TRY(case_load(cx, cx->actor->user_id.text, &c));
+	*a->asks = c.found ? case_asks(&c) : (struct mark_asks){0};
+	return OK;
+}
+
+enum err
+attendance_mark_asks(struct ctx *cx, const struct mark_in *in, struct mark_asks *ret)
+{
+	struct asking a = {campus_in(in), ret};
+
+	return db_read(cx, read_asks, &a);
 }
 
 /* Of the codes only those that are read without a query or a costly check. */
@@ -277,13 +322,10 @@ course_of(struct ctx *cx, const struct mark_row *row)
 enum err
 attendance_mark_campus(struct ctx *cx, const struct mark_in *in, struct campus_mark_out *ret)
 {
-	struct mark_in own = *in;
+	const struct mark_in own = campus_in(in);
 	struct mark_case c;
 	struct marked m;
 
-	/* Clients of the old system send `code` along with the payload. */
-	if (!own.event_id || own.qr_payload || own.claim || own.qr_session_id)
-		own.code = NULL;
 	TRY(mark(cx, &own, &c, &m));
 	const struct mark_row *row = &c.row;
 	*ret = (struct campus_mark_out){
@@ -304,6 +346,7 @@ attendance_mark_campus(struct ctx *cx, const struct mark_in *in, struct campus_m
 			.rotate_seconds = row->rotate_seconds,
 			.require_device = row->require_device,
 			.require_face = row->require_face,
+			.require_liveness = row->require_liveness,
 			.late_after_minutes = row->late_after_minutes},
 		.layers = layers_list(cx->arena, &c),
 		.marked_at = c.at_us,

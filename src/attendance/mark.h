@@ -27,6 +27,7 @@ struct mark_in {
 	double latitude, longitude, accuracy; /* degrees, metres; NAN or 0, 0: not told */
 	const char *imei;		      /* any stable id of the device */
 	const char *device_challenge, *device_signature;
+	const char *liveness_challenge;
 	const struct selfie *selfie; /* no schema fills it */
 	const char *tolerated;	     /* never read */
 };
@@ -72,13 +73,20 @@ extern const struct schema campus_mark_out_schema;
 /* The same for the campus surface; besides: DEVICE_MISMATCH OUTSIDE_GEOFENCE NETWORK_NOT_ALLOWED FACE_MISMATCH by policy. */
 enum err attendance_mark_campus(struct ctx *cx, const struct mark_in *in, struct campus_mark_out *ret) MUST_CHECK;
 
+struct mark_asks {
+	struct uuid event_id;
+	bool face, liveness; /* policy and models included */
+};
+/* What the session of this mark asks pictures for, on any lane but the write lane; nothing where the code leads to no session. */
+enum err attendance_mark_asks(struct ctx *cx, const struct mark_in *in, struct mark_asks *ret) MUST_CHECK;
+
 struct claim_in { /* qr_payload, or code with event_id (or a session's label) */
 	const char *qr_payload, *code, *event_id;
 	const char *public_key; /* JWK as JSON text; required in staging and prod */
 };
 extern const struct schema claim_in_schema;
 struct claim_asks { /* what a mark needs besides the claim, lest it be flagged or refused */
-	bool place, device, face;
+	bool place, device, face, liveness;
 };
 struct claim_event {
 	struct uuid id;

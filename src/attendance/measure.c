@@ -218,6 +218,20 @@ look_at_device(struct ctx *cx, struct mark_case *c)
 	return read_device(cx, &m, &q.shown, arena_printf(cx->arena, "%s", q.hash), c);
 }
 
+SQL(LIVENESS_SPENT, "u", "SELECT COUNT(*) FROM spent_claims WHERE claim_id = $1");
+
+/* Only a mark that answers a challenge pays for it. */
+static enum err
+look_at_liveness(struct ctx *cx, struct mark_case *c)
+{
+	int64_t spent = 0;
+
+	if (c->in->selfie && c->in->selfie->liveness.challenge.text[0])
+		TRY(db_int(cx, &LIVENESS_SPENT, &spent, V_ID(c->in->selfie->liveness.challenge)));
+	c->liveness_spent = spent != 0;
+	return OK;
+}
+
 enum err
 measure(struct ctx *cx, struct mark_case *c)
 {
@@ -229,6 +243,7 @@ measure(struct ctx *cx, struct mark_case *c)
 	c->device = (struct mark_device){.asked = wanted && c->device_policy != LAYER_OFF};
 	if (c->device.asked)
 		TRY(look_at_device(cx, c));
+	TRY(look_at_liveness(cx, c));
 	return isnan(row->latitude) || c->geofence_policy == LAYER_OFF ? OK : read_before(cx, c);
 }
 
@@ -288,6 +303,17 @@ SQL(SETTLE_BIND, "uuttm",
 	"INSERT INTO devices (id, user_id, device_hash, key_id, status, created_at) SELECT $1, $2, $3, $4, 'bound', $5{+ FROM @}"
 	" WHERE TRUE ON CONFLICT DO NOTHING");
 
+/* Of two marks with one challenge at once the second finds it spent when it is run again. */
+static enum err
+liveness_settle(struct ctx *cx, const struct mark_case *c)
+{
+	int64_t rows = 1;
+
+	if (!c->liveness_spent && c->in->selfie && c->in->selfie->liveness.challenge.text[0])
+		TRY(db_exec(cx, &SETTLE_SPEND, &rows, V_ID(c->in->selfie->liveness.challenge), V(cx->now_us)));
+	return rows == 1 ? OK : fail_internal(cx, ERR_UNAVAILABLE, "a challenge was used by two marks at once");
+}
+
 enum err
 measure_settle(struct ctx *cx, const struct mark_case *c, const struct uuid *attendance_id, const char *flags)
 {
@@ -297,7 +323,7 @@ measure_settle(struct ctx *cx, const struct mark_case *c, const struct uuid *att
 	size_t n = 0;
 	bool binds = d->shown && !d->bound && !d->signing && !flags;
 
-	TRY(selfie_keep(cx, c, attendance_id->text));
+	TRY(liveness_settle(cx, c));
 	if (!d->asked)
 		return OK;
 	struct uuid device = new_id(cx);

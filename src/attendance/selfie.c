@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "attendance/layers/layer.h"
+#include "attendance/case.h"
 #include "audit/audit.h"
 #include "core/image.h"
 #include "net/storage.h"
@@ -35,36 +35,40 @@ object_time_us(const char *name)
 	return slash && uuid_valid(slash + 1) ? uuid_v7_time_us(slash + 1) : -1;
 }
 
-enum err
-selfie_prepare(struct ctx *cx, struct span picture, const struct selfie **ret)
+static enum err
+store(struct ctx *cx, struct span picture, struct selfie *s)
 {
-	struct selfie *s = arena_new(cx->arena, struct selfie, 1);
 	struct image_info info;
 	const char *why = NULL;
 
-	TRY(face_compare(cx, picture, &s->match));
-	if (s->match.verdict == FACE_NOT_DECODED || s->match.verdict == FACE_TOO_LARGE) {
-		error_field(cx, "selfie", "%s", face_verdict_text(s->match.verdict));
-		return fail(cx, ERR_VALIDATION, NULL);
-	}
 	(void)image_probe(picture, &info);
 	s->object = object_name(cx);
 	s->type = image_types[info.kind];
 	if (storage_put(cx->srv->storage, cx->arena, s->object, s->type, picture, &why) != STORED)
 		return fail_internal(cx, ERR_UNAVAILABLE, "%s", why);
-	*ret = s;
 	return OK;
 }
 
-static bool
-is_wanted(const struct mark_case *c)
+enum err
+selfie_prepare(struct ctx *cx, const struct mark_in *in, const struct span *pictures, int n, const struct selfie **ret)
 {
-	if (c->face_policy == LAYER_OFF)
-		return false;
-	for (size_t i = 0; i < layer_row_count; i++)
-		if (layer_rows[i].judge == layer_face && c->findings[i].verdict != VERDICT_SKIP)
-			return true;
-	return c->row.require_face;
+	struct selfie *s = arena_new(cx->arena, struct selfie, 1);
+	const struct face_answer *seen;
+	struct mark_asks asks;
+
+	*ret = s;
+	TRY(attendance_mark_asks(cx, in, &asks));
+	s->asked = asks.face;
+	if (!asks.face)
+		return OK;
+	if (asks.liveness)
+		s->liveness = liveness_open(cx, in->liveness_challenge, asks.event_id.text, n);
+	struct span straight = pictures[s->liveness.straight];
+	TRY(face_compare(cx, straight, &s->match, &seen));
+	TRY(face_picture_check(cx, "selfie", s->match.verdict));
+	if (s->liveness.challenge.text[0] && s->match.references && s->match.verdict == FACE_GOOD)
+		TRY(liveness_judge(cx, pictures, seen, &s->liveness));
+	return store(cx, straight, s);
 }
 
 SQL(SELFIE_ADD, "uuttm",
@@ -76,7 +80,7 @@ selfie_keep(struct ctx *cx, const struct mark_case *c, const char *attendance_id
 {
 	const struct selfie *s = c->in ? c->in->selfie : NULL;
 
-	if (!s || !is_wanted(c))
+	if (!s || !s->object || !case_asks(c).face)
 		return OK;
 	return db_exec(cx, &SELFIE_ADD, NULL, V(attendance_id), V(cx->actor->user_id.text), V(s->object), V(s->type), V(cx->now_us));
 }

@@ -2,23 +2,30 @@
  * Selfies of marks: checked and stored before the mark, named by a row that the mark writes, shown to the lecturer, gone after
  * SELFIE_RETENTION_DAYS.
  *
- * A selfie is kept only where the session asks for it or the face layer had something to say; any other object is an orphan, as are those
- * of marks that were refused.
+ * A selfie that the session does not ask for is neither looked at nor stored.  One that was stored for a mark that was then refused is an
+ * orphan.
  */
 #ifndef MUSTER_ATTENDANCE_SELFIE_H
 #define MUSTER_ATTENDANCE_SELFIE_H
 
-#include "attendance/face.h"
+#include "attendance/liveness.h"
 
+struct mark_in;
+struct mark_case;
 struct selfie {
+	bool asked; /* by the session, when it came; else the rest is unset */
 	struct face_match match;
+	struct liveness liveness;
 	const char *object, *type; /* in storage */
 };
-/* On the files lane, for the actor.  ERR_VALIDATION: not a picture; ERR_UNAVAILABLE: it cannot be stored. */
-enum err selfie_prepare(struct ctx *cx, struct span picture, const struct selfie **ret) MUST_CHECK;
+/*
+ * On the files lane, for the actor: the pictures that came with this mark, at least one.  The mark's own errors as far as its code
+ * cannot be read; ERR_VALIDATION: not a picture; ERR_UNAVAILABLE: it cannot be stored.
+ */
+enum err selfie_prepare(struct ctx *cx, const struct mark_in *in, const struct span *pictures, int n, const struct selfie **ret)
+	MUST_CHECK;
 
-/* In the write lane, after the mark's own rows: names the object, where the session asks for it or the face layer spoke. */
-struct mark_case;
+/* In the write lane, after the mark's own rows: names the object, where the session asks for it. */
 enum err selfie_keep(struct ctx *cx, const struct mark_case *c, const char *attendance_id) MUST_CHECK;
 
 /* On the work lane: the bytes, for the owner of the session or an administrator; audited.  ERR_NOT_FOUND; ERR_UNAVAILABLE. */

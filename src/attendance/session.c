@@ -35,6 +35,8 @@ enum { RADIUS_MAX_M = 100000, RADIUS_DEFAULT_M = 100, NETWORKS_MAX = 50, LABEL_T
 			"How long a code stays on the screen; default: QR_EXPIRY_SECONDS less 10"),                         \
 		F(struct session_in, require_device, 0, 0, 0, "A mark without a device is a fault"),                        \
 		F(struct session_in, require_face, 0, 0, 0, "A mark without a face is a fault"),                            \
+		F(struct session_in, require_liveness, 0, 0, 0,                                                             \
+			"A mark without an answer to a liveness challenge is a fault; needs require_face"),                 \
 		F(struct session_in, late_after_minutes, 0, 0, DURATION_MAX_MINUTES,                                        \
 			"A mark so long after the beginning is late; default: never"),                                      \
 		F_LIST(struct session_in, networks, 0, NULL, "CIDRs that marks should come from; default: any"),            \
@@ -84,6 +86,7 @@ static const struct schema session_counts_schema = SCHEMA("SessionCounts", struc
 		F(struct campus_session, rotate_seconds, F_NULLABLE, 0, 0, "How long a code stays on the screen"),             \
 		F(struct campus_session, require_device, 0, 0, 0, "A mark without a device is a fault"),                       \
 		F(struct campus_session, require_face, 0, 0, 0, "A mark without a face is a fault"),                           \
+		F(struct campus_session, require_liveness, 0, 0, 0, "A mark without head turns, as asked, is a fault"),        \
 		F(struct campus_session, late_after_minutes, F_NULLABLE, 0, 0, "A mark so long after the beginning is late")
 
 static const struct field session_student_fields[] = {SESSION_FIELDS};
@@ -185,14 +188,26 @@ check_networks(struct ctx *cx, const struct list *networks)
 			error_field(cx, "networks", "%.60s is no address with a prefix, like 192.0.2.0/24", texts[i]);
 }
 
-/* `latitude` and `longitude` as they will be. */
-static enum err
-check_session(struct ctx *cx, const struct session_in *in, double latitude, double longitude)
+static bool
+will_be(enum tri said, bool was)
 {
+	return said == TRI_UNSET ? was : said == TRI_YES;
+}
+
+/* `old` is what a change begins with; of a new session nothing. */
+static enum err
+check_session(struct ctx *cx, const struct session_in *in, const struct campus_session *old)
+{
+	double latitude = isnan(in->latitude) ? old->latitude : in->latitude;
+	double longitude = isnan(in->longitude) ? old->longitude : in->longitude;
+	bool face = will_be(in->require_face, old->require_face);
+
 	if (isnan(latitude) != isnan(longitude))
 		error_field(cx, isnan(latitude) ? "latitude" : "longitude", "latitude and longitude go together");
 	if (!isnan(in->geofence_radius_m) && isnan(latitude))
 		error_field(cx, "geofence_radius_m", "needs latitude and longitude");
+	if (will_be(in->require_liveness, old->require_liveness) && !face)
+		error_field(cx, "require_liveness", "needs require_face");
 	if (in->networks.items)
 		check_networks(cx, &in->networks);
 	if (in->policy)
@@ -244,11 +259,11 @@ course_title(struct ctx *cx, const struct session_in *in, const char **ret)
 
 /* --- writing ----------------------------------------------------------------------------------------------------------------- */
 
-SQL(SESSION_INSERT, "utmmuurrrtttiibbm",
+SQL(SESSION_INSERT, "utmmuurrrtttiibbmb",
 	"INSERT INTO events (id, kind, title, scheduled_at, ends_at, course_id, owner_id, taken, latitude, longitude,"
 	" geofence_radius_m, networks, policy, label, generation, rotate_seconds, late_after_minutes, require_device,"
-	" require_face, is_deleted, created_at, updated_at) VALUES ($1, 'session', $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11,"
-	" $12, 0, $13, $14, $15, $16, FALSE, $17, $17)"
+	" require_face, is_deleted, created_at, updated_at, require_liveness) VALUES ($1, 'session', $2, $3, $4, $5, $6, 0, $7, $8,"
+	" $9, $10, $11, $12, 0, $13, $14, $15, $16, FALSE, $17, $17, $18)"
 	" ON CONFLICT (label) WHERE closed_at IS NULL AND NOT is_deleted DO NOTHING");
 
 static int64_t
@@ -275,7 +290,7 @@ insert(struct ctx *cx, const struct session_in *in, const struct uuid *id, const
 			V_ID(cx->actor->user_id), V(in->latitude), V(in->longitude), V(radius_m),
 			V(networks_json(cx, &in->networks)), V(in->policy), V((const char *)label), V(rotate_s),
 			V(in->late_after_minutes), V(in->require_device == TRI_YES), V(in->require_face == TRI_YES),
-			V(cx->now_us)));
+			V(cx->now_us), V(in->require_liveness == TRI_YES)));
 	}
 	return rows ? OK : fail(cx, ERR_CONFLICT, "No label is free; close some sessions.");
 }
@@ -286,7 +301,7 @@ campus_session_create(struct ctx *cx, const struct session_in *in, struct campus
 	const char *title = "Session";
 	struct uuid id = new_id(cx);
 
-	TRY(check_session(cx, in, in->latitude, in->longitude));
+	TRY(check_session(cx, in, &(const struct campus_session){.latitude = NAN, .longitude = NAN}));
 	TRY(course_title(cx, in, &title));
 	title = in->title ? in->title : title;
 	TRY(insert(cx, in, &id, title));
@@ -301,13 +316,13 @@ get_unclosed(struct ctx *cx, const char *id, struct campus_session *ret)
 	return str_eq(ret->status, "closed") ? fail(cx, ERR_SESSION_CLOSED, NULL) : OK;
 }
 
-SQL(SESSION_CHANGE, "umtmmurrrttiibbi",
+SQL(SESSION_CHANGE, "umtmmurrrttiibbib",
 	"UPDATE events SET updated_at = $2, title = COALESCE($3, title), scheduled_at = $4, ends_at = $5,"
 	" course_id = COALESCE($6, course_id), latitude = COALESCE($7, latitude), longitude = COALESCE($8, longitude),"
 	" geofence_radius_m = COALESCE($9, geofence_radius_m), networks = COALESCE($10, networks),"
 	" policy = COALESCE($11, policy), rotate_seconds = COALESCE($12, rotate_seconds),"
 	" late_after_minutes = COALESCE($13, late_after_minutes), require_device = $14, require_face = $15,"
-	" generation = generation + $16 WHERE id = $1 AND closed_at IS NULL AND NOT is_deleted");
+	" generation = generation + $16, require_liveness = $17 WHERE id = $1 AND closed_at IS NULL AND NOT is_deleted");
 
 static enum err
 change(struct ctx *cx, const struct session_in *in, const struct campus_session *old)
@@ -328,8 +343,8 @@ change(struct ctx *cx, const struct session_in *in, const struct campus_session 
 	TRY(db_exec(cx, &SESSION_CHANGE, &rows, V_ID(old->id), V(cx->now_us), V(in->title), V(starts_at), V(starts_at + long_us),
 		V_ID(in->course_id), V(in->latitude), V(in->longitude), V(radius_m), V(networks_json(cx, &in->networks)),
 		V(in->policy), V(in->rotate_seconds), V(in->late_after_minutes),
-		V(in->require_device != TRI_UNSET ? in->require_device == TRI_YES : old->require_device),
-		V(in->require_face != TRI_UNSET ? in->require_face == TRI_YES : old->require_face), V(other_steps)));
+		V(will_be(in->require_device, old->require_device)), V(will_be(in->require_face, old->require_face)), V(other_steps),
+		V(will_be(in->require_liveness, old->require_liveness))));
 	return rows ? OK : fail(cx, ERR_SESSION_CLOSED, NULL);
 }
 
@@ -340,8 +355,7 @@ campus_session_change(struct ctx *cx, const char *id, const struct session_in *i
 	const char *title;
 
 	TRY(get_unclosed(cx, id, &old));
-	TRY(check_session(cx, in, isnan(in->latitude) ? old.latitude : in->latitude,
-		isnan(in->longitude) ? old.longitude : in->longitude));
+	TRY(check_session(cx, in, &old));
 	TRY(course_title(cx, in, &title));
 	TRY(change(cx, in, &old));
 	TRY(audit_ok(cx, AUDIT_SESSION_UPDATED, "session", id));

@@ -17,7 +17,7 @@ struct session_in { /* also a change: absent members keep */
 	int64_t starts_at, duration_minutes;
 	double latitude, longitude, geofence_radius_m;
 	int64_t rotate_seconds;
-	enum tri require_device, require_face;
+	enum tri require_device, require_face, require_liveness;
 	int64_t late_after_minutes;
 	struct list networks; /* of CIDRs */
 	const char *policy;
@@ -45,7 +45,7 @@ struct campus_session {
 	int64_t starts_at, ends_at, closed_at;
 	double latitude, longitude, geofence_radius_m;
 	int64_t rotate_seconds;
-	bool require_device, require_face;
+	bool require_device, require_face, require_liveness;
 	int64_t late_after_minutes;
 	const char *networks, *policy; /* JSON */
 	struct session_counts counts;

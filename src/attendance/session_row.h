@@ -14,6 +14,7 @@ extern const struct schema session_row_schema;
 	" e.closed_at AS \"" p "closed_at\", e.latitude AS \"" p "latitude\", e.longitude AS \"" p "longitude\","               \
 	" e.geofence_radius_m AS \"" p "geofence_radius_m\", e.rotate_seconds AS \"" p "rotate_seconds\","                      \
 	" e.require_device AS \"" p "require_device\", e.require_face AS \"" p "require_face\","                                \
+	" e.require_liveness AS \"" p "require_liveness\","                                                                     \
 	" e.late_after_minutes AS \"" p "late_after_minutes\""
 #define SESSION_COLUMNS SESSION_COLUMNS_AS("")
 #define SESSION_TABLES "events e JOIN users l ON l.id = e.owner_id LEFT JOIN courses c ON c.id = e.course_id"

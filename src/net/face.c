@@ -279,9 +279,9 @@ answer_good(const struct face_answer *a)
 }
 
 static bool
-converse(struct faces *f, struct helper *h, struct span picture, int64_t deadline_us, struct face_answer *ret)
+converse(struct faces *f, struct helper *h, struct span picture, enum face_purpose purpose, int64_t deadline_us, struct face_answer *ret)
 {
-	const struct face_ask ask = {FACE_MAGIC, (uint32_t)picture.n};
+	const struct face_ask ask = {FACE_MAGIC, (uint32_t)picture.n, purpose};
 	struct face_hello hello;
 	struct face_answer answer;
 
@@ -300,7 +300,7 @@ converse(struct faces *f, struct helper *h, struct span picture, int64_t deadlin
 }
 
 bool
-faces_examine(struct faces *f, struct span picture, int deadline_ms, struct face_answer *ret)
+faces_examine(struct faces *f, struct span picture, enum face_purpose purpose, int deadline_ms, struct face_answer *ret)
 {
 	int64_t deadline_us = time_monotonic_us() + deadline_ms * INT64_C(1000);
 
@@ -309,7 +309,7 @@ faces_examine(struct faces *f, struct span picture, int deadline_ms, struct face
 	struct helper *h = helper_take(f, deadline_us);
 	if (!h)
 		return false;
-	bool good = converse(f, h, picture, deadline_us, ret);
+	bool good = converse(f, h, picture, purpose, deadline_us, ret);
 	if (!good)
 		helper_kill(f, h);
 	helper_give(f, h, good);

@@ -36,7 +36,7 @@ const struct face_model *faces_model(const struct faces *f);
 const char *faces_message(const struct faces *f); /* what was found, in words for the operator */
 
 /* False: no helper answered within the time, waiting for a free one included.  *ret is then untouched. */
-bool faces_examine(struct faces *f, struct span picture, int deadline_ms, struct face_answer *ret);
+bool faces_examine(struct faces *f, struct span picture, enum face_purpose purpose, int deadline_ms, struct face_answer *ret);
 /* "several faces are in the picture": why a verdict is not FACE_GOOD, for a person. */
 const char *face_verdict_text(enum face_verdict v);
 const char *face_verdict_name(enum face_verdict v); /* "several_faces" */

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 enum {
-	FACE_MAGIC = 0x4d464331,      /* changes with anything below */
+	FACE_MAGIC = 0x4d464332,      /* changes with anything below */
 	FACE_SOCKET = 3,              /* the helper's descriptor */
 	FACE_ASK_MAX = 21 << 20,      /* UPLOAD_MAX_IMAGE_MB is at most 20 */
 	FACE_TEMPLATE_MAX = 512,      /* numbers of a template */
@@ -35,6 +35,13 @@ enum face_verdict {
 	FACE_VERDICT_COUNT
 };
 
+/* What a picture is for. */
+enum face_purpose {
+	FACE_PURPOSE_UNSET = 0,
+	FACE_STRAIGHT, /* to be compared: a face that is turned away will not do */
+	FACE_TURNED,   /* its pose is measured and not judged */
+};
+
 struct face_hello {
 	uint32_t magic;
 	uint32_t has_model;
@@ -43,12 +50,12 @@ struct face_hello {
 	char message[160];    /* for the operator: what was found */
 };
 struct face_ask {
-	uint32_t magic, bytes;
+	uint32_t magic, bytes, purpose;
 };
 struct face_answer {
 	uint32_t magic, verdict;
 	uint32_t width, height; /* of the upright picture, pixels; 0 when it was not decoded */
-	float face_px, yaw, sharpness, light; /* width of the face; degrees, about; NAN when not measured */
+	float face_px, yaw, sharpness, light; /* width of the face; degrees to its own left, about; NAN when not measured */
 	uint32_t numbers;       /* of the template; 0: none */
 	float face_template[FACE_TEMPLATE_MAX]; /* of length 1 */
 };

@@ -6,7 +6,7 @@
 const fs = require("node:fs");
 const path = require("node:path");
 
-const MAGIC = 0x4d464331, SOCKET = 3, NUMBERS = 128, ANSWER = 36 + 512 * 4;
+const MAGIC = 0x4d464332, SOCKET = 3, NUMBERS = 128, ANSWER = 36 + 512 * 4;
 const GOOD = 1, NONE = 5;
 
 function readAll(n) {
@@ -53,7 +53,7 @@ function serve() {
 	hello.write("a stub", 88);
 	writeAll(hello);
 	for (;;) {
-		const ask = readAll(8);
+		const ask = readAll(12);
 		writeAll(see(readAll(ask.readUInt32LE(4))));
 	}
 }

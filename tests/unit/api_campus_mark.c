@@ -121,12 +121,16 @@ a_claim_says_what_the_mark_needs(void **state)
 	static const struct {
 		const char *with, *asks;
 	} cases[] = {
-		{"", "{'place':false,'device':false,'face':false}"},
-		{",'latitude':47.3,'longitude':8.5,'require_device':true", "{'place':true,'device':true,'face':false}"},
+		{"", "{'place':false,'device':false,'face':false,'liveness':false}"},
+		{",'latitude':47.3,'longitude':8.5,'require_device':true", "{'place':true,'device':true,'face':false,'liveness':false}"},
 		{",'latitude':47.3,'longitude':8.5,'require_device':true,'policy':{'geofence':'off','device':'off'}",
-			"{'place':false,'device':false,'face':false}"},
+			"{'place':false,'device':false,'face':false,'liveness':false}"},
+		{",'require_face':true", "{'place':false,'device':false,'face':true,'liveness':false}"},
+		{",'require_face':true,'require_liveness':true", "{'place':false,'device':false,'face':true,'liveness':true}"},
+		{",'require_face':true,'require_liveness':true,'policy':{'face':'off'}",
+			"{'place':false,'device':false,'face':false,'liveness':false}"},
 	};
-	struct campus c = campus_open();
+	struct campus c = campus_open_with(TEST_CONF(stub_program(), "FACE_MODELS_DIR=stub", "FACE_TIMEOUT_SECONDS=60"));
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -15,13 +15,13 @@ static const struct {
 } cases[] = {
 	{"nothing asked, nothing sent", true, false, false, {0}, VERDICT_SKIP, VERDICT_SKIP, NULL},
 	{"no model, nothing asked", false, false, false, {0}, VERDICT_SKIP, VERDICT_SKIP, NULL},
-	{"no model, sent", false, false, true, {.verdict = FACE_NO_MODEL, .score = NAN}, VERDICT_SKIP, VERDICT_SKIP, "not_checked"},
+	{"no model, sent, not asked", false, false, true, {.verdict = FACE_NO_MODEL, .score = NAN}, VERDICT_SKIP, VERDICT_SKIP, "not_checked"},
 	{"no model, asked", false, true, true, {.verdict = FACE_NO_MODEL, .score = NAN}, VERDICT_SKIP, VERDICT_SKIP, "not_checked"},
 	{"asked, not sent", true, true, false, {0}, VERDICT_FLAG, VERDICT_REJECT, "no selfie was sent"},
-	{"sent, none enrolled", true, false, true, {.verdict = FACE_GOOD, .score = NAN}, VERDICT_SKIP, VERDICT_SKIP, "not_checked"},
+	{"sent, not asked, none enrolled", true, false, true, {.verdict = FACE_GOOD, .score = NAN}, VERDICT_SKIP, VERDICT_SKIP, "not_checked"},
 	{"asked, none enrolled", true, true, true, {.verdict = FACE_GOOD, .score = NAN}, VERDICT_FLAG, VERDICT_REJECT, "no face is enrolled"},
 	{"helper down", true, true, true, {.references = 1, .verdict = FACE_UNSET, .score = NAN}, VERDICT_FLAG, VERDICT_FLAG, "not_checked"},
-	{"helper down, not asked", true, false, true, {.references = 1, .verdict = FACE_UNSET, .score = NAN}, VERDICT_FLAG, VERDICT_FLAG,
+	{"helper down, not asked", true, false, true, {.references = 1, .verdict = FACE_UNSET, .score = NAN}, VERDICT_SKIP, VERDICT_SKIP,
 		"not_checked"},
 	{"helper lost its model", true, true, true, {.references = 1, .verdict = FACE_NO_MODEL, .score = NAN}, VERDICT_FLAG, VERDICT_FLAG,
 		"not_checked"},
@@ -30,11 +30,11 @@ static const struct {
 	{"no number", true, true, true, {.references = 1, .verdict = FACE_GOOD, .score = NAN, .accept = 0.5}, VERDICT_FLAG, VERDICT_REJECT,
 		"one face, well to be seen"},
 	{"the same", true, true, true, {SCORE(0.5)}, VERDICT_PASS, VERDICT_PASS, "the enrolled face"},
-	{"the same, not asked", true, false, true, {SCORE(0.9)}, VERDICT_PASS, VERDICT_PASS, "the enrolled face"},
+	{"the same, not asked", true, false, true, {SCORE(0.9)}, VERDICT_SKIP, VERDICT_SKIP, "not_checked"},
 	{"between", true, true, true, {SCORE(0.499)}, VERDICT_FLAG, VERDICT_FLAG, "like the enrolled face, but not enough to be sure"},
 	{"just between", true, true, true, {SCORE(0.42)}, VERDICT_FLAG, VERDICT_FLAG, "like the enrolled face, but not enough to be sure"},
 	{"another", true, true, true, {SCORE(0.419)}, VERDICT_FLAG, VERDICT_REJECT, "not the enrolled face"},
-	{"another, not asked", true, false, true, {SCORE(-0.2)}, VERDICT_FLAG, VERDICT_REJECT, "not the enrolled face"},
+	{"another, not asked", true, false, true, {SCORE(-0.2)}, VERDICT_SKIP, VERDICT_SKIP, "not_checked"},
 };
 
 static void
@@ -42,7 +42,8 @@ each_case_has_its_verdict(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const struct selfie selfie = {.match = cases[i].match, .object = "selfies/x", .type = "image/jpeg"};
+		const struct selfie selfie = {
+			.asked = cases[i].required, .match = cases[i].match, .object = "selfies/x", .type = "image/jpeg"};
 		const struct mark_in in = {.selfie = cases[i].sent ? &selfie : NULL};
 		struct mark_case c = {.in = &in, .face_model = cases[i].model, .row = {.require_face = cases[i].required}};
 		for (enum layer_policy p = LAYER_FLAG; p <= LAYER_OFF; p++) {
@@ -54,19 +55,89 @@ each_case_has_its_verdict(void **state)
 				fail_msg("%s, policy %d: %d %s", cases[i].name, (int)p, (int)f.verdict, f.detail ? f.detail : "");
 			assert_true(f.verdict != VERDICT_FLAG || str_eq(f.flag, "face"));
 			assert_true(f.verdict != VERDICT_REJECT || f.why == ERR_FACE_MISMATCH);
-			bool compared = p != LAYER_OFF && cases[i].match.review > 0;
+			bool compared = p != LAYER_OFF && cases[i].required && cases[i].match.review > 0;
 			assert_int_equal(f.scored, compared);
 			assert_true(!compared || (f.score == cases[i].match.score && f.threshold == 0.5));
 		}
 	}
 }
 
+static const struct {
+	const char *name;
+	struct face_match match;
+	struct liveness liveness;
+	bool spent;
+	enum verdict by_flag, by_reject;
+	const char *detail;
+} turns[] = {
+	{"answered", {SCORE(0.5)}, {LIVENESS_GOOD}, false, VERDICT_PASS, VERDICT_PASS, "the enrolled face, turned as asked"},
+	{"answered, not sure who", {SCORE(0.45)}, {LIVENESS_GOOD}, false, VERDICT_FLAG, VERDICT_FLAG,
+		"like the enrolled face, but not enough to be sure"},
+	{"answered by another", {SCORE(0.2)}, {LIVENESS_GOOD}, false, VERDICT_FLAG, VERDICT_REJECT, "not the enrolled face"},
+	{"answered, helper down", {.references = 1, .score = NAN}, {LIVENESS_UNSET}, false, VERDICT_FLAG, VERDICT_FLAG, "not_checked"},
+	{"helper down at a turn", {SCORE(0.9)}, {LIVENESS_NOT_CHECKED}, false, VERDICT_FLAG, VERDICT_FLAG, "not_checked"},
+	{"used before", {SCORE(0.9)}, {LIVENESS_GOOD}, true, VERDICT_FLAG, VERDICT_REJECT, "the liveness challenge was used before"},
+	{"not come to", {SCORE(0.9)}, {LIVENESS_UNSET}, false, VERDICT_FLAG, VERDICT_REJECT, "the liveness challenge was not answered"},
+	{"missing", {SCORE(0.9)}, {LIVENESS_MISSING}, false, VERDICT_FLAG, VERDICT_REJECT, "the liveness challenge was not answered"},
+	{"missing, not sure who", {SCORE(0.45)}, {LIVENESS_MISSING}, false, VERDICT_FLAG, VERDICT_REJECT,
+		"the liveness challenge was not answered"},
+	{"stale", {SCORE(0.9)}, {LIVENESS_STALE}, false, VERDICT_FLAG, VERDICT_REJECT,
+		"the liveness challenge has expired, or is not of this student and session"},
+	{"unseen", {SCORE(0.9)}, {LIVENESS_UNSEEN, .fault = FACE_BLURRED}, false, VERDICT_FLAG, VERDICT_REJECT, "the face is blurred; hold still"},
+	{"others", {SCORE(0.9)}, {LIVENESS_OTHERS}, false, VERDICT_FLAG, VERDICT_REJECT,
+		"the pictures of the liveness challenge show different faces"},
+	{"still", {SCORE(0.9)}, {LIVENESS_STILL}, false, VERDICT_FLAG, VERDICT_REJECT,
+		"the head was not turned as the liveness challenge asked"},
+};
+
+static void
+each_answer_to_a_challenge_has_its_verdict(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
+		const struct selfie selfie = {.asked = true, .match = turns[i].match, .liveness = turns[i].liveness};
+		const struct mark_in in = {.selfie = &selfie};
+		struct mark_case c = {.in = &in,
+			.face_model = true,
+			.liveness_spent = turns[i].spent,
+			.row = {.require_face = true, .require_liveness = true}};
+		for (enum layer_policy p = LAYER_FLAG; p <= LAYER_OFF; p++) {
+			enum verdict want = p == LAYER_FLAG ? turns[i].by_flag : p == LAYER_REJECT ? turns[i].by_reject : VERDICT_SKIP;
+			c.face_policy = p;
+			struct finding f = layer_face(&c);
+			if (f.verdict != want || (p != LAYER_OFF && !str_eq(f.detail, turns[i].detail)))
+				fail_msg("%s, policy %d: %d %s", turns[i].name, (int)p, (int)f.verdict, f.detail ? f.detail : "");
+			assert_true(f.verdict != VERDICT_FLAG || str_eq(f.flag, "face"));
+			assert_true(f.verdict != VERDICT_REJECT || f.why == ERR_FACE_MISMATCH);
+		}
+		c.face_policy = LAYER_REJECT;
+		c.row.require_liveness = false; /* what nobody asked for is worth nothing, good or bad */
+		assert_string_not_equal(layer_face(&c).detail, "the enrolled face, turned as asked");
+		assert_true(turns[i].match.score < 0.5 || isnan(turns[i].match.score) || layer_face(&c).verdict == VERDICT_PASS);
+		c.row.require_face = false;
+		assert_int_equal(layer_face(&c).verdict, VERDICT_SKIP);
+	}
+}
+
+/* The session began to ask between the picture's coming and the mark. */
+static void
+a_selfie_that_nobody_looked_at_never_passes(void **state)
+{
+	const struct selfie selfie = {.asked = false};
+	const struct mark_in in = {.selfie = &selfie};
+	struct mark_case c = {.in = &in, .face_model = true, .face_policy = LAYER_REJECT, .row = {.require_face = true}};
+
+	(void)state;
+	assert_int_equal(layer_face(&c).verdict, VERDICT_FLAG);
+	assert_string_equal(layer_face(&c).detail, "not_checked");
+}
+
 static void
 score_and_threshold_are_written_down(void **state)
 {
-	const struct selfie selfie = {.match = {SCORE(0.45)}};
+	const struct selfie selfie = {.asked = true, .match = {SCORE(0.45)}};
 	const struct mark_in in = {.selfie = &selfie};
-	struct mark_case c = {.in = &in, .face_model = true, .face_policy = LAYER_FLAG};
+	struct mark_case c = {.in = &in, .face_model = true, .face_policy = LAYER_FLAG, .row = {.require_face = true}};
 	struct arena a;
 
 	(void)state;
@@ -100,6 +171,8 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_case_has_its_verdict),
+		cmocka_unit_test(each_answer_to_a_challenge_has_its_verdict),
+		cmocka_unit_test(a_selfie_that_nobody_looked_at_never_passes),
 		cmocka_unit_test(score_and_threshold_are_written_down),
 		cmocka_unit_test(only_with_a_model_can_a_session_ask),
 	};

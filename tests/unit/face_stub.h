@@ -3,6 +3,7 @@
  * protocol and reads its answers out of the pictures: what stands behind the end of the JPEG says what it "sees".
  *
  *	face DEGREES    one good face; two faces are as like as the cosine of the degrees between them (accept 0.5, review 0.42)
+ *	yaw DEGREES     with a face: turned so far to its own left; seen as off pose unless it is asked for turned
  *	verdict NUMBER  that verdict, no template
  *	die             ends without an answer
  *	nonsense        an answer of no known verdict
@@ -29,17 +30,22 @@ stub_read(void *to, size_t n)
 }
 
 static inline void
-stub_see(const char *text, struct face_answer *ret)
+stub_see(const char *text, uint32_t purpose, struct face_answer *ret)
 {
-	const char *face = strstr(text, "face "), *verdict = strstr(text, "verdict ");
+	const char *face = strstr(text, "face "), *verdict = strstr(text, "verdict "), *yaw = strstr(text, "yaw ");
 
 	ret->verdict = FACE_NONE;
+	ret->yaw = yaw ? strtof(yaw + 4, NULL) : 0;
 	if (verdict)
 		ret->verdict = (uint32_t)strtol(verdict + 8, NULL, 10);
 	if (!face)
 		return;
 	double angle = strtod(face + 5, NULL) * 3.14159265358979 / 180;
 	ret->verdict = FACE_GOOD;
+	if (purpose != FACE_TURNED && fabsf(ret->yaw) > 25) {
+		ret->verdict = FACE_OFF_POSE;
+		return;
+	}
 	ret->numbers = 128;
 	ret->face_template[0] = (float)cos(angle);
 	ret->face_template[1] = (float)sin(angle);
@@ -67,7 +73,7 @@ stub_main(const char *name)
 			_exit(1);
 		memset(answer.face_template, 0, sizeof(answer.face_template));
 		answer.numbers = 0;
-		stub_see(text, &answer);
+		stub_see(text, ask.purpose, &answer);
 		if (strstr(text, "nonsense"))
 			answer.verdict = FACE_VERDICT_COUNT;
 		if (write(FACE_SOCKET, &answer, sizeof(answer)) != (ssize_t)sizeof(answer))

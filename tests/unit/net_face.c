@@ -38,7 +38,7 @@ examine(struct faces *f, struct span picture)
 {
 	struct face_answer a = {0};
 
-	if (!faces_examine(f, picture, PATIENCE_MS, &a))
+	if (!faces_examine(f, picture, FACE_STRAIGHT, PATIENCE_MS, &a))
 		print_error("no answer\n");
 	assert_int_not_equal(a.verdict, FACE_UNSET);
 	return a;
@@ -84,9 +84,9 @@ a_helper_that_is_not_there_is_no_helper(void **state)
 	(void)state;
 	assert_null(faces_model(f));
 	for (int i = 0; i < 10; i++)
-		assert_false(faces_examine(f, grey_jpeg(&arena), PATIENCE_MS, &a));
+		assert_false(faces_examine(f, grey_jpeg(&arena), FACE_STRAIGHT, PATIENCE_MS, &a));
 	faces_close(f);
-	assert_false(faces_examine(NULL, grey_jpeg(&arena), PATIENCE_MS, &a));
+	assert_false(faces_examine(NULL, grey_jpeg(&arena), FACE_STRAIGHT, PATIENCE_MS, &a));
 }
 
 /* --- hostile pictures ---- */
@@ -181,7 +181,7 @@ ask(void *arg)
 	struct asker *k = arg;
 	struct face_answer a;
 
-	k->answered = faces_examine(k->f, k->picture, k->deadline_ms, &a);
+	k->answered = faces_examine(k->f, k->picture, FACE_STRAIGHT, k->deadline_ms, &a);
 	return NULL;
 }
 
@@ -219,7 +219,7 @@ a_helper_that_is_late_is_killed(void **state)
 	(void)state;
 	assert_int_equal(faces_pids(f, pid), 1);
 	assert_int_equal(kill(pid[0], SIGSTOP), 0);
-	assert_false(faces_examine(f, grey_jpeg(&arena), 50, &a));
+	assert_false(faces_examine(f, grey_jpeg(&arena), FACE_STRAIGHT, 50, &a));
 	assert_int_equal(faces_pids(f, next), 0);
 	assert_int_equal(kill(pid[0], 0), -1);
 	assert_int_equal(examine(f, grey_jpeg(&arena)).verdict, FACE_NO_MODEL);

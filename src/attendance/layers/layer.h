@@ -41,7 +41,7 @@ struct mark_row {
 	struct uuid owner_id;
 	double latitude, longitude, geofence_radius_m; /* NAN: none */
 	const char *networks;			       /* JSON list of CIDRs; NULL: any */
-	bool require_device, require_face;
+	bool require_device, require_face, require_liveness;
 	int64_t generation;
 	/* of a session only */
 	const char *label, *course_code, *course_title, *lecturer_name;
@@ -100,6 +100,7 @@ struct mark_case {
 	enum network_place network;
 	int claim_policy;
 	bool face_model; /* faces can be compared on this server */
+	bool liveness_spent; /* its challenge was used by a mark before */
 	bool by_claim, has_key, proof_fits, other_network, other_agent;
 	struct mark_claim claim;
 	struct finding findings[LAYERS_MAX]; /* in the table's order */
