@@ -1,12 +1,13 @@
 /*
  * A load generator: sends prepared requests over keep-alive connections and prints one JSON line of figures.
  *
- *	load --port P --file REQUESTS [--conns 64] [--seconds S] [--count N] [--cycle] [--pid PID] [--fresh] [--rate R]
+ *	load --port P --file REQUESTS [--conns 64] [--seconds S] [--skip N] [--count N] [--cycle] [--pid PID] [--fresh] [--rate R]
  *
  * REQUESTS holds records of a 32-bit little-endian length and that many bytes of one HTTP/1.1 request.  Each connection has one
  * request in flight.  Without --cycle every record is sent once and the run ends when all are answered; with it the file is
  * repeated until the time is over.  --fresh opens a new connection per request.  --rate sends at most R requests a second.
- * --pid adds the CPU time and resident memory of that process.  Latency is from the write of a request to the last byte of its reply.
+ * --skip leaves out the first N records.  --pid adds the CPU time and resident memory of that process.  Latency is from the write of a
+ * request to the last byte of its reply.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -261,9 +262,9 @@ print_figures(struct run *r, int conns, double seconds, int64_t cpu_us, int64_t 
 {
 	qsort(r->latency, r->n_latency, sizeof(*r->latency), by_value);
 	printf("{\"answered\":%lld,\"broken\":%lld,\"seconds\":%.3f,\"per_second\":%.0f,\"conns\":%d,"
-	       "\"p50_ms\":%.2f,\"p90_ms\":%.2f,\"p99_ms\":%.2f,\"max_ms\":%.2f,\"cpu_us_each\":%.1f,\"rss_mib\":%.1f,\"status\":{",
+	       "\"p50_ms\":%.2f,\"p90_ms\":%.2f,\"p95_ms\":%.2f,\"p99_ms\":%.2f,\"max_ms\":%.2f,\"cpu_us_each\":%.1f,\"rss_mib\":%.1f,\"status\":{",
 		(long long)r->answered, (long long)r->broken, seconds, (double)r->answered / seconds, conns, percentile_ms(r, 0.50),
-		percentile_ms(r, 0.90), percentile_ms(r, 0.99), percentile_ms(r, 1.0),
+		percentile_ms(r, 0.90), percentile_ms(r, 0.95), percentile_ms(r, 0.99), percentile_ms(r, 1.0),
 		r->answered ? (double)cpu_us / (double)r->answered : 0.0, (double)rss_kib / 1024.0);
 	for (int i = 0, first = 1; i < STATUS_MAX; i++)
 		if (r->status[i] > 0) {
@@ -311,7 +312,7 @@ main(int argc, char **argv)
 	double seconds = 0;
 	struct stat st;
 	struct conn *conns;
-	int64_t cpu0 = 0, cpu1 = 0, rss = 0, start;
+	int64_t cpu0 = 0, cpu1 = 0, rss = 0, start, skip = 0;
 
 	for (int i = 1; i < argc; i++) {
 		const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : "";
@@ -335,6 +336,8 @@ main(int argc, char **argv)
 			seconds = strtod(v, NULL);
 		else if (strcmp(a, "--count") == 0)
 			r.count_left = strtoll(v, NULL, 10);
+		else if (strcmp(a, "--skip") == 0)
+			skip = strtoll(v, NULL, 10);
 		else if (strcmp(a, "--rate") == 0)
 			r.rate = strtoll(v, NULL, 10);
 		else if (strcmp(a, "--pid") == 0)
@@ -343,13 +346,15 @@ main(int argc, char **argv)
 			file = NULL;
 	}
 	if (file == NULL || port == 0 || (fd = open(file, O_RDONLY | O_CLOEXEC)) < 0 || fstat(fd, &st) != 0) {
-		fprintf(stderr, "usage: load --port P --file REQUESTS [--conns N] [--seconds S] [--count N] [--cycle] [--fresh] "
-				"[--rate R] [--pid PID]\n");
+		fprintf(stderr, "usage: load --port P --file REQUESTS [--conns N] [--seconds S] [--skip N] [--count N] [--cycle] "
+				"[--fresh] [--rate R] [--pid PID]\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	r.file = r.next = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
 	r.end = r.file + st.st_size;
+	for (uint32_t n; skip > 0 && r.next < r.end; skip--, r.next += 4 + n)
+		memcpy(&n, r.next, 4);
 	r.to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	r.epoll = epoll_create1(EPOLL_CLOEXEC);

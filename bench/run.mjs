@@ -10,6 +10,7 @@ import { createServer } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { peers } from './peers.mjs';
+import { campus } from './campus.mjs';
 import { postgres } from './postgres.mjs';
 
 const build = resolve(process.argv[2] ?? 'build');
@@ -76,6 +77,12 @@ async function serve(dir, extra = {}) {
 }
 
 const load = (server, file, args) => json(bin('load'), ['--port', String(server.port), '--pid', String(server.pid), '--file', file, ...args]);
+const loadBeside = (server, file, args) => new Promise((done, wrong) => {
+  const child = spawn(bin('load'), ['--port', String(server.port), '--pid', String(server.pid), '--file', file, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout.on('data', (d) => { text += d; });
+  child.on('exit', (code) => (code ? wrong(new Error('load failed')) : done(JSON.parse(text))));
+});
 const ms = (f) => `p50 ${f.p50_ms} p99 ${f.p99_ms} ms`;
 const rate = (f) => `${Math.round(f.per_second).toLocaleString('en')}/s`;
 const ok = (f, status) => `${f.status[status] ?? 0} × ${status}` + (Object.keys(f.status).length > 1 || f.broken ? ` OTHERS ${JSON.stringify(f.status)} broken ${f.broken}` : '');
@@ -179,6 +186,9 @@ if (wanted('marks') || wanted('me') || wanted('login')) {
     await server.stop();
   }
 }
+
+if (wanted('campus'))
+  await campus({ row, seed, serve, load, loadBeside, ms, rate, ok, quick });
 
 if (wanted('postgres'))
   await postgres({ row, seed, serve, load, ms, rate, ok, root, quick, slowsync: bin('slowsync.so') });

@@ -1,19 +1,23 @@
 /*
  * Makes a database for the benchmarks, on either engine, and the requests to send to it.  Reads the same environment as the server.
  *
- *	seed DIR STUDENTS EVENTS [USERS RECORDS AUDIT_ROWS]
+ *	seed DIR STUDENTS EVENTS [SESSIONS | USERS RECORDS AUDIT_ROWS]
  *
  * Writes into DIR:  marks.req (STUDENTS × EVENTS marks, one student after the other per event), burst.req (one mark for each
  * student on an event of its own), me.req, events.req, stats.req, audit.req, login.req (one each per student or one for the admin),
  * and peer.json: what another program needs to read these tokens and codes.
- * With the three last numbers (SQLite only) the tables are filled up to that size first, as a club or university would have after years.
+ *
+ * With SESSIONS there are so many campus sessions as well, with a fence, of one course with all students on its roster; the first half
+ * of them bound a device a week ago, "phone-<number>"; and campus.json says the sessions' codes and the students' tokens.  With the
+ * three last numbers (SQLite only) the tables are filled up to that size first, as a club or university would have after years.
  */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "attendance/qr.h"
+#include "attendance/device_parts.h"
+#include "attendance/rotation.h"
 #include "core/conf.h"
 #include "core/keys.h"
 #include "core/log.h"
@@ -28,11 +32,12 @@ struct bench {
 	struct ctx cx;
 	sqlite3 *raw;
 	const char *dir;
-	int64_t students, events;
+	int64_t students, events, sessions;
 	struct account *who;
 	char (*token)[1024];
 	struct uuid *event_id;
 	char **payload;
+	struct uuid *session_id, course_id;
 	const char *admin_token, *password_hash;
 	struct uuid admin_id;
 };
@@ -139,6 +144,110 @@ make_people_and_events(struct bench *b)
 		die("administrator", b->cx.error.internal);
 	in_turns(b, b->students, people_turn, "people");
 	in_turns(b, b->events, events_turn, "events");
+}
+
+/* --- a course, its roster and its sessions ---- */
+
+SQL(SEED_COURSE, "uum",
+	"INSERT INTO courses (id, code, title, owner_id, is_deleted, created_at) VALUES ($1, 'MA101', 'Algorithms', $2, FALSE, $3)");
+SQL(SEED_ENROL, "uum", "INSERT INTO enrollments (course_id, user_id, created_at) VALUES ($1, $2, $3)");
+SQL(SEED_SESSION, "uuuttmmi",
+	"INSERT INTO events (id, course_id, owner_id, label, title, scheduled_at, ends_at, rotate_seconds, kind, taken, generation,"
+	" latitude, longitude, geofence_radius_m, require_device, require_face, is_deleted, created_at, updated_at)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'session', 0, 0, 52.5163, 13.3777, 60, TRUE, FALSE, FALSE, $6, $6)");
+
+/* One code for the length of the run: the benchmark's requests are written before it. */
+enum { ONE_STEP_SECONDS = 2000000000 };
+
+static enum err
+make_course(struct ctx *cx, void *arg)
+{
+	struct bench *b = arg;
+
+	b->course_id = new_id(cx);
+	return db_exec(cx, &SEED_COURSE, NULL, V_ID(b->course_id), V_ID(b->admin_id), V(cx->now_us));
+}
+
+static enum err
+roster_turn(struct ctx *cx, void *arg)
+{
+	struct turn *t = arg;
+
+	for (int64_t i = t->from; i < t->to; i++)
+		TRY(db_exec(cx, &SEED_ENROL, NULL, V_ID(t->b->course_id), V_ID(t->b->who[i].id), V(cx->now_us)));
+	return OK;
+}
+
+SQL(SEED_DEVICE, "uuttm",
+	"INSERT INTO devices (id, user_id, device_hash, key_id, status, created_at) VALUES ($1, $2, $3, $4, 'bound', $5)");
+
+static enum err
+devices_turn(struct ctx *cx, void *arg)
+{
+	const struct key *key = key_current(cx->srv->keys, KEY_DEVICE_ID);
+	struct turn *t = arg;
+
+	for (int64_t i = t->from; i < t->to; i++) {
+		const struct device_shown phone = {.text = arena_printf(cx->arena, "phone-%lld", (long long)i)};
+		char hash[B64_SHA256_CHARS + 1];
+		struct uuid id = new_id(cx);
+
+		device_hash(key, &phone, hash);
+		TRY(db_exec(cx, &SEED_DEVICE, NULL, V_ID(id), V_ID(t->b->who[i].id), V((const char *)hash), V(key->id),
+			V(cx->now_us - 7 * DAYS_US)));
+	}
+	return OK;
+}
+
+static enum err
+sessions_turn(struct ctx *cx, void *arg)
+{
+	struct turn *t = arg;
+	struct bench *b = t->b;
+
+	for (int64_t i = t->from; i < t->to; i++) {
+		const char *label = arena_printf(cx->arena, "A%03lld", (long long)i);
+
+		b->session_id[i] = new_id(cx);
+		TRY(db_exec(cx, &SEED_SESSION, NULL, V_ID(b->session_id[i]), V_ID(b->course_id), V_ID(b->admin_id), V(label), V(label),
+			V(cx->now_us), V(cx->now_us + HOURS_US), V((int64_t)ONE_STEP_SECONDS)));
+	}
+	return OK;
+}
+
+static void
+make_sessions(struct bench *b)
+{
+	if (db_write(&b->cx, make_course, b) != OK)
+		die("course", b->cx.error.internal);
+	in_turns(b, b->students, roster_turn, "roster");
+	in_turns(b, b->students / 2, devices_turn, "devices");
+	in_turns(b, b->sessions, sessions_turn, "sessions");
+}
+
+static void
+write_campus(struct bench *b)
+{
+	const struct key *key = key_current(b->cx.srv->keys, KEY_CODE);
+	char path[1024], nonce[QR_NONCE_MAX + 1];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/campus.json", b->dir);
+	f = fopen(path, "we");
+	if (f == NULL)
+		die(path, "cannot be written");
+	fputs("{\"sessions\":[", f);
+	for (int64_t i = 0; i < b->sessions; i++) {
+		const struct rotation r = {b->session_id[i].text, 0, ONE_STEP_SECONDS};
+
+		rotation_nonce(key, &r, rotation_at(b->cx.now_us, ONE_STEP_SECONDS).step, nonce);
+		fprintf(f, "%s{\"id\":\"%s\",\"nonce\":\"%s\"}", i ? "," : "", b->session_id[i].text, nonce);
+	}
+	fputs("],\"tokens\":[", f);
+	for (int64_t i = 0; i < b->students; i++)
+		fprintf(f, "%s\"%s\"", i ? "," : "", b->token[i]);
+	fputs("]}\n", f);
+	fclose(f);
 }
 
 static enum err
@@ -329,8 +438,8 @@ main(int argc, char **argv)
 	const char *message = NULL;
 	int applied;
 
-	if (argc != 4 && argc != 7) {
-		fprintf(stderr, "usage: seed DIR STUDENTS EVENTS [USERS RECORDS AUDIT_ROWS]\n");
+	if (argc != 4 && argc != 5 && argc != 7) {
+		fprintf(stderr, "usage: seed DIR STUDENTS EVENTS [SESSIONS | USERS RECORDS AUDIT_ROWS]\n");
 		return 2;
 	}
 	arena_init(&arena);
@@ -344,22 +453,28 @@ main(int argc, char **argv)
 	b.dir = argv[1];
 	b.students = strtoll(argv[2], NULL, 10);
 	b.events = strtoll(argv[3], NULL, 10);
+	b.sessions = argc == 5 ? strtoll(argv[4], NULL, 10) : 0;
 	b.who = arena_new(&arena, struct account, (size_t)b.students);
 	b.token = arena_alloc(&arena, (size_t)b.students, sizeof(*b.token));
 	b.event_id = arena_new(&arena, struct uuid, (size_t)b.events);
 	b.payload = arena_new(&arena, char *, (size_t)b.events);
+	b.session_id = arena_new(&arena, struct uuid, (size_t)b.sessions);
 	b.password_hash = password_hash(&arena, srv.conf, "Correct-horse-7");
 	if (migrate_up(&arena, srv.conf->database_url, b.cx.now_us, &applied, &message) != OK)
 		die("migrate", message);
 	if (db_open(&arena, &(struct db_options){.url = srv.conf->database_url, .readers = 1, .cache_mb = 64}, &srv.store, &message) != OK)
 		die("open", message);
 	make_people_and_events(&b);
+	if (b.sessions > 0)
+		make_sessions(&b);
 	make_tokens(&b);
 	db_close(srv.store);
 	if (argc == 7)
 		make_history(&b, strtoll(argv[4], NULL, 10), strtoll(argv[5], NULL, 10), strtoll(argv[6], NULL, 10));
 	write_requests(&b);
 	write_peer(&b);
+	if (b.sessions > 0)
+		write_campus(&b);
 	printf("{\"students\":%lld,\"events\":%lld}\n", (long long)b.students, (long long)b.events);
 	return 0;
 }
