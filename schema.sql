@@ -96,13 +96,13 @@ CREATE TABLE courses (
 ) STRICT;
 CREATE INDEX idx_courses_owner ON courses (owner_id);
 
-CREATE TABLE device_uses (
-	device_hash TEXT NOT NULL,
+CREATE TABLE "device_uses" (
 	event_id TEXT NOT NULL,
+	device_hash TEXT NOT NULL,
 	user_id TEXT NOT NULL,
 	attendance_id TEXT NOT NULL,
 	used_at TEXT NOT NULL,
-	PRIMARY KEY (device_hash, event_id)
+	PRIMARY KEY (event_id, device_hash)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE devices (
@@ -363,6 +363,7 @@ INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (13, 're
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (2, 'audit_seals', '5fce9a3b2050b42f5f3ead50ad87c5b55ce52277a843dd9133202c384a220718', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (20, 'limits', '9da8e5d7d95092e9149da561d4f9e0fdfc7fdffedc2050dc7f4232a417182758', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (21, 'liveness', 'b0e9302259317cd936deea2d778eeee3f3ea2e4b4c234e26724335e22bffeb28', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (22, 'device_uses', 'ed3fc7441fcaeeddada197236bcf2dea63a34a4c3e7a829d36bb1aa2c7b5c1db', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (23, 'device_reason', 'e831c8a809d2e97fac0a88f92aaa5ff70282f5a99cfa0dfcd6b52a3d3d6e0e9b', '1970-01-01 00:00:00.000000');
 
 CREATE TABLE selfies (

@@ -47,7 +47,6 @@ static const struct field mark_row_fields[] = {
 	F(struct mark_row, record_marked_at, F_TIME, 0, 0, NULL),
 	F(struct mark_row, nonce_used, 0, 0, 0, NULL),
 	F(struct mark_row, claim_spent, 0, 0, 0, NULL),
-	F(struct mark_row, has_roster, 0, 0, 0, NULL),
 	F(struct mark_row, enrolled, 0, 0, 0, NULL),
 	F(struct mark_row, owner_id, 0, 0, 0, NULL),
 	F(struct mark_row, latitude, 0, 0, 0, NULL),
@@ -76,8 +75,8 @@ const struct schema mark_row_schema = SCHEMA("MarkRow", struct mark_row, mark_ro
 	" r.id AS record_id, r.status AS record_status, r.original_status AS record_original,"                          \
 	" r.marked_at AS record_marked_at,"                                                                             \
 	" " THERE("spent_claims s WHERE s.claim_id = $3") " AS claim_spent,"                                            \
-	" " THERE("enrollments a WHERE a.course_id = e.course_id") " AS has_roster,"                                    \
-	" " THERE("enrollments n WHERE n.course_id = e.course_id AND n.user_id = $2") " AS enrolled,"                   \
+	" CASE WHEN " THERE("enrollments n WHERE n.course_id = e.course_id AND n.user_id = $2") " THEN TRUE"            \
+	" WHEN " THERE("enrollments a WHERE a.course_id = e.course_id") " THEN FALSE END AS enrolled,"                  \
 	" " COUNTED_TO " AS counted_to"
 #define LOAD_RECORD                                                                                       \
 	" LEFT JOIN {+LATERAL (SELECT * FROM }attendance_records r{+ WHERE r.event_id = e.id AND"         \

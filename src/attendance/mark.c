@@ -14,7 +14,6 @@
 #include "attendance/count.h"
 #include "attendance/measure.h"
 #include "attendance/rotation.h"
-#include "attendance/selfie.h"
 #include "audit/audit.h"
 #include "core/metrics.h"
 #include "notify/live.h"
@@ -284,7 +283,6 @@ mark(struct ctx *cx, const struct mark_in *in, struct mark_case *c, struct marke
 	ret->status = status_of(c, ret->flags);
 	TRY(write_mark(cx, c, &ret->id, ret->status, ret->flags));
 	TRY(measure_settle(cx, c, &ret->id, ret->flags));
-	TRY(selfie_keep(cx, c, ret->id.text));
 	TRY(audit_ok(cx, AUDIT_ATTENDANCE_MARKED, "attendance_record", ret->id.text, AUDIT_TEXT("event_id", c->row.event_id.text),
 		AUDIT_TEXT("status", ret->status), AUDIT_TEXT("method", c->method)));
 

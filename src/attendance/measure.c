@@ -35,17 +35,28 @@ static const struct field device_look_fields[] = {
 };
 static const struct schema device_look_schema = SCHEMA("DeviceLook", struct device_look, device_look_fields);
 
-/* $1 student, $2 hash of the id, $3 event, $4 challenge.  OFFSET 0 and LATERAL as in MARK_LOAD. */
+/*
+ * $1 student, $2 hash of the id, $3 event, $4 challenge; a device that others used after $5 is warm, and only in sessions that began
+ * after $6 and ended after $7 can that have been.  OFFSET 0 and LATERAL as in MARK_LOAD.
+ *
+ * The account's own device is nobody else's, and who used it before it was bound has cooled down when that was before $5: so other
+ * sessions are searched for new devices only.
+ */
 #define ID_OR_KEY "COALESCE($2, CASE WHEN d.public_key IS NOT NULL THEN d.device_hash END)"
 #define USED_HERE "device_uses x WHERE x.device_hash = " ID_OR_KEY " AND x.event_id = $3 AND x.user_id "
-SQL(DEVICE_LOOK, "utuu",
+#define USED_THERE                                                                                   \
+	"(SELECT y.used_at FROM device_uses y WHERE y.device_hash = " ID_OR_KEY " AND y.event_id = v.id" \
+	" AND y.user_id <> $1{+ OFFSET 0})"
+SQL(DEVICE_LOOK, "utuummm",
 	"SELECT {+many.number, }d.id AS \"bound.id\", d.device_hash AS \"bound.device_hash\", d.key_id AS \"bound.key_id\","
 	" d.public_key AS \"bound.public_key\", COALESCE(d.decided_at, d.created_at) AS \"bound.since\","
-	" EXISTS (SELECT 1 FROM devices o WHERE o.device_hash = $2 AND o.status = 'bound' AND o.user_id <> $1{+ OFFSET 0})"
-	" AS elsewhere, EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $4{+ OFFSET 0}) AS spent,"
+	" CASE WHEN d.device_hash = $2 THEN FALSE ELSE EXISTS (SELECT 1 FROM devices o WHERE o.device_hash = $2"
+	" AND o.status = 'bound' AND o.user_id <> $1{+ OFFSET 0}) END AS elsewhere,"
+	" EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $4{+ OFFSET 0}) AS spent,"
 	" EXISTS (SELECT 1 FROM " USED_HERE "= $1{+ OFFSET 0}) AS again, (SELECT x.attendance_id FROM " USED_HERE "<> $1) AS twin,"
-	" (SELECT MAX(y.used_at) FROM device_uses y WHERE y.device_hash = " ID_OR_KEY " AND y.event_id <> $3 AND y.user_id <> $1)"
-	" AS lately"
+	" CASE WHEN d.device_hash = $2 AND COALESCE(d.decided_at, d.created_at) <= $5 THEN NULL ELSE"
+	" (SELECT MAX(" USED_THERE ") FROM events v WHERE v.kind = 'session' AND v.scheduled_at > $6"
+	" AND (v.ends_at IS NULL OR v.ends_at > $7) AND v.id <> $3) END AS lately"
 	" FROM {+@ CROSS JOIN }users u LEFT JOIN {+LATERAL (SELECT * FROM }devices d"
 	"{+ WHERE d.user_id = $1 AND d.status = 'bound' OFFSET 0) d} ON d.user_id = u.id AND d.status = 'bound' WHERE u.id = $1");
 
@@ -110,6 +121,12 @@ signing_of(struct ctx *cx, const struct device_look *m, const struct mark_case *
 	return m->spent ? SIGNING_SPENT : SIGNING_GOOD;
 }
 
+static int64_t
+warm_from_us(const struct ctx *cx)
+{
+	return cx->now_us - cx->srv->conf->device_cooldown_minutes * MINUTES_US;
+}
+
 static enum err
 read_device(struct ctx *cx, const struct device_look *m, const struct device_shown *shown, const char *hash, struct mark_case *c)
 {
@@ -126,9 +143,8 @@ read_device(struct ctx *cx, const struct device_look *m, const struct device_sho
 		TRY(device_elsewhere(cx, cx->actor->user_id.text, shown, 1, &older));
 	d->elsewhere = m->elsewhere || older;
 	bool mine = d->own || d->signing == SIGNING_GOOD;
-	int64_t warm_from_us = cx->now_us - cx->srv->conf->device_cooldown_minutes * MINUTES_US;
 	d->again = m->again;
-	d->lately = m->lately != TIME_NONE && m->lately > warm_from_us && !(mine && m->bound.since <= m->lately);
+	d->lately = m->lately != TIME_NONE && m->lately > warm_from_us(cx) && !(mine && m->bound.since <= m->lately);
 	if (d->shown)
 		d->hash = hash;
 	else if (d->signing == SIGNING_GOOD)
@@ -179,13 +195,16 @@ struct asking {
 	struct device_shown shown;
 	char hash[B64_SHA256_CHARS + 1];
 	struct uuid challenge;
+	int64_t used_after_us, ended_after_us, began_after_us;
 };
 
 static struct asking
 asking_of(struct ctx *cx, const struct mark_in *in)
 {
-	struct asking q = {.shown = {.text = in->imei ? str_trim(cx->arena, in->imei) : ""}};
+	struct asking q = {.shown = {.text = in->imei ? str_trim(cx->arena, in->imei) : ""}, .used_after_us = warm_from_us(cx)};
 
+	q.ended_after_us = q.used_after_us - cx->srv->conf->claim_expire_minutes * MINUTES_US;
+	q.began_after_us = q.ended_after_us - DURATION_MAX_MINUTES * MINUTES_US;
 	if (q.shown.text[0])
 		device_hash(key_current(cx->srv->keys, KEY_DEVICE_ID), &q.shown, q.hash);
 	if (!device_challenge_good(cx, in->device_challenge, &q.challenge))
@@ -193,7 +212,8 @@ asking_of(struct ctx *cx, const struct mark_in *in)
 	return q;
 }
 #define ASKED_WITH(cx, q, event_id) \
-	V_ID((cx)->actor->user_id), V((q)->hash[0] ? (const char *)(q)->hash : NULL), V(event_id), V_ID((q)->challenge)
+	V_ID((cx)->actor->user_id), V((q)->hash[0] ? (const char *)(q)->hash : NULL), V(event_id), V_ID((q)->challenge), \
+		V((q)->used_after_us), V((q)->began_after_us), V((q)->ended_after_us)
 
 void
 measure_ahead(struct ctx *cx, const struct mark_in *in, const char *event_id)

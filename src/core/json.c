@@ -220,6 +220,28 @@ json_int(struct json *j, const char *key, int64_t v)
 	buf_int(j->out, v);
 }
 
+/*
+ * A value of at most seven decimals, as coordinates and rates are, without the search below.  The quotient of two exact integers is
+ * rounded once, so when it gives v back, those digits are v's.
+ */
+static bool
+few_decimals(double v, char text[40])
+{
+	enum { SCALE = 10000000, DECIMALS = 7 };
+	double scaled = nearbyint(v * SCALE);
+
+	if (fabs(scaled) > 9e15 || scaled / SCALE != v || (v == 0 && signbit(v)))
+		return false;
+	int64_t n = (int64_t)fabs(scaled);
+	int len = snprintf(text, 40, "%s%lld.%07lld", v < 0 ? "-" : "", (long long)(n / SCALE), (long long)(n % SCALE));
+	while (text[len - 1] == '0')
+		len--;
+	if (text[len - 1] == '.')
+		len--;
+	text[len] = 0;
+	return true;
+}
+
 void
 json_num(struct json *j, const char *key, double v)
 {
@@ -227,6 +249,10 @@ json_num(struct json *j, const char *key, double v)
 
 	if (!isfinite(v)) {
 		json_none(j, key);
+		return;
+	}
+	if (few_decimals(v, text)) {
+		json_raw(j, key, text);
 		return;
 	}
 	for (int digits = 15; digits <= 17; digits++) {

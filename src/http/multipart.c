@@ -238,15 +238,19 @@ take_after(struct multipart *m, char c)
 	return OK;
 }
 
+/* Up to the end of a line; moves *p. */
 static enum err
-take_header(struct multipart *m, char c)
+take_headers(struct multipart *m, const char **p, const char *end)
 {
+	const char *lf = memchr(*p, '\n', (size_t)(end - *p));
+	size_t n = (size_t)((lf ? lf + 1 : end) - *p);
 	struct buf *b = &m->headers;
 
-	if (b->n == MULTIPART_HEADERS_MAX)
+	if (n > MULTIPART_HEADERS_MAX - b->n)
 		return ERR_MALFORMED_REQUEST;
-	buf_chr(b, c);
-	if (c != '\n' || b->n < 4 || memcmp(b->p + b->n - 4, "\r\n\r\n", 4) != 0)
+	buf_add(b, *p, n);
+	*p += n;
+	if (!lf || b->n < 4 || memcmp(b->p + b->n - 4, "\r\n\r\n", 4) != 0)
 		return OK;
 	b->n -= 4;
 	m->matched = 0;
@@ -296,8 +300,6 @@ take(struct multipart *m, char c)
 		return take_start(m, c);
 	case IN_DELIMITED:
 		return take_after(m, c);
-	case IN_HEADERS:
-		return take_header(m, c);
 	case IN_CONTENT:
 		return take_content(m, c);
 	default:
@@ -311,6 +313,10 @@ multipart_feed(struct multipart *m, const void *bytes, size_t n)
 	const char *p = bytes, *end = p + n;
 
 	while (p < end && m->state != IN_EPILOGUE) {
+		if (m->state == IN_HEADERS) {
+			TRY(take_headers(m, &p, end));
+			continue;
+		}
 		if (m->state == IN_CONTENT && m->matched == 0) {
 			const char *cr = memchr(p, '\r', (size_t)(end - p));
 			const char *stop = cr ? cr : end;

@@ -24,7 +24,7 @@ good(void)
 	c.row.ends_at = NOW + HOURS_US;
 	c.row.capacity = 10;
 	c.row.taken = 9;
-	c.row.has_roster = c.row.enrolled = true;
+	c.row.enrolled = TRI_YES;
 	return c;
 }
 
@@ -86,7 +86,7 @@ full(struct mark_case *c)
 static void
 stranger(struct mark_case *c)
 {
-	c->row.enrolled = false;
+	c->row.enrolled = TRI_NO;
 }
 static void
 again(struct mark_case *c)
@@ -244,7 +244,7 @@ verdicts_are_told(void **state)
 	assert_string_equal(layers_flags(a, &c), "claim");
 
 	c = good();
-	c.row.has_roster = false;
+	c.row.enrolled = TRI_UNSET;
 	again(&c);
 	assert_int_equal(layers_judge(&c, true), ERR_DUPLICATE_ATTENDANCE);
 	assert_null(layers_flags(a, &c));

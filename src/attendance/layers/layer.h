@@ -37,7 +37,8 @@ struct mark_row {
 	struct uuid record_id;
 	const char *record_status, *record_original;
 	int64_t record_marked_at;
-	bool nonce_used, claim_spent, has_roster, enrolled;
+	bool nonce_used, claim_spent;
+	enum tri enrolled; /* TRI_UNSET: there is no roster */
 	struct uuid owner_id;
 	double latitude, longitude, geofence_radius_m; /* NAN: none */
 	const char *networks;			       /* JSON list of CIDRs; NULL: any */

@@ -39,9 +39,9 @@ layer_window(const struct mark_case *c)
 struct finding
 layer_enrolment(const struct mark_case *c)
 {
-	if (!c->row.has_roster)
+	if (c->row.enrolled == TRI_UNSET)
 		return found_skip();
-	if (!c->row.enrolled)
+	if (c->row.enrolled == TRI_NO)
 		return found_reject(ERR_NOT_ENROLLED, "Not on the list of participants.");
 	return found_pass(NULL);
 }
