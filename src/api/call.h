@@ -1,5 +1,5 @@
 /*
- * One request on its way through the phases: what api/dispatch.c, lanes.c, idempotency.c and reply.c share.  Lives in the
+ * One request on its way through the phases: what api/dispatch.c, phases.c, lanes.c, idempotency.c and reply.c share.  Lives in the
  * exchange's arena and is touched by one thread at a time.
  */
 #ifndef MUSTER_API_CALL_H
@@ -86,10 +86,14 @@ void lane_resume_idempotent(struct call *c, bool stored);
 enum next counted_take(struct call *c);  /* a phase: takes the hits of the row's `count` */
 bool counted_settle(struct call *c);     /* when c has its result; false: goes on elsewhere, and comes to call_finish() again */
 
-/* --- dispatch.c ---- */
+/* --- phases.c ---- */
 void call_go(struct call *c);                  /* the phases from c->phase on */
 enum next call_refuse(struct call *c, enum err e); /* c->result = e, with c->cx.error set */
 const char *bearer_token(const char *authorization); /* NULL when the header is none, or of another scheme */
+/* API_PREFIX is another name of /v1, where the accounts surface answers in any case. */
+const char *accounts_path(const struct dispatcher *d, struct arena *a, const char *path);
+
+/* --- dispatch.c ---- */
 void call_finish(struct call *c);              /* reply, metrics, log; c is gone afterwards */
 
 /* --- reply.c ---- */

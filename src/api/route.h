@@ -2,7 +2,7 @@
  * The route table's row.  From it come routing, authentication, authorisation, limits, parsing, validation, OpenAPI, metric names and
  * the tests' coverage check.  The start refuses a row with unset access or lane, a duplicate, a missing summary or reply.
  *
- * The dispatcher (api/dispatch.c) runs one fixed list of phases: route → verify token → limit → authorise → body →
+ * The dispatcher (api/phases.c) runs one fixed list of phases: route → verify token → limit → authorise → body →
  * parse and validate → idempotency → lane → handler → (undo) → audit of a failure → commit → reply → log.  So a handler
  * is 5–15 lines and checks nothing of that.
  *
