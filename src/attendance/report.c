@@ -51,7 +51,8 @@ static const struct field report_point_fields[] = {
 	F(struct report_point, start, 0, 0, 0, "Date of the first day, UTC; weeks begin on Monday"),
 	F(struct report_point, sessions, 0, 0, 0, "Sessions that began then"),
 	F_OBJ(struct report_point, records, &records_schema, "Their records by status"),
-	F(struct report_point, attendance_rate, 0, 0, 0, "Percent, one decimal"),
+	F(struct report_point, expected, 0, 0, 0, "Students expected at those that are over; 0: there is no rate yet"),
+	F(struct report_point, attendance_rate, 0, 0, 0, "Percent of these, one decimal"),
 };
 static const struct schema report_point_schema = SCHEMA("ReportPoint", struct report_point, report_point_fields);
 static const struct field report_fields[] = {
@@ -191,7 +192,7 @@ report_series(struct ctx *cx, const struct report_query *q, struct report *ret)
 		const char *start = period_start(cx->arena, period, rows[i].day);
 		while (i < days.count && str_eq(period_start(cx->arena, period, rows[i].day), start))
 			add_totals(&sum, &rows[i++]);
-		points[n++] = (struct report_point){start, sum.sessions.total, sum.records, percent(sum.came, sum.expected)};
+		points[n++] = (struct report_point){start, sum.sessions.total, sum.records, sum.expected, percent(sum.came, sum.expected)};
 	}
 	*ret = (struct report){report_periods[period], {points, n}};
 	return OK;

@@ -39,6 +39,7 @@ struct report_point {
 	const char *start; /* date of the first day */
 	int64_t sessions;
 	struct report_records records;
+	int64_t expected; /* at those that are over and have a roster */
 	double attendance_rate;
 };
 struct report {

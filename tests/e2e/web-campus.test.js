@@ -2,11 +2,9 @@
 "use strict";
 
 const assert = require("node:assert/strict");
-const fs = require("node:fs");
-const path = require("node:path");
 const { after, before, test } = require("node:test");
 
-const { PASSWORD, Server, clean, eventually, heading, openBrowser, person, signIn } = require("./web-lib");
+const { PASSWORD, Server, clean, createCourse, createSession, decide, eventually, heading, importRoster, openBrowser, person, saved, signIn } = require("./web-lib");
 
 const HERE = { latitude: 52.52, longitude: 13.405 };
 const AWAY = { latitude: 52.53, longitude: 13.405, accuracy: 10 }; // a good kilometre
@@ -37,34 +35,16 @@ test("course, roster, session, screen, check-in from elsewhere, review, dispute,
 	await heading(page, "Sessions");
 	await clean(page, "no sessions");
 
-	await page.goto("/app/courses");
-	await page.getByRole("button", { name: "New course" }).first().click();
-	await page.getByLabel("Code").fill("AL1");
-	await page.getByLabel("Title").fill("Algorithms");
-	await page.getByRole("button", { name: "Create course" }).click();
-	await page.getByRole("link", { name: /Algorithms/ }).click();
-	await page.getByRole("button", { name: "Import a roster" }).first().click();
-	const csv = path.join(server.dir, "roster.csv");
-	fs.writeFileSync(csv, `email,full_name\n${lena.email},\n${max.email},\nno address,Nobody\nnew@students.example.org,New Here\n`);
-	await page.getByLabel("File").setInputFiles(csv);
-	await page.getByText("3 new, 0 there already, 1 wrong.").waitFor();
-	await clean(page, "import");
-	assert.deepEqual(server.sql("SELECT COUNT(*) AS n FROM enrollments"), [{ n: 0 }], "a look changes nothing");
-	await page.getByRole("dialog").getByRole("button", { name: "Import" }).click();
-	await page.getByText("Imported").waitFor();
-	await page.getByRole("dialog").getByRole("button", { name: "Close" }).last().click();
+	await createCourse(page, "AL1", "Algorithms");
+	await importRoster(page, `email,full_name\n${lena.email},\n${max.email},\nno address,Nobody\nnew@students.example.org,New Here\n`,
+		"3 new, 0 there already, 1 wrong.", async () => {
+			await clean(page, "import");
+			assert.deepEqual(server.sql("SELECT COUNT(*) AS n FROM enrollments"), [{ n: 0 }], "a look changes nothing");
+		});
 	await page.getByText("New Here").waitFor();
 	await clean(page, "course");
 
-	await page.goto("/app/sessions");
-	await page.getByRole("button", { name: "New session" }).first().click();
-	await page.getByLabel("Course").selectOption({ label: "AL1 · Algorithms" });
-	await page.getByText("Lateness, place, network, device").click();
-	await page.getByLabel("Latitude").fill(String(HERE.latitude));
-	await page.getByLabel("Longitude").fill(String(HERE.longitude));
-	await page.getByLabel("Radius in metres").fill("100");
-	await clean(page, "new session");
-	await page.getByRole("button", { name: "Create session" }).click();
+	await createSession(page, "AL1 · Algorithms", { at: HERE, look: () => clean(page, "new session") });
 	await page.getByRole("link", { name: /Algorithms/ }).click();
 	await page.getByRole("link", { name: "Show QR code" }).click();
 	const qr = page.getByRole("img", { name: "QR code for checking in" });
@@ -101,10 +81,7 @@ test("course, roster, session, screen, check-in from elsewhere, review, dispute,
 	await signIn(judge.page, reviewer.email, PASSWORD);
 	await heading(judge.page, "To review");
 	await clean(judge.page, "queue");
-	await judge.page.getByRole("button", { name: "Decide about Student lena" }).click();
-	await judge.page.getByLabel("Status").selectOption("late");
-	await judge.page.getByLabel("Reason").fill("Seen on the stairs");
-	await judge.page.getByRole("dialog").getByRole("button", { name: "Decide" }).click();
+	await decide(judge.page, "Student lena", "late", "Seen on the stairs");
 	await judge.page.getByText("Nothing waits").waitFor();
 
 	const row = page.locator("tbody tr").filter({ hasText: "Student lena" });
@@ -119,12 +96,12 @@ test("course, roster, session, screen, check-in from elsewhere, review, dispute,
 	await page.getByRole("button", { name: "The rest is absent" }).click();
 	await page.getByRole("button", { name: "Mark absent" }).click();
 	await page.locator("tbody tr").filter({ hasText: "Student max" }).getByText("Absent").waitFor();
-	const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export CSV" }).click()]);
-	const text = fs.readFileSync(await file.path(), "utf8");
+	const text = await saved(page, "Export CSV");
 	assert.match(text, /^attendance_id,full_name,email,status,marked_at,distance_m,flags,reason\r\n/);
 	assert.match(text, /Student lena,lena@students\.example\.org,late,/);
 	await page.goto("/app/reports");
 	await page.getByText("Attendance over time").waitFor();
+	await page.getByText("no rate yet").waitFor(); // the session is not over
 	await clean(page, "reports");
 	for (const p of [desk, phone, judge]) {
 		assert.deepEqual(p.complaints, []);

@@ -10,8 +10,8 @@ const path = require("node:path");
 const { pathToFileURL } = require("node:url");
 const { after, before, test } = require("node:test");
 
-const { root } = require("./lib");
-const { PASSWORD, Server, fits, heading, openBrowser, person, signIn, signInAdmin, violations } = require("./web-lib");
+const { ADMIN, root } = require("./lib");
+const { CAMERA, PASSWORD, Server, film, fits, heading, openBrowser, person, signIn, signInAdmin, tabTo, violations, words } = require("./web-lib");
 
 const fromWeb = createRequire(path.join(root, "web", "package.json"));
 
@@ -31,63 +31,64 @@ after(async () => {
 	await server?.discard();
 });
 
-// Each page, with what shows that it is complete.
+// Each page, with what shows that it is complete; `t` gives the words of the language.
 const anyone = [
-	["/app/", (p) => p.getByRole("button", { name: "Sign in" })],
-	["/app/signup", (p) => p.getByRole("button", { name: "Create account" })],
-	["/app/forgot", (p) => p.getByRole("button", { name: "Send the link" })],
-	["/app/reset#token", (p) => p.getByRole("button", { name: "Set the password" })],
-	["/app/verify#token", (p) => p.getByRole("button", { name: "Confirm" })],
-	["/app/oauth#error=oauth_failed", (p) => p.getByText("Signing in did not work")],
-	["/app/scan", (p) => p.getByText("Hold the code inside the frame.")],
-	["/c", (p) => p.getByRole("link", { name: "Open the scanner" })],
-	["/c#nonsense", (p) => p.getByText("This is not an attendance code")],
-	["/app/no-such-page", (p) => p.getByText("There is no such page")],
+	["/app/", (p, t) => p.getByRole("button", { name: t("signin.act") })],
+	["/app/signup", (p, t) => p.getByRole("button", { name: t("signup.act") })],
+	["/app/forgot", (p, t) => p.getByRole("button", { name: t("forgot.act") })],
+	["/app/reset#token", (p, t) => p.getByRole("button", { name: t("reset.act") })],
+	["/app/verify#token", (p, t) => p.getByRole("button", { name: t("verify.act") })],
+	["/app/oauth#error=oauth_failed", (p, t) => p.getByText(t("oauth.failed"))],
+	["/app/scan", (p, t) => p.getByText(t("scan.aim"))],
+	["/c", (p, t) => p.getByRole("link", { name: t("checkin.open") })],
+	["/c#nonsense", (p, t) => p.getByText(t("checkin.badLink"))],
+	["/app/no-such-page", (p, t) => p.getByText(t("notFound.title"))],
 ];
 const students = [
-	["/app/attendance", (p) => p.getByText(/1 of \d events attended/)],
+	["/app/attendance", (p, t) => p.getByText(t("mine.rate"))],
 	["/app/events", (p) => p.getByText("Next lecture")],
 	["/app/notifications", (p) => p.locator(".notes li").first()],
-	["/app/more", (p) => p.getByRole("button", { name: "Sign out" })],
-	["/app/account", (p) => p.getByText("This device")],
-	["/app/audit", (p) => p.getByText("This page is not for your account")],
+	["/app/more", (p, t) => p.getByRole("button", { name: t("signout") })],
+	["/app/account", (p, t) => p.getByText(t("account.thisOne"))],
+	["/app/audit", (p, t) => p.getByText(t("notForYou.title"))],
 ];
 const admins = () => [
 	["/app/events", (p) => p.getByText("Next lecture")],
 	[`/app/events/${event.id}`, (p) => p.locator("tbody").getByText("Student lena")],
-	[`/app/project/${event.id}`, (p) => p.getByRole("img", { name: "QR code for checking in" })],
-	["/app/sessions", (p) => p.getByText("No sessions yet")],
-	["/app/courses", (p) => p.getByText("No courses yet")],
-	["/app/flagged", (p) => p.getByText("Nothing waits")],
-	["/app/reports", (p) => p.getByText("Nothing to show yet")],
-	["/app/users", (p) => p.getByRole("button", { name: "Role of Student lena" })],
-	["/app/account", (p) => p.getByText("This device")],
-	["/app/codes", (p) => p.getByRole("button", { name: "Revoke", exact: false }).first()],
-	["/app/approvals", (p) => p.getByRole("button", { name: "Approve Waits Patiently" })],
-	["/app/statistics", (p) => p.getByText("Check-ins per event")],
+	[`/app/project/${event.id}`, (p, t) => p.getByRole("img", { name: t("project.qr") })],
+	["/app/sessions", (p, t) => p.getByText(t("sessions.empty"))],
+	["/app/courses", (p, t) => p.getByText(t("courses.empty"))],
+	["/app/flagged", (p, t) => p.getByText(t("flagged.empty"))],
+	["/app/reports", (p, t) => p.getByText(t("reports.empty"))],
+	["/app/users", (p, t) => p.getByRole("button", { name: t("users.roleOf", { name: "Student lena" }) })],
+	["/app/account", (p, t) => p.getByText(t("account.thisOne"))],
+	["/app/codes", (p, t) => p.getByRole("button", { name: t("codes.revoke"), exact: false }).first()],
+	["/app/approvals", (p, t) => p.getByRole("button", { name: t("approvals.approveName", { name: "Waits Patiently" }) })],
+	["/app/statistics", (p, t) => p.getByText(t("stats.perEvent"))],
 	["/app/audit", (p) => p.locator(".logs li").first()],
 	["/app/notifications", (p) => p.locator(".notes li").first()],
-	["/app/more", (p) => p.getByRole("button", { name: "Sign out" })],
+	["/app/more", (p, t) => p.getByRole("button", { name: t("signout") })],
 ];
 
 // Sees every page as each kind of visitor and calls `look`.
-async function tour(options, look) {
+async function tour(options, t, look) {
 	const visit = async (page, pages, who) => {
 		for (const [target, sign] of pages) {
 			await page.goto("about:blank");
 			await page.goto(target);
-			await sign(page).waitFor();
+			await sign(page, t).waitFor();
 			await look(page, `${who} ${target}`);
 		}
 	};
 	const stranger = await person(browser, server, options);
 	await visit(stranger.page, anyone, "stranger");
 	const pupil = await person(browser, server, options);
-	await signIn(pupil.page, student.email, PASSWORD);
-	await heading(pupil.page, "My attendance");
+	await signIn(pupil.page, student.email, PASSWORD, { t });
+	await heading(pupil.page, t("mine.title"));
 	await visit(pupil.page, students, "student");
 	const boss = await person(browser, server, options);
-	await signInAdmin(boss.page);
+	await signIn(boss.page, ADMIN.email, ADMIN.password, { t });
+	await heading(boss.page, t("events.title"));
 	await visit(boss.page, admins(), "admin");
 	for (const p of [stranger, pupil, boss]) {
 		assert.deepEqual(p.complaints, []);
@@ -95,18 +96,34 @@ async function tour(options, look) {
 	}
 }
 
-for (const colorScheme of ["light", "dark"])
-	test(`axe finds nothing on any page, ${colorScheme}`, async () => {
+// 320 pixels are also 400 % zoom of a laptop; half of its width and height are 200 %.
+const WINDOWS = [{ width: 320, height: 640 }, { width: 640, height: 400 }];
+
+// The same page in these windows, and written from right to left.
+async function fitsEverywhere(page, what) {
+	const size = page.viewportSize();
+	for (const window of WINDOWS) {
+		await page.setViewportSize(window);
+		await fits(page, `${what} at ${window.width} pixels`);
+	}
+	await page.setViewportSize(WINDOWS[0]);
+	await page.evaluate(() => { document.documentElement.dir = "rtl"; });
+	await fits(page, `${what} from right to left`);
+	await page.setViewportSize(size);
+	await fits(page, `${what} from right to left on a laptop`);
+	await page.evaluate(() => { document.documentElement.dir = "ltr"; });
+}
+
+for (const [language, colorScheme] of [["en", "light"], ["de", "dark"]])
+	test(`every page, ${language} and ${colorScheme}: axe finds nothing; nothing is lost at 320 pixels, at 200 % zoom, from right to left`, async () => {
 		const found = [];
-		await tour({ colorScheme, reducedMotion: "reduce" }, async (page, what) => {
+		await tour({ locale: language, colorScheme, reducedMotion: "reduce" }, await words(language), async (page, what) => {
+			assert.equal(await page.evaluate(() => document.documentElement.lang), language);
 			found.push(...(await violations(page)).map((v) => `${what}: ${v}`));
+			await fitsEverywhere(page, what);
 		});
 		assert.deepEqual(found, []);
 	});
-
-test("nothing is lost at 320 pixels, which is also 400 % zoom of a laptop", async () => {
-	await tour({ viewport: { width: 320, height: 640 } }, fits);
-});
 
 test("dialogs, a waiting sign-up and a result are clean for axe as well", async () => {
 	const found = [];
@@ -153,31 +170,69 @@ test("an administrator does the whole work by keyboard", async () => {
 	await heading(page, "Events");
 	assert.equal(await page.evaluate(() => document.activeElement.tagName), "H1", "the new page has the focus");
 
-	const tabTo = async (name) => {
-		for (let i = 0; i < 60; i++) {
-			await page.keyboard.press("Tab");
-			const label = await page.evaluate(() => document.activeElement.ariaLabel || document.activeElement.textContent.trim());
-			if (label === name) {
-				const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
-				assert.notEqual(outline, "none", `the focus on ${name} is to be seen`);
-				return;
-			}
-		}
-		assert.fail(`the Tab key does not reach ${name}`);
-	};
-	await tabTo("New event");
+	await tabTo(page, "New event");
 	await page.keyboard.press("Enter");
 	await page.getByRole("dialog").waitFor();
 	await page.getByLabel("Title").focus();
 	await page.keyboard.type("Made by keyboard");
 	await page.keyboard.press("Enter");
 	await page.getByRole("link", { name: /Made by keyboard/ }).waitFor();
-	await tabTo("New event");
+	await tabTo(page, "New event");
 	await page.keyboard.press("Enter");
 	await page.getByRole("dialog").waitFor();
 	await page.keyboard.press("Escape");
 	await page.getByRole("dialog").waitFor({ state: "detached" });
 	assert.equal(await page.evaluate(() => document.activeElement.textContent), "New event", "the focus goes back to where it was");
+	await context.close();
+});
+
+test("check-in, roll and review by keyboard alone", async () => {
+	const pupil = await server.student("keys", token);
+	const course = await server.want(201, server.post("/api/v1/lecturer/courses", { code: "KEYS", title: "By keyboard" }, token));
+	await server.want(201, server.post(`/api/v1/lecturer/courses/${course.id}/roster`, { email: pupil.email }, token));
+	const { id } = await server.want(201, server.post("/api/v1/lecturer/sessions", {
+		course_id: course.id, starts_at: new Date(Date.now() - 60000).toISOString(), duration_minutes: 90, rotate_seconds: 300, latitude: 52.52, longitude: 13.405,
+		geofence_radius_m: 100,
+	}, token));
+	const typist = await person(browser, server, { permissions: ["geolocation"], geolocation: { latitude: 52.53, longitude: 13.405, accuracy: 10 } });
+	await signIn(typist.page, pupil.email, PASSWORD);
+	await heading(typist.page, "My attendance");
+	await tabTo(typist.page, "Check in");
+	await typist.page.keyboard.press("Enter");
+	await heading(typist.page, "Check in");
+	await tabTo(typist.page, "Type the code");
+	await typist.page.keyboard.press("Enter");
+	await typist.page.getByLabel("Code", { exact: true }).waitFor();
+	await tabTo(typist.page, "Event");
+	await typist.page.keyboard.type("KEYS");
+	await tabTo(typist.page, "Code");
+	await typist.page.keyboard.type((await server.want(200, server.get(`/api/v1/lecturer/sessions/${id}/qr`, token))).code);
+	await typist.page.keyboard.press("Enter");
+	await heading(typist.page, "You are checked in");
+	await typist.context.close();
+
+	const { page, context, complaints } = await person(browser, server);
+	await signInAdmin(page);
+	await page.goto(`/app/sessions/${id}`);
+	await page.locator("tbody").getByText("Student keys").waitFor();
+	await tabTo(page, "Decide about Student keys");
+	await page.keyboard.press("Enter");
+	await page.getByRole("dialog").waitFor();
+	await tabTo(page, "Status");
+	await page.keyboard.type("Ex");
+	await page.keyboard.press("Tab");
+	await page.keyboard.type("Was told to stay at home");
+	await tabTo(page, "Decide");
+	await page.keyboard.press("Enter");
+	const row = page.locator("tbody tr").filter({ hasText: "Student keys" });
+	await row.getByText("Excused").waitFor();
+	await tabTo(page, "Student keys");
+	await page.keyboard.press("l");
+	await row.getByText("Late").waitFor();
+	await page.getByRole("status").getByText("Student keys: Late.").waitFor();
+	await page.keyboard.press("u");
+	await row.getByText("Excused").waitFor();
+	assert.deepEqual(complaints, []);
 	await context.close();
 });
 
@@ -193,11 +248,11 @@ test("German, by the browser's wish and by choice", async () => {
 	await context.close();
 });
 
-// Frames with a code in the middle, as a file that Chromium takes for a camera.
+// A code in the middle, before a camera.
 async function video(text) {
 	const { encode } = await import(pathToFileURL(fromWeb.resolve("uqr").replace(/\.cjs$/, ".mjs")));
 	const { data, size } = encode(text, { ecc: "M", border: 4 });
-	const [width, height] = [640, 480];
+	const { width, height } = CAMERA;
 	const scale = Math.floor(400 / size);
 	const [left, top] = [Math.floor((width - size * scale) / 2), Math.floor((height - size * scale) / 2)];
 	const luma = Buffer.alloc(width * height, 200);
@@ -205,9 +260,8 @@ async function video(text) {
 		for (let i = 0; i < scale; i++)
 			luma.fill(dark ? 25 : 225, (top + y * scale + i) * width + left + x * scale, (top + y * scale + i) * width + left + (x + 1) * scale);
 	}));
-	const frame = Buffer.concat([Buffer.from("FRAME\n"), luma, Buffer.alloc((width * height) / 2, 128)]);
 	const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "muster-camera-")), "code.y4m");
-	fs.writeFileSync(file, Buffer.concat([Buffer.from(`YUV4MPEG2 W${width} H${height} F10:1 Ip A1:1 C420jpeg\n`), ...Array(10).fill(frame)]));
+	film(file, luma);
 	return file;
 }
 

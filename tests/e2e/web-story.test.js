@@ -1,11 +1,10 @@
-// The app as people use it: the complete story, and its turns for the worse.
+// The app as people use it: an event from sign-up to roll, and its turns for the worse.
 "use strict";
 
 const assert = require("node:assert/strict");
-const fs = require("node:fs");
 const { after, before, test } = require("node:test");
 
-const { PASSWORD, Server, eventually, heading, openBrowser, person, signIn, signInAdmin } = require("./web-lib");
+const { PASSWORD, Server, approve, eventually, heading, openBrowser, person, saved, signIn, signInAdmin, signUp } = require("./web-lib");
 
 let server, browser;
 before(async () => {
@@ -35,20 +34,12 @@ test("sign up, approve, create, project, check in by the phone's camera before s
 	const phone = await person(browser, server, PHONE);
 
 	// Somebody signs up and waits.
-	await newcomer.page.goto("/app/");
-	await newcomer.page.getByRole("link", { name: "Create an account" }).click();
-	await newcomer.page.getByLabel("Name", { exact: true }).fill("Amara Okafor");
-	await newcomer.page.getByLabel("E-mail").fill("amara@students.example.org");
-	await newcomer.page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-	await newcomer.page.getByRole("button", { name: "Create account" }).click();
-	await newcomer.page.getByRole("heading", { name: "Waiting for an administrator" }).waitFor();
+	await signUp(newcomer.page, "Amara Okafor", "amara@students.example.org");
 	await newcomer.page.getByText(/^2:\d\d$/).waitFor();
 
 	// The administrator approves; the newcomer is signed in without doing anything.
 	await signInAdmin(admin.page);
-	await admin.page.getByRole("link", { name: "Approvals" }).first().click();
-	await admin.page.getByRole("button", { name: "Approve Amara Okafor" }).click();
-	await admin.page.getByRole("heading", { name: "Nobody is waiting" }).waitFor();
+	await approve(admin.page, "Amara Okafor");
 	await heading(newcomer.page, "My attendance");
 	await newcomer.page.getByText("Hello, Amara.").waitFor();
 
@@ -81,8 +72,7 @@ test("sign up, approve, create, project, check in by the phone's camera before s
 	await admin.page.locator(".project-count b", { hasText: /^1$/ }).waitFor();
 	await admin.page.getByRole("link", { name: "Close" }).click();
 	await admin.page.getByRole("row", { name: /Amara Okafor.*Present.*QR code/ }).waitFor();
-	const [download] = await Promise.all([admin.page.waitForEvent("download"), admin.page.getByRole("button", { name: "Export CSV" }).click()]);
-	assert.match(fs.readFileSync(await download.path(), "utf8"), /Amara Okafor/);
+	assert.match(await saved(admin.page, "Export CSV"), /Amara Okafor/);
 	await phone.page.getByRole("link", { name: "My attendance" }).click();
 	await phone.page.getByText("1 of 1 events attended").waitFor();
 
@@ -94,12 +84,7 @@ test("sign up, approve, create, project, check in by the phone's camera before s
 test("a rejected and a forgotten request are explained", async () => {
 	const token = await server.admin();
 	const { page, context } = await person(browser, server);
-	await page.goto("/app/signup");
-	await page.getByLabel("Name", { exact: true }).fill("Tom Reject");
-	await page.getByLabel("E-mail").fill("tom@students.example.org");
-	await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-	await page.getByRole("button", { name: "Create account" }).click();
-	await page.getByRole("heading", { name: "Waiting for an administrator" }).waitFor();
+	await signUp(page, "Tom Reject", "tom@students.example.org");
 	const { requests } = await server.want(200, server.get("/api/admin/approval-requests?status=pending", token));
 	await server.want(200, server.post(`/api/admin/approval-requests/${requests[0].id}/decide`, { decision: "rejected" }, token));
 	await page.getByText("Your account was not approved").waitFor();

@@ -305,6 +305,7 @@ figures_follow_the_records(void **state)
 	expect_text(got, "period", "week");
 	expect_text(got, "series.0.start", "2026-07-20"); /* the Sunday is of the week before */
 	expect_int(got, "series.0.sessions", 1);
+	expect_json(got, "series.0.expected", "4");
 	expect_json(got, "series.0.attendance_rate", "25");
 	expect_text(got, "series.1.start", "2026-07-27");
 	expect_int(got, "series.1.sessions", 2);

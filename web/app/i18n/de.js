@@ -439,6 +439,7 @@ export default {
 	'reports.weekdays': 'Nach Wochentag',
 	'reports.flags': 'Was auffiel',
 	'reports.sessions': { one: '{n} Sitzung', other: '{n} Sitzungen' },
+	'reports.noRate': 'noch keine Quote',
 	'reports.empty': 'Noch nichts zu zeigen',
 	'reports.emptyText': 'Balken erscheinen, wenn Sitzungen stattgefunden haben.',
 	'mine.open': 'Jetzt offen',

@@ -439,6 +439,7 @@ export default {
 	'reports.weekdays': 'By day of the week',
 	'reports.flags': 'What was flagged',
 	'reports.sessions': { one: '{n} session', other: '{n} sessions' },
+	'reports.noRate': 'no rate yet',
 	'reports.empty': 'Nothing to show yet',
 	'reports.emptyText': 'Bars appear when sessions have taken place.',
 	'mine.open': 'Open now',

@@ -12,17 +12,20 @@ const statuses = ['present', 'late', 'excused', 'absent', 'flagged', 'rejected']
 const percent = (n) => `${new Intl.NumberFormat(language.value.id, { minimumFractionDigits: 1 }).format(n)} %`;
 const weekday = (date) => new Intl.DateTimeFormat(language.value.id, { weekday: 'long', timeZone: 'UTC' }).format(new Date(date));
 
+/* A time whose sessions are not over, or have no roster, has no rate. */
+const known = (p) => p.expected > 0;
+
 /* Mean of the days' rates by day of the week. */
 function byWeekday(series) {
 	const days = new Map();
-	for (const p of series) {
+	for (const p of series.filter(known)) {
 		const n = (new Date(p.start).getUTCDay() + 6) % 7;
-		const d = days.get(n) ?? { name: weekday(p.start), sum: 0, sessions: 0 };
-		d.sum += p.attendance_rate * p.sessions;
-		d.sessions += p.sessions;
+		const d = days.get(n) ?? { name: weekday(p.start), sum: 0, expected: 0 };
+		d.sum += p.attendance_rate * p.expected;
+		d.expected += p.expected;
 		days.set(n, d);
 	}
-	return [...days].sort(([a], [b]) => a - b).map(([n, d]) => ({ key: n, name: d.name, value: d.sum / d.sessions, shown: percent(d.sum / d.sessions) }));
+	return [...days].sort(([a], [b]) => a - b).map(([n, d]) => ({ key: n, name: d.name, value: d.sum / d.expected, shown: percent(d.sum / d.expected) }));
 }
 
 function Flags() {
@@ -61,9 +64,12 @@ export default function Reports() {
 			)}
 			<h2 class="section">{t('reports.series')}</h2>
 			<Listing source={report} count={series.length} empty={<Empty icon="chart" title={t('reports.empty')}>{t('reports.emptyText')}</Empty>}>
-				<div class="panel"><Bars of={100} rows={series.map((p) => ({ key: p.start, name: day(p.start), note: t('reports.sessions', { n: p.sessions }), value: p.attendance_rate, shown: percent(p.attendance_rate) }))} /></div>
+				<div class="panel"><Bars of={100} rows={series.map((p) => ({
+					key: p.start, name: day(p.start),
+					note: `${t('reports.sessions', { n: p.sessions })}${known(p) ? '' : ` · ${t('reports.noRate')}`}`, value: known(p) ? p.attendance_rate : null, shown: known(p) ? percent(p.attendance_rate) : '–',
+				}))} /></div>
 			</Listing>
-			{(days.data?.series.length ?? 0) > 0 && (
+			{(days.data?.series ?? []).some(known) && (
 				<section>
 					<h2 class="section">{t('reports.weekdays')}</h2>
 					<div class="panel"><Bars of={100} rows={byWeekday(days.data.series)} /></div>

@@ -7,7 +7,7 @@ export function Figure({ label, value, note, href }) {
 	return href ? <a class="figure" href={href}>{inner}</a> : <div class="figure">{inner}</div>;
 }
 
-/* rows: {key, name, note?, value, shown, href?}; `of` is what a full bar stands for, else the greatest value. */
+/* rows: {key, name, note?, value, shown, href?}; a value of null has no bar.  `of` is what a full bar stands for, else the greatest value. */
 export function Bars({ rows, of }) {
 	const most = of ?? Math.max(1, ...rows.map((r) => r.value));
 	return (
@@ -16,7 +16,7 @@ export function Bars({ rows, of }) {
 				const inner = (
 					<>
 						<span class="bar-name">{r.name}{r.note && <small>{r.note}</small>}</span>
-						<span class="bar-line"><i style={{ inlineSize: `${(100 * r.value) / most}%` }} /></span>
+						<span class="bar-line">{r.value !== null && <i style={{ inlineSize: `${(100 * r.value) / most}%` }} />}</span>
 						<b>{r.shown}</b>
 					</>
 				);
