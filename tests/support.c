@@ -223,7 +223,7 @@ test_open_with(const char *const *overrides, const struct route_table *const *ta
 	if (storage_open)
 		t->srv.storage = storage_open(&t->arena, t->srv.conf);
 	if (faces_open_configured && t->srv.conf->face_program[0])
-		t->srv.faces = faces_open_configured(t->srv.conf);
+		t->srv.faces = faces_open_configured(t->srv.conf, t->srv.metrics);
 	open_store(t);
 	if (dispatch_open_with) {
 		t->d = dispatch_open_with(&t->arena, &t->srv, tables, n);

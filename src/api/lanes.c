@@ -53,10 +53,18 @@ lanes_open(struct dispatcher *d)
 			.max_queued = hasher_queue_max(srv->hasher, threads)};
 		d->hash = pool_open(&o);
 	}
-	struct pool_options o = {.name = "work", .threads = WORK_THREADS, .max_queued = WORK_QUEUE_MAX};
+	struct pool_options o = {.name = "work",
+		.threads = WORK_THREADS,
+		.max_queued = WORK_QUEUE_MAX,
+		.metrics = srv->metrics,
+		.gauge = M_WORK_QUEUE};
 	d->work = pool_open(&o);
 	/* Of these as many as there are cores can be busy with a face; the others with storage. */
-	struct pool_options files = {.name = "files", .threads = threads + FILE_THREADS_MORE, .max_queued = FILE_QUEUE_MAX};
+	struct pool_options files = {.name = "files",
+		.threads = threads + FILE_THREADS_MORE,
+		.max_queued = FILE_QUEUE_MAX,
+		.metrics = srv->metrics,
+		.gauge = M_FILES_QUEUE};
 	d->files = pool_open(&files);
 }
 

@@ -58,7 +58,7 @@ doctor_faces(struct report *r, const struct config *conf)
 		report_add(r, FINDING_SKIPPED, "face models", NULL, "FACE_MODELS_DIR is not set; faces are not checked");
 		return;
 	}
-	struct faces *f = faces_open_configured(conf);
+	struct faces *f = faces_open_configured(conf, NULL);
 	const char *message = arena_strdup(r->arena, faces_message(f));
 	if (faces_model(f))
 		report_add(r, FINDING_OK, "face models", NULL, "%s", message);

@@ -218,7 +218,7 @@ open_faces(struct server *srv)
 {
 	const char *dir = srv->conf->face_models_dir;
 
-	srv->faces = faces_open_configured(srv->conf);
+	srv->faces = faces_open_configured(srv->conf, srv->metrics);
 	if (faces_model(srv->faces))
 		log_info(NULL, "faces.ready", faces_message(srv->faces));
 	else if (dir[0])

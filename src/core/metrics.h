@@ -12,6 +12,13 @@ enum metric { /* one row each in metrics.c: name, kind, label, help */
 	M_WRITE_QUEUE,        /* gauge */
 	M_READ_QUEUE,         /* gauge */
 	M_HASH_QUEUE,         /* gauge */
+	M_FILES_QUEUE,        /* gauge */
+	M_WORK_QUEUE,         /* gauge */
+	M_POOL_BUSY,          /* gauge {pool}: threads at work */
+	M_FACE_WAITING,       /* gauge: pictures waiting for a helper */
+	M_FACE_BUSY,          /* gauge: helpers at work */
+	M_FACE_STARTS,        /* counter: helpers started */
+	M_FACE_PICTURES,      /* counter {result}: answered, late, failed, no_helper */
 	M_BATCH_SIZE,         /* histogram: jobs per transaction */
 	M_COMMIT_SECONDS,     /* histogram */
 	M_WAL_BYTES,          /* gauge */

@@ -44,6 +44,13 @@ pool_next(struct pool *p)
 	return t;
 }
 
+static void
+count_busy(struct pool *p, int64_t n)
+{
+	if (p->o.metrics)
+		metrics_add(p->o.metrics, M_POOL_BUSY, p->o.name, n);
+}
+
 static void *
 pool_thread(void *arg)
 {
@@ -55,8 +62,11 @@ pool_thread(void *arg)
 		setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), p->o.nice);
 	if (p->o.thread_open)
 		state = p->o.thread_open(p->o.arg);
-	for (struct pool_task *t = pool_next(p); t; t = pool_next(p))
+	for (struct pool_task *t = pool_next(p); t; t = pool_next(p)) {
+		count_busy(p, 1);
 		t->run(state, t->arg);
+		count_busy(p, -1);
+	}
 	if (p->o.thread_close)
 		p->o.thread_close(state);
 	return NULL;

@@ -18,7 +18,7 @@ struct pool_options {
 	int threads;
 	int nice;            /* 0, or 10 for the hash lane */
 	int max_queued;      /* pool_submit() refuses beyond */
-	struct metrics *metrics;
+	struct metrics *metrics; /* NULL: none; M_POOL_BUSY is told under `name`, which must be static */
 	enum metric gauge;   /* queue length */
 	void *(*thread_open)(void *arg);          /* makes each thread's state (a read connection); may be NULL */
 	void (*thread_close)(void *thread_state); /* may be NULL */

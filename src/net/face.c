@@ -35,6 +35,7 @@ struct faces {
 	int n;
 	pthread_mutex_t lock; /* of helpers[].busy, .pid, failures, retry_us */
 	pthread_cond_t freed;
+	struct metrics *metrics;
 	int failures;         /* in a row */
 	int64_t retry_us;     /* monotonic: no helper is started before */
 	bool has_model;
@@ -78,6 +79,13 @@ face_likeness(const float *a, const float *b, size_t n)
 	for (size_t i = 0; i < n; i++)
 		sum += (double)a[i] * (double)b[i];
 	return sum;
+}
+
+static void
+tell(struct faces *f, enum metric id, const char *label, int64_t n)
+{
+	if (f->metrics)
+		metrics_add(f->metrics, id, label, n);
 }
 
 /* --- bytes against a deadline ---- */
@@ -201,6 +209,7 @@ helper_start(struct faces *f, struct helper *h, int64_t deadline_us, struct face
 		close(pair[0]);
 		return false;
 	}
+	tell(f, M_FACE_STARTS, NULL, 1);
 	pthread_mutex_lock(&f->lock);
 	h->fd = pair[0];
 	h->pid = pid;
@@ -243,6 +252,7 @@ helper_take(struct faces *f, int64_t deadline_us)
 {
 	struct helper *h;
 
+	tell(f, M_FACE_WAITING, NULL, 1);
 	pthread_mutex_lock(&f->lock);
 	while (!(h = pick(f)))
 		if (!wait_freed(f, deadline_us))
@@ -252,6 +262,8 @@ helper_take(struct faces *f, int64_t deadline_us)
 	if (h)
 		h->busy = true;
 	pthread_mutex_unlock(&f->lock);
+	tell(f, M_FACE_WAITING, NULL, -1);
+	tell(f, M_FACE_BUSY, NULL, h != NULL);
 	return h;
 }
 
@@ -265,6 +277,7 @@ helper_give(struct faces *f, struct helper *h, bool good)
 		f->retry_us = time_monotonic_us() + RETRY_US;
 	pthread_cond_signal(&f->freed);
 	pthread_mutex_unlock(&f->lock);
+	tell(f, M_FACE_BUSY, NULL, -1);
 }
 
 static bool
@@ -307,9 +320,15 @@ faces_examine(struct faces *f, struct span picture, enum face_purpose purpose, i
 	if (!f || picture.n == 0 || picture.n > FACE_ASK_MAX)
 		return false;
 	struct helper *h = helper_take(f, deadline_us);
-	if (!h)
+	if (!h) {
+		tell(f, M_FACE_PICTURES, "no_helper", 1);
 		return false;
+	}
 	bool good = converse(f, h, picture, purpose, deadline_us, ret);
+	if (good)
+		tell(f, M_FACE_PICTURES, "answered", 1);
+	else
+		tell(f, M_FACE_PICTURES, time_monotonic_us() >= deadline_us ? "late" : "failed", 1);
 	if (!good)
 		helper_kill(f, h);
 	helper_give(f, h, good);
@@ -349,6 +368,7 @@ faces_open(const struct faces_options *o)
 		pthread_mutex_init(&f->lock, NULL) != 0)
 		BUG("no memory for the faces");
 	pthread_condattr_destroy(&attr);
+	f->metrics = o->metrics;
 	f->n = o->processes < 1 ? 1 : o->processes > FACE_PROCESSES_MAX ? FACE_PROCESSES_MAX : o->processes;
 	meet_first(f);
 	return f;
@@ -368,7 +388,7 @@ faces_program(const struct config *conf, char ret[FACE_PATH_BYTES])
 }
 
 struct faces *
-faces_open_configured(const struct config *conf)
+faces_open_configured(const struct config *conf, struct metrics *metrics)
 {
 	char path[FACE_PATH_BYTES];
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -376,7 +396,8 @@ faces_open_configured(const struct config *conf)
 	faces_program(conf, path);
 	return faces_open(&(const struct faces_options){.program = path,
 		.models_dir = conf->face_models_dir,
-		.processes = (int)(cores < FACE_PROCESSES_MAX ? cores : FACE_PROCESSES_MAX)});
+		.processes = (int)(cores < FACE_PROCESSES_MAX ? cores : FACE_PROCESSES_MAX),
+		.metrics = metrics});
 }
 
 void

@@ -9,6 +9,7 @@
 #define MUSTER_NET_FACE_H
 
 #include "core/conf.h"
+#include "core/metrics.h"
 #include "net/face_protocol.h"
 
 enum { FACE_START_MS = 30000, FACE_PROCESSES_MAX = 16 };
@@ -22,11 +23,12 @@ struct faces_options {
 	const char *program;    /* path of muster-face */
 	const char *models_dir; /* "": none, pictures are only decoded */
 	int processes;          /* at most FACE_PROCESSES_MAX */
+	struct metrics *metrics; /* NULL: none */
 };
 /* Starts one helper, where there is a models directory, and hears what it found; never fails, see faces_message(). */
 struct faces *faces_open(const struct faces_options *o);
-/* The same from the configuration: FACE_MODELS_DIR, and FACE_PROGRAM or muster-face beside this program; one helper a core. */
-struct faces *faces_open_configured(const struct config *conf);
+/* The same from the configuration: FACE_MODELS_DIR, and FACE_PROGRAM or muster-face beside this program; one helper a core.  `metrics` may be NULL. */
+struct faces *faces_open_configured(const struct config *conf, struct metrics *metrics);
 enum { FACE_PATH_BYTES = 4096 };
 void faces_program(const struct config *conf, char ret[FACE_PATH_BYTES]); /* the program that this would start */
 void faces_close(struct faces *f);

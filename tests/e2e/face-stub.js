@@ -1,13 +1,14 @@
 // A muster-face for the end-to-end tests of everything around it, over the real protocol (src/net/face_protocol.h): what stands behind the
 // end of a JPEG says what it "sees".  "face DEGREES": one face, as like another as the cosine of the degrees between them; "verdict N":
-// that verdict; "hang": no answer, but a file of that sense in the server's directory.
+// that verdict; "yaw DEGREES": the face is turned so far to its own left; "hang": no answer, but a file of that sense in the server's
+// directory; "held": no answer before there is a file "released" there.
 "use strict";
 
 const fs = require("node:fs");
 const path = require("node:path");
 
 const MAGIC = 0x4d464332, SOCKET = 3, NUMBERS = 128, ANSWER = 36 + 512 * 4;
-const GOOD = 1, NONE = 5;
+const GOOD = 1, NONE = 5, OFF_POSE = 9, TURNED = 2;
 
 function readAll(n) {
 	const bytes = Buffer.alloc(n);
@@ -25,17 +26,22 @@ function writeAll(bytes) {
 		at += fs.writeSync(SOCKET, bytes, at);
 }
 
-function see(picture) {
+function see(picture, purpose) {
 	const end = picture.indexOf(Buffer.from([0xff, 0xd9]));
 	const text = end < 0 ? "" : picture.subarray(end + 2).toString("latin1");
 	const answer = Buffer.alloc(ANSWER);
-	const face = /face (\d+)/.exec(text), verdict = /verdict (\d+)/.exec(text);
+	const face = /face (\d+)/.exec(text), verdict = /verdict (\d+)/.exec(text), yaw = Number(/yaw (-?\d+)/.exec(text)?.[1] ?? 0);
+	const offPose = purpose !== TURNED && Math.abs(yaw) > 25;
+	const wait = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 	if (text.includes("hang"))
 		for (fs.writeFileSync("hanging", "");;)
-			Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+			wait(1000);
+	while (text.includes("held") && !fs.existsSync("released"))
+		wait(10);
 	answer.writeUInt32LE(MAGIC, 0);
-	answer.writeUInt32LE(verdict ? Number(verdict[1]) : face ? GOOD : NONE, 4);
-	if (face) {
+	answer.writeUInt32LE(verdict ? Number(verdict[1]) : !face ? NONE : offPose ? OFF_POSE : GOOD, 4);
+	answer.writeFloatLE(yaw, 20);
+	if (face && !offPose) {
 		answer.writeUInt32LE(NUMBERS, 32);
 		answer.writeFloatLE(Math.cos(face[1] * Math.PI / 180), 36);
 		answer.writeFloatLE(Math.sin(face[1] * Math.PI / 180), 40);
@@ -54,7 +60,7 @@ function serve() {
 	writeAll(hello);
 	for (;;) {
 		const ask = readAll(12);
-		writeAll(see(readAll(ask.readUInt32LE(4))));
+		writeAll(see(readAll(ask.readUInt32LE(4)), ask.readUInt32LE(8)));
 	}
 }
 

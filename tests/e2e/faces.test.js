@@ -5,6 +5,7 @@ const assert = require("node:assert/strict");
 const { execFileSync } = require("node:child_process");
 const fs = require("node:fs");
 const http = require("node:http");
+const os = require("node:os");
 const path = require("node:path");
 const { test } = require("node:test");
 const { Server, eventually, newDirectory, root } = require("./lib.js");
@@ -171,6 +172,36 @@ test("a helper killed mid-request flags the mark, and the next mark has another 
 		assert.deepEqual(layer(late), { layer: "face", verdict: "flag", detail: "not_checked" });
 		const next = await mark(server, lecturer, id, bob, stub.picture("face 0"));
 		assert.equal(next.body.status, "present", JSON.stringify(next.body));
+	} finally {
+		await server.discard();
+	}
+});
+
+// Every thread and helper for pictures is held until the test lets go: whatever a mark without a selfie waited for, it would wait for ever.
+test("marks without a selfie are answered while every helper is held", async () => {
+	const server = await stubServer();
+	try {
+		const lecturer = await account(server, "lecturer", "noether");
+		const faces = await session(server, lecturer, { require_face: true }), plain = await session(server, lecturer);
+		const many = (name, n) => Promise.all(Array.from({ length: n }, (_, i) => account(server, "student", `${name}${i}`)));
+		const held = await many("held", os.cpus().length + 6), free = await many("free", 8); // more than the pool has threads
+		await Promise.all(held.map((token) => enrol(server, token, stub.picture("face 0"))));
+		let answered = 0;
+		const waiting = Promise.allSettled(held.map((token) => mark(server, lecturer, faces.id, token, stub.picture("face 0 held")).finally(() => answered++)));
+		await eventually("marks with a selfie wait for a thread", async () => (await server.gauge("muster_files_queue_length")) > 0, 30000);
+		assert.match((await server.get("/metrics")).text, /^muster_pool_busy\{pool="files"\} [1-9]/m);
+		assert.ok((await server.gauge("muster_face_helpers_busy")) > 0);
+		for (const id of [plain.id, faces.id]) {
+			const marks = await Promise.all(free.map((token) => mark(server, lecturer, id, token)));
+			assert.deepEqual(marks.map((m) => m.status), free.map(() => 201));
+		}
+		await server.want(200, server.get("/api/v1/student/attendance", free[0]));
+		assert.equal(answered, 0);
+		fs.writeFileSync(path.join(server.dir, "released"), "");
+		for (const late of await waiting)
+			assert.equal(late.value?.body.status, "present", JSON.stringify(late));
+		assert.equal(await server.gauge("muster_files_queue_length"), 0);
+		assert.equal(await server.gauge("muster_face_waiting"), 0);
 	} finally {
 		await server.discard();
 	}

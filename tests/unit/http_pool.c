@@ -51,10 +51,27 @@ run_noting(void *thread_state, void *arg)
 	order[atomic_fetch_add(&order_n, 1)] = (int)(intptr_t)arg;
 }
 
+static bool
+metrics_say(const struct metrics *m, const char *line)
+{
+	struct arena a;
+	struct buf b;
+
+	arena_init(&a);
+	buf_init(&b, &a, 1 << 14);
+	metrics_print(m, &b, NULL);
+	bool said = strstr(buf_cstr(&b), line) != NULL;
+	arena_release(&a);
+	return said;
+}
+
 static void
 test_order_and_bound(void **state)
 {
+	struct metrics *m = metrics_open(0);
 	const struct pool_options o = {.name = "bound",
+		.metrics = m,
+		.gauge = M_FILES_QUEUE,
 		.threads = 1,
 		.max_queued = 3,
 		.thread_open = state_open,
@@ -76,8 +93,13 @@ test_order_and_bound(void **state)
 		assert_int_equal(pool_submit(p, &t[i]), i < 3);
 	}
 	assert_int_equal(pool_queued(p), 3);
+	assert_true(metrics_say(m, "\nmuster_files_queue_length 3\n"));
+	assert_true(metrics_say(m, "\nmuster_pool_busy{pool=\"bound\"} 1\n"));
 	sem_post(&go);
 	pool_close(p); /* runs what is queued */
+	assert_true(metrics_say(m, "\nmuster_files_queue_length 0\n"));
+	assert_true(metrics_say(m, "\nmuster_pool_busy{pool=\"bound\"} 0\n"));
+	metrics_close(m);
 	assert_int_equal(order_n, 3);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(order[i], i);

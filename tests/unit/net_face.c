@@ -226,6 +226,57 @@ a_helper_that_is_late_is_killed(void **state)
 	faces_close(f);
 }
 
+/* The value on this line of /metrics; -1: there is none. */
+static long
+metric(const struct metrics *m, const char *name)
+{
+	struct buf b;
+
+	buf_init(&b, &arena, 1 << 14);
+	metrics_print(m, &b, NULL);
+	const char *line = strstr(buf_cstr(&b), arena_printf(&arena, "\n%s ", name));
+	return line ? strtol(line + strlen(name) + 2, NULL, 10) : -1;
+}
+#define PICTURES(result) "muster_face_pictures_total{result=\"" result "\"}"
+
+static void
+what_becomes_of_pictures_is_counted(void **state)
+{
+	struct metrics *m = metrics_open(0);
+	const struct faces_options o = {.program = face_program(&arena), .models_dir = "", .processes = 1, .metrics = m};
+	struct faces *f = faces_open(&o);
+	struct face_answer a;
+	pid_t pid[FACE_PROCESSES_MAX];
+
+	(void)state;
+	assert_int_equal(metric(m, "muster_face_starts_total"), 0);
+	examine(f, grey_jpeg(&arena));
+	examine(f, grey_jpeg(&arena));
+	assert_int_equal(metric(m, "muster_face_starts_total"), 1);
+	assert_int_equal(metric(m, PICTURES("answered")), 2);
+	assert_int_equal(faces_pids(f, pid), 1);
+	assert_int_equal(kill(pid[0], SIGSTOP), 0);
+	assert_false(faces_examine(f, grey_jpeg(&arena), FACE_STRAIGHT, 50, &a));
+	assert_int_equal(metric(m, PICTURES("late")), 1);
+	examine(f, grey_jpeg(&arena));
+	assert_int_equal(faces_pids(f, pid), 1);
+	assert_int_equal(kill(pid[0], SIGKILL), 0);
+	assert_false(faces_examine(f, grey_jpeg(&arena), FACE_STRAIGHT, PATIENCE_MS, &a));
+	assert_int_equal(metric(m, PICTURES("failed")), 1);
+	examine(f, grey_jpeg(&arena));
+	assert_int_equal(metric(m, "muster_face_starts_total"), 3);
+	assert_int_equal(metric(m, "muster_face_waiting"), 0);
+	assert_int_equal(metric(m, "muster_face_helpers_busy"), 0);
+	faces_close(f);
+
+	f = faces_open(&(const struct faces_options){.program = "/proc/nowhere/muster-face", .models_dir = "", .processes = 1, .metrics = m});
+	for (int i = 0; i < 5; i++)
+		assert_false(faces_examine(f, grey_jpeg(&arena), FACE_STRAIGHT, PATIENCE_MS, &a));
+	assert_int_equal(metric(m, PICTURES("failed")) + metric(m, PICTURES("no_helper")), 1 + 5);
+	faces_close(f);
+	metrics_close(m);
+}
+
 static void
 many_askers_share_few_helpers(void **state)
 {
@@ -398,6 +449,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(hostile_pictures_are_refused_and_the_helper_lives, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(a_helper_killed_mid_request_is_replaced, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(a_helper_that_is_late_is_killed, open_arena, close_arena),
+		cmocka_unit_test_setup_teardown(what_becomes_of_pictures_is_counted, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(many_askers_share_few_helpers, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(the_helper_is_sandboxed, open_arena, close_arena),
 	};
