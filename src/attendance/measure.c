@@ -343,6 +343,7 @@ measure_settle(struct ctx *cx, const struct mark_case *c, const struct uuid *att
 	size_t n = 0;
 	bool binds = d->shown && !d->bound && !d->signing && !flags;
 
+	TRY(selfie_keep(cx, c, attendance_id->text));
 	TRY(liveness_settle(cx, c));
 	if (!d->asked)
 		return OK;
