@@ -44,7 +44,7 @@ function cpu(pg) {
   return ticks * 10000;
 }
 
-export const psql = (pg, text) => run(join(bin(), 'psql'), ['-qX', '-d', pg.url, '-c', text]);
+export const psql = (pg, text, ...flags) => run(join(bin(), 'psql'), ['-qX', ...flags, '-d', pg.url, '-c', text]);
 export function database(pg, name) {
   psql(pg, `CREATE DATABASE ${name}`);
   return pg.url.replace('/postgres?', `/${name}?`);
@@ -126,10 +126,12 @@ export async function postgres({ row, seed, serve, load, ms, rate, ok, root, qui
     const server = await serve(dir, { DATABASE_URL: url });
     const burst = load(server, join(dir, 'burst.req'), ['--conns', '1500', '--count', '1500']);
     row('burst: 1,500 students, a connection each', ms(burst), `max ${burst.max_ms} ms, ${ok(burst, 201)}; target p99 < 300`);
-    const before = cpu(pg);
+    const before = cpu(pg), size = () => Number(psql(pg, "SELECT pg_database_size('marks')", '-At'));
+    const small = size();
     const marks = load(server, join(dir, 'marks.req'), ['--conns', '512', ...(slow ? ['--seconds', String(seconds)] : ['--count', quick ? '9000' : '55000'])]);
     row('512 in flight', rate(marks), `CPU: Muster ${marks.cpu_us_each} µs, PostgreSQL ${((cpu(pg) - before) / marks.answered).toFixed(1)} µs; ` +
       `${ms(marks)}, ${ok(marks, 201)}; target ≥ ${slow ? '4' : '6'},000/s`);
+    row('the database grows', `${Math.round((size() - small) / marks.answered)} B a mark`);
     await server.stop();
     const other = database(pg, 'pgbench');
     seed(`pgbench${slow}`, [1, 1], { DATABASE_URL: other });
