@@ -4,6 +4,7 @@
 #   make test       unit, e2e, lint, stale documents   make docs     the generated parts of docs/, .env.example and schema.sql
 #   make asan tsan  the C suites under the sanitizers  make bench    figures and ratios (asserts nothing)
 #   make timing    medians of failed logins at bcrypt cost 12      make fuzz  libFuzzer over tests/fuzz
+#   make torture   the requests of the api tests while one thing after the other fails, on both engines
 #   make install DESTDIR= PREFIX=/usr/local
 
 B ?= build

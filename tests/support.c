@@ -29,7 +29,7 @@
 #pragma weak session_table_flush
 #pragma weak live_open
 #pragma weak live_close
-#pragma weak stream_abandon
+#pragma weak torture_end
 #pragma weak hasher_open
 #pragma weak hasher_close
 #pragma weak password_hash
@@ -243,6 +243,8 @@ test_open(const char *const *overrides)
 void
 test_close(struct test *t)
 {
+	if (torture_end)
+		torture_end(t);
 	if (t->d)
 		dispatch_close(t->d);
 	if (faces_close)
@@ -256,11 +258,7 @@ test_close(struct test *t)
 		limiter_close(t->srv.limiter);
 	for (struct test_reply *r = t->replies, *next; r; r = next) {
 		next = r->next;
-		json_decref(r->json);
-		if (stream_abandon)
-			stream_abandon(r->x.reply.stream);
-		arena_release(&r->x.arena);
-		free(r);
+		reply_free(r);
 	}
 	if (live_close)
 		live_close(t->srv.live);

@@ -117,6 +117,13 @@ struct test_reply {
  * Replies live until test_close().  May be called from several threads.
  */
 struct test_reply *call_with(struct test *t, const struct test_request *rq);
+/* What it is made of: one pass through the dispatcher, held against nothing; the caller frees. */
+struct test_reply *request_run(struct test *t, const struct test_request *rq);
+void reply_free(struct test_reply *r);
+/* tests/torture, where it is linked: around each call, and before a test's end. */
+void torture_before(struct test *t, const struct test_request *rq);
+void torture_after(void);
+void torture_end(struct test *t);
 /* `body` in JSON with single quotes for double ones; NULL for none. */
 struct test_reply *call(struct test *t, enum method m, const char *path, const char *bearer, const char *body);
 

@@ -9,9 +9,14 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http/stream.h"
+
 #pragma weak method_name
 #pragma weak dispatch_call
 #pragma weak dispatch_route
+#pragma weak stream_abandon
+#pragma weak torture_before
+#pragma weak torture_after
 
 /* --- replies against their schemas ---- */
 
@@ -167,7 +172,7 @@ check_reply(struct test *t, const struct test_request *in, struct test_reply *r)
 }
 
 struct test_reply *
-call_with(struct test *t, const struct test_request *in)
+request_run(struct test *t, const struct test_request *in)
 {
 	struct test_reply *r = calloc(1, sizeof(*r));
 
@@ -181,6 +186,27 @@ call_with(struct test *t, const struct test_request *in)
 	r->body_n = r->x.reply.body.n;
 	r->body = r->body_n ? memcpy(arena_new(&r->x.arena, char, r->body_n + 1), r->x.reply.body.p, r->body_n) : "";
 	r->json = r->body_n ? json_loadb(r->body, r->body_n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL) : NULL;
+	return r;
+}
+
+void
+reply_free(struct test_reply *r)
+{
+	json_decref(r->json);
+	if (stream_abandon)
+		stream_abandon(r->x.reply.stream);
+	arena_release(&r->x.arena);
+	free(r);
+}
+
+struct test_reply *
+call_with(struct test *t, const struct test_request *in)
+{
+	if (torture_before)
+		torture_before(t, in);
+	struct test_reply *r = request_run(t, in);
+	if (torture_after)
+		torture_after();
 	pthread_mutex_lock(&t->lock);
 	r->next = t->replies;
 	t->replies = r;

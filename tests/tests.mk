@@ -77,6 +77,8 @@ tsan:
 	@TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=tests/tsan.supp \
 		$(MAKE) --no-print-directory B=$(B)-tsan OPT=-O1 SANITIZE='$(TSAN)' unit
 
+include tests/torture/torture.mk
+
 lint:
 	@B='$(B)' MAKE='$(MAKE)' sh tools/lint.sh
 lint-objs: nothing $(APP_OBJS)

@@ -28,6 +28,7 @@ stage()
 stage build $MAKE --no-print-directory -s -j"$jobs" all
 stage unit $MAKE --no-print-directory -s -j"$jobs" unit
 stage 'unit on postgresql' $MAKE --no-print-directory -s unit-pg
+stage torture $MAKE --no-print-directory -s torture-short
 stage e2e $MAKE --no-print-directory -s e2e
 stage lint $MAKE --no-print-directory -s lint
 stage docs $MAKE --no-print-directory -s docs-check

@@ -14,6 +14,7 @@
 
 #include "audit/seal.h"
 #include "core/conf.h"
+#include "core/fault.h"
 #include "core/json.h"
 #include "core/log.h"
 
@@ -143,7 +144,8 @@ write_seal(struct ctx *cx, gzFile f, const struct seal *s)
 	buf_init(&out, &a, 1 << 16);
 	for (size_t i = 0; e == OK && i < m.rows.count; i++)
 		write_row(&out, &((const struct trail_row *)m.rows.items)[i]);
-	bool written = e == OK && m.rows.count == (size_t)s->row_count && gzwrite(f, out.p, (unsigned)out.n) == (int)out.n;
+	bool written = e == OK && m.rows.count == (size_t)s->row_count && !FAULT("file.write") &&
+		       gzwrite(f, out.p, (unsigned)out.n) == (int)out.n;
 	arena_release(&a);
 	if (!written)
 		return fail_internal(cx, ERR_UNAVAILABLE, "seal %lld cannot be archived: rows are missing, or the disk is full",
@@ -155,7 +157,7 @@ static bool
 to_disk(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool done = fd >= 0 && fsync(fd) == 0;
+	bool done = fd >= 0 && !FAULT("file.fsync") && fsync(fd) == 0;
 
 	if (fd >= 0)
 		close(fd);
@@ -166,7 +168,7 @@ static enum err
 write_file(struct ctx *cx, const struct seal *seals, size_t n, const char *path)
 {
 	const char *draft = arena_printf(cx->arena, "%s.new", path);
-	int fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = FAULT("file.open") ? -1 : open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	gzFile f = fd >= 0 ? gzdopen(fd, "wb6") : NULL;
 	enum err e = OK;
 
@@ -176,7 +178,7 @@ write_file(struct ctx *cx, const struct seal *seals, size_t n, const char *path)
 		e = write_seal(cx, f, &seals[i]);
 	int closed = gzclose(f);
 	TRY(e);
-	if (closed != Z_OK || !to_disk(draft) || rename(draft, path) != 0)
+	if (closed != Z_OK || !to_disk(draft) || FAULT("file.rename") || rename(draft, path) != 0)
 		return fail_internal(cx, ERR_UNAVAILABLE, "%s: %s", path, strerror(errno));
 	(void)to_disk(arena_printf(cx->arena, "%s/archive", cx->srv->conf->data_dir));
 	return OK;

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/fault.h"
 #include "http/pool.h"
 
 struct pool {
@@ -115,7 +116,7 @@ pool_submit(struct pool *p, struct pool_task *task)
 	bool ok;
 
 	pthread_mutex_lock(&p->lock);
-	ok = !p->closing && p->queued < p->o.max_queued;
+	ok = !FAULT("queue.pool") && !p->closing && p->queued < p->o.max_queued;
 	if (ok) {
 		task->next = NULL;
 		*p->last = task;

@@ -140,14 +140,27 @@ SQL(FAILURES_GIVE_BACK, "ti",
 	" locked_until = CASE WHEN failures <= $2 THEN NULL ELSE locked_until END WHERE subject = $1 AND failures > 0");
 SQL(FAILURES_CLEAR, "t", "DELETE FROM login_failures WHERE subject = $1");
 
-enum err
-lockout_success(struct ctx *cx, const struct lockout_attempt *a)
+static enum err
+give_back_ip(struct ctx *cx, const struct lockout_attempt *a)
 {
 	const char *ip = ip_subject(cx, a);
 
-	if (ip)
-		TRY(db_exec(cx, &FAILURES_GIVE_BACK, NULL, V(ip), V(conf_live(&cx->srv->conf->login_fail_ip_threshold))));
+	return ip ? db_exec(cx, &FAILURES_GIVE_BACK, NULL, V(ip), V(conf_live(&cx->srv->conf->login_fail_ip_threshold))) : OK;
+}
+
+enum err
+lockout_success(struct ctx *cx, const struct lockout_attempt *a)
+{
+	TRY(give_back_ip(cx, a));
 	return db_exec(cx, &FAILURES_CLEAR, NULL, V(owner_subject(cx, a)));
+}
+
+enum err
+lockout_give_back(struct ctx *cx, const struct lockout_attempt *a)
+{
+	TRY(give_back_ip(cx, a));
+	return db_exec(
+		cx, &FAILURES_GIVE_BACK, NULL, V(owner_subject(cx, a)), V(conf_live(&cx->srv->conf->login_fail_email_threshold)));
 }
 
 /* --- counters of one account ------------------------------------------------------------------------------------------------------------ */
@@ -168,6 +181,13 @@ enum err
 lockout_account_success(struct ctx *cx, const char *kind, const char *user_id)
 {
 	return db_exec(cx, &FAILURES_CLEAR, NULL, V(arena_printf(cx->arena, "%s:%s", kind, user_id)));
+}
+
+enum err
+lockout_account_give_back(struct ctx *cx, const char *kind, const char *user_id)
+{
+	return db_exec(cx, &FAILURES_GIVE_BACK, NULL, V(arena_printf(cx->arena, "%s:%s", kind, user_id)),
+		V(conf_live(&cx->srv->conf->login_fail_email_threshold)));
 }
 
 enum err

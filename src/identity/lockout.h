@@ -21,6 +21,8 @@ struct lockout_attempt {
 enum err lockout_reserve(struct ctx *cx, const struct lockout_attempt *a, int64_t *ret_locked_until) MUST_CHECK;
 /* The attempt succeeded: the e-mail's (or device's) count is cleared, the IP's reservation given back. */
 enum err lockout_success(struct ctx *cx, const struct lockout_attempt *a) MUST_CHECK;
+/* The attempt was not judged, and nobody learnt anything from it: both reservations are given back. */
+enum err lockout_give_back(struct ctx *cx, const struct lockout_attempt *a) MUST_CHECK;
 
 /*
  * Failures that are an account's own, apart from those of its logins: `kind` "otp" or "password" (typed again by somebody signed in).
@@ -28,6 +30,7 @@ enum err lockout_success(struct ctx *cx, const struct lockout_attempt *a) MUST_C
  */
 enum err lockout_account_reserve(struct ctx *cx, const char *kind, const char *user_id, int64_t *ret_locked_until) MUST_CHECK;
 enum err lockout_account_success(struct ctx *cx, const char *kind, const char *user_id) MUST_CHECK;
+enum err lockout_account_give_back(struct ctx *cx, const char *kind, const char *user_id) MUST_CHECK; /* as lockout_give_back() */
 /* Counts one of `max` tries of a token; *ret_left = false when they are used up. */
 enum err lockout_token_try(struct ctx *cx, const char *token_id, int64_t max, int64_t life_us, bool *ret_left) MUST_CHECK;
 

@@ -4,7 +4,7 @@
  *
  * An account's own hash is worked through whatever its state is, and the result only counts where it may; so nobody can tell by
  * the clock that an account was closed or an address locked.  Counters go up before the hash and are committed on their own; they
- * come back only when the password was right and the account is not closed.
+ * come back only when the password was right and the account is not closed, or when nobody was told a verdict.
  */
 #include "identity/login.h"
 
@@ -266,6 +266,26 @@ finish(struct ctx *cx, void *arg)
 	return OK;
 }
 
+static enum err
+give_back(struct ctx *cx, void *arg)
+{
+	struct attempt *t = arg;
+
+	return lockout_give_back(cx, &t->counted);
+}
+
+/* An outage must not lock out those who try again through it: what was never judged is no failure. */
+static enum err
+not_judged(struct ctx *cx, struct attempt *t, enum err why)
+{
+	const struct error told = cx->error;
+
+	if (t->locked_until == 0 && db_write(cx, give_back, t) != OK)
+		error_clear(cx);
+	cx->error = told;
+	return why;
+}
+
 static const char *
 metric_label(enum err result, const struct attempt *t)
 {
@@ -288,11 +308,15 @@ login_password(struct ctx *cx, const struct login *in, struct login_result *ret)
 	if (taken != OK)
 		return taken == ERR_RATE_LIMITED ? throttled(cx, &t, cx->error.retry_after_s) : taken;
 	TRY(db_write(cx, reserve, &t));
-	TRY(hash_password(cx, &t));
+	enum err hashed = hash_password(cx, &t);
+	if (hashed != OK)
+		return not_judged(cx, &t, hashed);
 	if (t.locked_until > 0 && !refusal_row_due(cx, &t.refusals))
 		t.refusals = 0;
 	enum err result = db_write(cx, finish, &t);
-	if (!t.counts_as_failure && result != ERR_UNAVAILABLE && result != ERR_OVERLOADED)
+	if (result == ERR_UNAVAILABLE || result == ERR_OVERLOADED)
+		result = not_judged(cx, &t, result);
+	else if (!t.counts_as_failure)
 		login_hits_give_back(cx, &t.hits);
 	count_login(cx, metric_label(result, &t));
 	if (cx->srv->metrics)

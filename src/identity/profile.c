@@ -131,6 +131,25 @@ confirm_failed(struct ctx *cx, void *arg)
 	return refuse(cx, locked ? ERR_ACCOUNT_LOCKED : ERR_INVALID_CREDENTIALS);
 }
 
+static enum err
+confirm_give_back(struct ctx *cx, void *arg)
+{
+	(void)arg;
+	return lockout_account_give_back(cx, "password", cx->actor->user_id.text);
+}
+
+/* As for a sign-in: an outage is no failure of who types. */
+static enum err
+confirm_not_judged(struct ctx *cx, struct confirming *c, enum err why)
+{
+	const struct error told = cx->error;
+
+	if (c->locked_until == 0 && db_write(cx, confirm_give_back, c) != OK)
+		error_clear(cx);
+	cx->error = told;
+	return why;
+}
+
 enum err
 password_confirm(struct ctx *cx, const char *password, const char **ret_hash)
 {
@@ -138,7 +157,10 @@ password_confirm(struct ctx *cx, const char *password, const char **ret_hash)
 
 	TRY(db_write(cx, confirm_begin, &c));
 	bool right = c.locked_until == 0 && c.who.password_hash && password_verify(c.who.password_hash, password);
-	TRY(db_write(cx, right ? confirm_right : confirm_failed, &c));
+	enum err e = db_write(cx, right ? confirm_right : confirm_failed, &c);
+	if (e == ERR_UNAVAILABLE || e == ERR_OVERLOADED)
+		return confirm_not_judged(cx, &c, e);
+	TRY(e);
 	*ret_hash = c.who.password_hash;
 	return OK;
 }

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/fault.h"
 #include "core/time.h"
 #include "net/face.h"
 
@@ -110,7 +111,7 @@ static bool
 put_all(int fd, const void *from, size_t n, int64_t deadline_us)
 {
 	for (const char *p = from; n > 0;) {
-		ssize_t put = send(fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t put = FAULT("face.send") ? 0 : send(fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (put < 0 && (errno == EAGAIN || errno == EINTR)) {
 			if (!ready(fd, POLLOUT, deadline_us))
 				return false;
@@ -130,7 +131,7 @@ get_all(int fd, void *to, size_t n, int64_t deadline_us)
 	for (char *p = to; n > 0;) {
 		if (!ready(fd, POLLIN, deadline_us))
 			return false;
-		ssize_t got = recv(fd, p, n, MSG_DONTWAIT);
+		ssize_t got = FAULT("face.receive") ? 0 : recv(fd, p, n, MSG_DONTWAIT);
 		if (got < 0 && (errno == EAGAIN || errno == EINTR))
 			continue;
 		if (got <= 0)
@@ -177,7 +178,7 @@ spawn(const struct faces *f, int theirs, pid_t *ret)
 		good = good && posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0) == 0;
 	good = good && posix_spawn_file_actions_adddup2(&files, theirs, FACE_SOCKET) == 0 &&
 	       posix_spawn_file_actions_addclosefrom_np(&files, FACE_SOCKET + 1) == 0 &&
-	       posix_spawn(ret, f->program, &files, &attr, argv, env) == 0;
+	       !FAULT("face.spawn") && posix_spawn(ret, f->program, &files, &attr, argv, env) == 0;
 	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&attr);
 	return good;
@@ -199,7 +200,7 @@ helper_start(struct faces *f, struct helper *h, int64_t deadline_us, struct face
 	int pair[2];
 	pid_t pid;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+	if (FAULT("face.socket") || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
 		return false;
 	pair[1] = lift(pair[1]);
 	bool started = pair[1] >= 0 && spawn(f, pair[1], &pid);

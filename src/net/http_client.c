@@ -7,6 +7,8 @@
 #include <curl/curl.h>
 #include <string.h>
 
+#include "core/fault.h"
+
 static void
 release_easy(CURL **c)
 {
@@ -103,7 +105,9 @@ http_fetch(struct arena *a, const struct http_fetch *f, struct http_answer *ret,
 		*ret_why = "the URL is not usable";
 		return false;
 	}
-	CURLcode result = curl_easy_perform(c);
+	CURLcode result = FAULT("curl.perform") ? CURLE_COULDNT_CONNECT : curl_easy_perform(c);
+	if (result == CURLE_OK && FAULT("curl.answer"))
+		result = CURLE_RECV_ERROR;
 	if (result != CURLE_OK) {
 		*ret_why = result == CURLE_WRITE_ERROR ? "the answer is too large" : curl_easy_strerror(result);
 		return false;

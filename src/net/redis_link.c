@@ -22,6 +22,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/fault.h"
 #include "core/time.h"
 
 enum { DATABASE_MAX = 1 << 20, READ_BYTES = 4096, ARGS_MAX = 3 };
@@ -183,6 +184,8 @@ wait_for_tls(const struct redis_link *l, int result, int64_t until_us, char *why
 static ssize_t
 send_some(struct redis_link *l, const char *p, size_t n, int64_t until_us, char *why)
 {
+	if (FAULT("redis.send"))
+		(void)shutdown(l->fd, SHUT_RDWR);
 	if (l->ssl) {
 		ERR_clear_error(); /* what others left would pass for ours */
 		int sent = SSL_write(l->ssl, p, (int)n);
@@ -200,6 +203,8 @@ send_some(struct redis_link *l, const char *p, size_t n, int64_t until_us, char 
 static ssize_t
 read_some(struct redis_link *l, char *p, size_t n, int64_t until_us, char *why)
 {
+	if (FAULT("redis.read"))
+		(void)shutdown(l->fd, SHUT_RDWR);
 	if (l->ssl) {
 		ERR_clear_error();
 		int got = SSL_read(l->ssl, p, (int)n);
@@ -291,7 +296,7 @@ connect_socket(struct redis_link *l, const struct redis_place *place, int64_t un
 	int on = 1, error = 0;
 	socklen_t n = sizeof(error);
 
-	l->fd = socket(place->at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	l->fd = FAULT("redis.connect") ? -1 : socket(place->at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (l->fd < 0)
 		return say(why, strerror(errno));
 	if (place->at.ss_family != AF_UNIX)

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/fault.h"
+
 const struct smtp_limits smtp_limits_usual = {.connect_ms = 10000, .total_ms = 30000};
 
 struct smtp {
@@ -127,7 +129,7 @@ smtp_probe(struct smtp *s, struct arena *a, const char **ret_why)
 	curl_easy_setopt(s->curl, CURLOPT_CUSTOMREQUEST, "NOOP");
 	curl_easy_setopt(s->curl, CURLOPT_NOBODY, 1L);
 	curl_easy_setopt(s->curl, CURLOPT_WRITEFUNCTION, discard);
-	CURLcode rc = curl_easy_perform(s->curl);
+	CURLcode rc = FAULT("smtp.perform") ? CURLE_COULDNT_CONNECT : curl_easy_perform(s->curl);
 	(void)curl_easy_getinfo(s->curl, CURLINFO_RESPONSE_CODE, &code);
 	*ret_why = rc == CURLE_OK ? "" : why(a, rc, code);
 	return rc == CURLE_OK ? SMTP_SENT : SMTP_AWAY;
@@ -174,7 +176,7 @@ smtp_send(struct smtp *s, struct arena *a, const struct smtp_message *m, const c
 	curl_easy_setopt(s->curl, CURLOPT_READFUNCTION, give);
 	curl_easy_setopt(s->curl, CURLOPT_READDATA, &reading);
 	curl_easy_setopt(s->curl, CURLOPT_WRITEFUNCTION, discard);
-	CURLcode rc = curl_easy_perform(s->curl);
+	CURLcode rc = FAULT("smtp.perform") ? CURLE_COULDNT_CONNECT : curl_easy_perform(s->curl);
 	(void)curl_easy_getinfo(s->curl, CURLINFO_RESPONSE_CODE, &code);
 	*ret_why = rc == CURLE_OK ? "" : why(a, rc, code);
 	return judge(rc, code);

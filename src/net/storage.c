@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/crypto.h"
+#include "core/fault.h"
 #include "net/s3.h"
 
 enum { FREE_MIN_MB = 64 };
@@ -76,19 +77,19 @@ open_directory(struct arena *a, const char *path)
 
 	for (char *p = strchr(dir + 1, '/'); p; p = strchr(p + 1, '/')) {
 		*p = '\0';
-		if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		if ((FAULT("file.mkdir") || mkdir(dir, 0700) != 0) && errno != EEXIST)
 			return -1;
 		*p = '/';
 	}
 	*strrchr(dir, '/') = '\0';
-	return open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return FAULT("file.open") ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 static bool
 write_whole(int fd, struct span bytes)
 {
 	while (bytes.n > 0) {
-		ssize_t n = write(fd, bytes.p, bytes.n);
+		ssize_t n = FAULT("file.write") ? -1 : write(fd, bytes.p, bytes.n);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
@@ -96,7 +97,7 @@ write_whole(int fd, struct span bytes)
 		bytes.p += n;
 		bytes.n -= (size_t)n;
 	}
-	return fsync(fd) == 0;
+	return !FAULT("file.fsync") && fsync(fd) == 0;
 }
 
 static bool
@@ -111,7 +112,7 @@ put_named(struct arena *a, int dir, const char *base, struct span bytes)
 	int fd CLEANUP(close_fd) = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return false;
-	if (write_whole(fd, bytes) && renameat(dir, temp, dir, base) == 0)
+	if (write_whole(fd, bytes) && !FAULT("file.rename") && renameat(dir, temp, dir, base) == 0)
 		return true;
 	(void)unlinkat(dir, temp, 0);
 	return false;
@@ -128,11 +129,11 @@ local_put(const struct storage *s, struct arena *a, const char *name, struct spa
 	if (dir < 0)
 		return no(a, "the directory of uploads", ret_why);
 	if (fd >= 0)
-		good = write_whole(fd, bytes) &&
+		good = write_whole(fd, bytes) && !FAULT("file.link") &&
 		       linkat(AT_FDCWD, arena_printf(a, "/proc/self/fd/%d", fd), dir, base, AT_SYMLINK_FOLLOW) == 0;
 	else
 		good = put_named(a, dir, base, bytes);
-	if (!good || fsync(dir) != 0)
+	if (!good || FAULT("file.fsync") || fsync(dir) != 0)
 		return no(a, "an upload cannot be written", ret_why);
 	return STORED;
 }
@@ -154,7 +155,7 @@ local_get(const struct storage *s, struct arena *a, const char *name, struct spa
 	}
 	uint8_t *p = arena_new(a, uint8_t, (size_t)st.st_size);
 	while (n < (size_t)st.st_size) {
-		ssize_t got = read(fd, p + n, (size_t)st.st_size - n);
+		ssize_t got = FAULT("file.read") ? -1 : read(fd, p + n, (size_t)st.st_size - n);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
@@ -170,7 +171,7 @@ local_delete(const struct storage *s, struct arena *a, const char *name, const c
 {
 	const char *path = arena_printf(a, "%s/%s", s->root, name);
 
-	if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
+	if ((FAULT("file.unlink") || unlink(path) != 0) && errno != ENOENT && errno != ENOTDIR)
 		return no(a, "an upload cannot be deleted", ret_why);
 	/* The day's directory goes with its last file. */
 	(void)rmdir(arena_strndup(a, path, (size_t)(strrchr(path, '/') - path)));

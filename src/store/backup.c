@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/fault.h"
 #include "store/backup_postgres.h"
 #include "store/engine.h"
 #include "store/migrate.h"
@@ -53,7 +54,7 @@ copy(struct arena *a, sqlite3 *to, sqlite3 *from, const char **ret_message)
 
 	if (run(from, "BEGIN") && run(from, "SELECT COUNT(*) FROM sqlite_schema")) {
 		sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
-		while (b && (rc = sqlite3_backup_step(b, STEP_PAGES)) == SQLITE_OK)
+		while (b && (rc = FAULT("sqlite.backup") ? SQLITE_IOERR : sqlite3_backup_step(b, STEP_PAGES)) == SQLITE_OK)
 			continue;
 		(void)sqlite3_backup_finish(b);
 	}
@@ -68,7 +69,7 @@ static bool
 sync_path(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool done = fd >= 0 && fsync(fd) == 0;
+	bool done = fd >= 0 && !FAULT("file.fsync") && fsync(fd) == 0;
 
 	if (fd >= 0)
 		(void)close(fd);
@@ -163,7 +164,7 @@ backup_write(struct arena *a, const char *url, const char *path, const char **re
 		(void)unlink(draft);
 		return ERR_UNAVAILABLE;
 	}
-	if (!sync_path(draft) || rename(draft, path) != 0) {
+	if (!sync_path(draft) || FAULT("file.rename") || rename(draft, path) != 0) {
 		*ret_message = arena_printf(a, "%s: %s", path, strerror(errno));
 		(void)unlink(draft);
 		return ERR_UNAVAILABLE;

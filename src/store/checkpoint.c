@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 
+#include "core/fault.h"
 #include "core/log.h"
 
 enum { TICK_MS = 200, LONG_BYTES = 8 << 20 };
@@ -25,7 +26,8 @@ static void
 checkpoint(struct checkpointer *c, bool *ret_complete)
 {
 	int frames = -1, copied = -1;
-	int rc = sqlite3_wal_checkpoint_v2(c->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied);
+	int rc = FAULT("sqlite.checkpoint") ? SQLITE_IOERR
+					  : sqlite3_wal_checkpoint_v2(c->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied);
 
 	if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
 		log_warning(NULL, "store.checkpoint_failed", sqlite3_errmsg(c->handle), LOG_INT("code", rc));

@@ -17,7 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "core/fault.h"
 #include "store/postgres.h"
 
 enum { RECONNECT_PAUSE_MS = 250 };
@@ -279,7 +281,12 @@ exchange(struct ctx *cx, struct postgres *db)
 {
 	enum err e = OK;
 
-	if (PQpipelineSync(db->conn))
+	if (FAULT("pg.lost_before"))
+		(void)shutdown(PQsocket(db->conn), SHUT_RDWR);
+	bool sent = PQpipelineSync(db->conn);
+	if (FAULT("pg.lost_after"))
+		(void)shutdown(PQsocket(db->conn), SHUT_RD);
+	if (sent)
 		e = read_results(cx, db);
 	if (e == OK && is_lost(db))
 		e = failed(cx, db, "connection", NULL);

@@ -4,6 +4,7 @@
 #include <libpq-fe.h>
 #include <string.h>
 
+#include "core/fault.h"
 #include "store/engine.h"
 
 bool
@@ -37,7 +38,7 @@ postgres_connect(struct arena *a, const char *url, bool read_only, const char **
 		"connect_timeout", "tcp_user_timeout", "dbname", "client_encoding", "application_name", NULL};
 	const char *rest = strchr(url, ':');
 	const char *const values[] = {"5", "10000", arena_printf(a, "postgresql%s", rest ? rest : "://"), "UTF8", "muster", NULL};
-	PGconn *conn = PQconnectdbParams(names, values, 1);
+	PGconn *conn = FAULT("pg.connect") ? NULL : PQconnectdbParams(names, values, 1);
 
 	if (conn && PQstatus(conn) == CONNECTION_OK) {
 		(void)PQsetNoticeReceiver(conn, drop_notice, NULL);

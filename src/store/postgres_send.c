@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "core/fault.h"
 #include "store/postgres.h"
 
 static Oid
@@ -90,7 +91,7 @@ postgres_send_verb(struct postgres *db, enum txn_verb verb)
 		[TXN_ROLLBACK] = "ROLLBACK",
 	};
 
-	if (!PQsendQueryParams(db->conn, texts[verb], 0, NULL, NULL, NULL, NULL, 0))
+	if (FAULT("pg.send") || !PQsendQueryParams(db->conn, texts[verb], 0, NULL, NULL, NULL, NULL, 0))
 		return false;
 	postgres_note_sent(db, (struct sent){.kind = SENT_VERB, .verb = verb});
 	return true;
@@ -108,7 +109,7 @@ postgres_send_prepare(struct postgres *db, const struct statement *st, unsigned 
 	for (int i = 0; i < st->n_params; i++)
 		types[i] = type_of(st->sql->kinds[i], st->many && variant == 1);
 	(void)snprintf(name, sizeof(name), "s%" PRIu32, number);
-	if (!PQsendPrepare(db->conn, name, st->texts[variant], st->n_params, types))
+	if (FAULT("pg.prepare") || !PQsendPrepare(db->conn, name, st->texts[variant], st->n_params, types))
 		return false;
 	db->prepared[number] = true;
 	postgres_note_sent(db, (struct sent){.kind = SENT_PREPARE, .sql = st->sql, .number = number});
@@ -123,7 +124,7 @@ postgres_send_call(struct postgres *db, struct call *c, bool wait)
 	if (!postgres_send_prepare(db, c->st, c->variant))
 		return false;
 	make_arguments(&g, c);
-	if (!PQsendQueryPrepared(db->conn, g.name, c->st->n_params, g.values, g.lengths, g.formats, 0))
+	if (FAULT("pg.send") || !PQsendQueryPrepared(db->conn, g.name, c->st->n_params, g.values, g.lengths, g.formats, 0))
 		return false;
 	postgres_note_sent(db, (struct sent){.kind = SENT_RUN,
 			      .sql = c->st->sql,

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/fault.h"
+
 enum { BUSY_MS = 5000, RESTART_BUSY_MS = 100, RESTART_PAUSE_MS = 1000, LOOKASIDE_BYTES = 1200, LOOKASIDE_SLOTS = 512 };
 
 struct prepared {
@@ -108,7 +110,8 @@ sqlite_connect(struct arena *a, const char *path, bool create, const char **ret_
 		if (fd >= 0)
 			(void)close(fd);
 	}
-	int rc = sqlite3_open_v2(path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	int rc = FAULT("sqlite.open") ? SQLITE_CANTOPEN
+				    : sqlite3_open_v2(path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (rc == SQLITE_OK) {
 		/* Small allocations of a statement then need no heap. */
 		(void)sqlite3_db_config(handle, SQLITE_DBCONFIG_LOOKASIDE, NULL, LOOKASIDE_BYTES, LOOKASIDE_SLOTS);
@@ -150,20 +153,20 @@ read_pragma(sqlite3 *handle, const char *text)
 	return v;
 }
 
+static const char *const verb_texts[TXN__MAX] = {
+	[TXN_BEGIN] = "BEGIN IMMEDIATE",
+	[TXN_SAVEPOINT] = "SAVEPOINT job",
+	[TXN_UNDO] = "ROLLBACK TO job",
+	[TXN_RELEASE] = "RELEASE job",
+	[TXN_COMMIT] = "COMMIT",
+	[TXN_ROLLBACK] = "ROLLBACK",
+};
+
 static bool
 prepare_verbs(struct sqlite *db)
 {
-	static const char *const texts[TXN__MAX] = {
-		[TXN_BEGIN] = "BEGIN IMMEDIATE",
-		[TXN_SAVEPOINT] = "SAVEPOINT job",
-		[TXN_UNDO] = "ROLLBACK TO job",
-		[TXN_RELEASE] = "RELEASE job",
-		[TXN_COMMIT] = "COMMIT",
-		[TXN_ROLLBACK] = "ROLLBACK",
-	};
-
 	for (int v = TXN_BEGIN; v < TXN__MAX; v++)
-		if (sqlite3_prepare_v3(db->handle, texts[v], -1, SQLITE_PREPARE_PERSISTENT, &db->verbs[v], NULL) != SQLITE_OK)
+		if (sqlite3_prepare_v3(db->handle, verb_texts[v], -1, SQLITE_PREPARE_PERSISTENT, &db->verbs[v], NULL) != SQLITE_OK)
 			return false;
 	return sqlite3_prepare_v3(db->handle, "PRAGMA data_version", -1, SQLITE_PREPARE_PERSISTENT, &db->data_version, NULL) ==
 	       SQLITE_OK;
@@ -258,9 +261,8 @@ sqlite_open(struct db_store *s, enum db_use use, struct arena *a, const char **r
 /* --- statements ------------------------------------------------------------------------------------------------------------ */
 
 static enum err
-failed(struct ctx *cx, struct sqlite *db, const struct sql *sql)
+failed(struct ctx *cx, struct sqlite *db, const struct sql *sql, int rc)
 {
-	int rc = sqlite3_extended_errcode(db->handle);
 	enum err e = ERR_INTERNAL;
 
 	db->db.spoiled = true;
@@ -290,12 +292,15 @@ failed(struct ctx *cx, struct sqlite *db, const struct sql *sql)
 }
 
 static struct prepared *
-prepare(struct sqlite *db, const struct statement *st, unsigned variant)
+prepare(struct sqlite *db, const struct statement *st, unsigned variant, int *ret_rc)
 {
 	sqlite3_stmt *stmt = NULL;
 	const char *tail = NULL;
 
-	if (sqlite3_prepare_v3(db->handle, st->texts[variant], -1, SQLITE_PREPARE_PERSISTENT, &stmt, &tail) != SQLITE_OK)
+	*ret_rc = FAULT("sqlite.prepare")
+			  ? SQLITE_IOERR
+			  : sqlite3_prepare_v3(db->handle, st->texts[variant], -1, SQLITE_PREPARE_PERSISTENT, &stmt, &tail);
+	if (*ret_rc != SQLITE_OK)
 		return NULL;
 	if (!stmt || tail[strspn(tail, " \t\n;")])
 		BUG("statement %s is not one statement", st->sql->name);
@@ -376,11 +381,11 @@ step_all(struct ctx *cx, struct sqlite *db, struct prepared *p, struct call *c)
 	struct cell cells[COLUMNS_MAX];
 
 	for (;;) {
-		int rc = sqlite3_step(p->stmt);
+		int rc = FAULT("sqlite.step") ? SQLITE_IOERR : sqlite3_step(p->stmt);
 		if (rc == SQLITE_DONE)
 			break;
 		if (rc != SQLITE_ROW)
-			return failed(cx, db, c->st->sql);
+			return failed(cx, db, c->st->sql, rc);
 		if (!take_wants(&c->take)) {
 			if (p->read_only)
 				break;
@@ -406,8 +411,9 @@ bind_and_step(struct ctx *cx, struct sqlite *db, struct prepared *p, struct call
 
 	for (int i = 0; i < p->n_params; i++) {
 		int at = p->param[i];
-		if (bind_one(p->stmt, i + 1, c->st->sql->kinds[at], &c->args[at], times[i]) != SQLITE_OK)
-			return failed(cx, db, c->st->sql);
+		int rc = bind_one(p->stmt, i + 1, c->st->sql->kinds[at], &c->args[at], times[i]);
+		if (rc != SQLITE_OK)
+			return failed(cx, db, c->st->sql, rc);
 	}
 	return step_all(cx, db, p, c);
 }
@@ -417,13 +423,14 @@ sqlite_run(struct ctx *cx, struct db *base, struct call *c)
 {
 	struct sqlite *db = sqlite_of(base);
 	struct prepared **p = &db->cache[c->st->first + c->variant];
+	int rc;
 
 	if (base->in_batch && sqlite3_get_autocommit(db->handle)) {
 		base->spoiled = true;
 		return fail_internal(cx, ERR_UNAVAILABLE, "%s: the engine ended the transaction", c->st->sql->name);
 	}
-	if (!*p && !(*p = prepare(db, c->st, c->variant)))
-		return failed(cx, db, c->st->sql);
+	if (!*p && !(*p = prepare(db, c->st, c->variant, &rc)))
+		return failed(cx, db, c->st->sql, rc);
 	int64_t before = (*p)->read_only ? 0 : sqlite3_total_changes64(db->handle);
 	enum err e = bind_and_step(cx, db, *p, c);
 	if (!(*p)->read_only && sqlite3_total_changes64(db->handle) != before)
@@ -438,8 +445,9 @@ sqlite_prepare(struct db *base, const struct statement *st, unsigned variant, st
 {
 	struct sqlite *db = sqlite_of(base);
 	struct prepared **p = &db->cache[st->first + variant];
+	int rc;
 
-	if (!*p && !(*p = prepare(db, st, variant))) {
+	if (!*p && !(*p = prepare(db, st, variant, &rc))) {
 		*ret_message = arena_printf(a, "%s: %s, in: %s", st->sql->name, sqlite3_errmsg(db->handle), st->texts[variant]);
 		return false;
 	}
@@ -448,15 +456,27 @@ sqlite_prepare(struct db *base, const struct statement *st, unsigned variant, st
 
 /* --- transactions ---------------------------------------------------------------------------------------------------------- */
 
+/* A ROLLBACK can fail; what it was to undo must neither keep the lock nor come into the next transaction. */
+static void
+end_left_open(struct sqlite *db)
+{
+	if (sqlite3_get_autocommit(db->handle))
+		return;
+	(void)sqlite3_step(db->verbs[TXN_ROLLBACK]);
+	(void)sqlite3_reset(db->verbs[TXN_ROLLBACK]);
+}
+
 static bool
 sqlite_txn(struct db *base, enum txn_verb verb)
 {
 	struct sqlite *db = sqlite_of(base);
 	sqlite3_stmt *stmt = db->verbs[verb];
-	bool ok = sqlite3_step(stmt) == SQLITE_DONE;
 
+	if (verb == TXN_BEGIN)
+		end_left_open(db);
+	bool ok = !FAULT(verb_texts[verb]) && sqlite3_step(stmt) == SQLITE_DONE;
 	if (!ok)
-		(void)snprintf(base->message, sizeof(base->message), "%s: %s (%d)", sqlite3_sql(stmt), sqlite3_errmsg(db->handle),
+		(void)snprintf(base->message, sizeof(base->message), "%s: %s (%d)", verb_texts[verb], sqlite3_errmsg(db->handle),
 			sqlite3_extended_errcode(db->handle));
 	(void)sqlite3_reset(stmt);
 	return ok;
@@ -492,6 +512,7 @@ sqlite_tend(struct db *base)
 	int64_t now = time_monotonic_us();
 	int frames = -1, copied = -1;
 
+	end_left_open(db);
 	if (db->wal_bytes <= WAL_RESTART_BYTES || now - db->restart_tried_us < RESTART_PAUSE_MS * 1000)
 		return;
 	db->restart_tried_us = now;

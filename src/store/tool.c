@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/fault.h"
+
 enum { ENV_MAX = 128, PATH_MAX_BYTES = 4096 };
 extern char **environ;
 
@@ -134,7 +136,8 @@ start(struct child *c, const char *const *argv, const char *const *env, int out_
 	(void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
 	(void)posix_spawn_file_actions_adddup2(&files, out_fd >= 0 ? out_fd : c->out[1], 1);
 	(void)posix_spawn_file_actions_adddup2(&files, c->err[1], 2);
-	int e = posix_spawn(&c->pid, argv[0], &files, &attributes, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)env);
+	int e = FAULT("tool.spawn") ? EAGAIN
+				    : posix_spawn(&c->pid, argv[0], &files, &attributes, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)env);
 	(void)posix_spawn_file_actions_destroy(&files);
 	(void)posix_spawnattr_destroy(&attributes);
 	return e;

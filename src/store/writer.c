@@ -4,6 +4,7 @@
  *
  * Two queues each: bulk work has its turn when nobody else waits, or after it has let the others go first for a while.
  */
+#include "core/fault.h"
 #include "store/engine.h"
 
 enum { IDLE_TICK_MS = 500, BULK_WAIT_MS = 100 };
@@ -190,7 +191,7 @@ db_submit(struct db_store *s, struct db_job *job)
 	job->queued_us = now_us(job->cx);
 	job->result = OK;
 	(void)pthread_mutex_lock(&w->lock);
-	taken = !w->stopping && q->count < WRITE_QUEUE_MAX;
+	taken = !FAULT("queue.write") && !w->stopping && q->count < WRITE_QUEUE_MAX;
 	if (taken) {
 		push(q, job);
 		gauge_queue(s, 1);

@@ -239,6 +239,36 @@ fails_closed_without_database(void **state)
 	assert_int_equal(login(t, u.email, NULL).e, OK);
 }
 
+static enum err
+goes_away(struct ctx *cx, void *arg, const struct account *who)
+{
+	(void)arg;
+	(void)who;
+	return fail(cx, ERR_UNAVAILABLE, NULL);
+}
+
+/* Tried again and again while the verdict cannot be written: not one of these is a failure. */
+static void
+an_outage_locks_nobody_out(void **state)
+{
+	struct test *t = *state;
+	struct test_user u = test_user(t, ROLE_STUDENT);
+	const struct login in = {.email = u.email, .password = TEST_PASSWORD, .surface = LOGIN_ACCOUNTS, .also = goes_away};
+	int64_t tries = conf_live(&t->srv.conf->login_fail_ip_threshold) + conf_live(&t->srv.conf->login_fail_email_threshold);
+	struct client client = {.request_id = "r", .ip = "192.0.2.1", .user_agent = "test"};
+	struct login_result r;
+	struct ctx cx;
+
+	for (int64_t i = 0; i < tries; i++) {
+		test_ctx(t, &cx);
+		cx.client = &client;
+		assert_int_equal(login_password(&cx, &in, &r), ERR_UNAVAILABLE);
+		assert_int_equal(cx.error.code, ERR_UNAVAILABLE);
+	}
+	assert_int_equal(count(t, "SELECT count(*) FROM login_failures WHERE failures > 0 OR locked_until IS NOT NULL"), 0);
+	assert_int_equal(login(t, u.email, NULL).e, OK);
+}
+
 /* --- the second factor ---- */
 
 static void
@@ -289,6 +319,7 @@ main(void)
 		cmocka_unit_test(stale_hash_is_renewed),
 		STANDARD(long_passwords_are_not_cut),
 		STANDARD(fails_closed_without_database),
+		STANDARD(an_outage_locks_nobody_out),
 		STANDARD(second_factor_is_due),
 		STANDARD(operator_activates),
 	};

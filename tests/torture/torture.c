@@ -1,0 +1,378 @@
+/*
+ * Torture: before a test's request is really made, it is made again and again with one thing failing, on the state that it
+ * will find, and that state is put back each time.  So the test goes on as if nothing had been, and asserts what it always asserts.
+ *
+ * What must hold for the k-th point that fails, once or for ever after:
+ *	the reply is the one of the clean run, or 503, or another error that the row lists (the dispatcher is strict);
+ *	the same reply as of the clean run: all tables are as the clean run left them;
+ *	any other reply: they are as they were, or, when the outcome of a COMMIT is not known, as the clean run left them; only the audit
+ *	trail and the kept replies may tell of the failure;
+ *	asked again, with nothing failing, the request gives the reply of the clean run and its state.
+ *
+ * MUSTER_TORTURE=1 turns it on; MUSTER_TORTURE_POINTS: at most so many points of one name in a request (default 6);
+ * MUSTER_TORTURE_EACH: at most so many requests of a route with one status (default 2); MUSTER_TORTURE_REPORT: a file to add the
+ * counts to; MUSTER_TORTURE_SKIP: a test to leave out.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/engine.h"
+#include "torture/fault.h"
+#include "torture/state.h"
+
+#pragma weak dispatch_route
+#pragma weak session_table_flush
+#pragma weak limiter_open
+#pragma weak limiter_close
+
+enum { NAMES_MAX = 64, SEEN_MAX = 4096, LIMIT_KEYS = 1000, RETRY_MS = 20000, SHOWN_MAX = 20, HEALTHY_RUNS = 8, STATUSES_USUAL = 5 };
+
+enum count { TRIED, AS_CLEAN, UNAVAILABLE, OTHER_ERROR, UNCHANGED, TRACED, CHANGED, NOT_REACHED, VIOLATION, COUNTS };
+static const char *const count_names[COUNTS] = {
+	"tried", "as clean", "503", "other error", "unchanged", "traced", "changed", "not reached", "VIOLATION"};
+
+static struct {
+	const char *name;
+	long counts[COUNTS];
+} points[NAMES_MAX];
+static uint64_t seen[SEEN_MAX];
+static size_t n_seen;
+static long per_name, per_route, shown;
+static bool on;
+static pthread_t main_thread;
+static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER; /* calls of other threads, or replays */
+
+struct answer {
+	int status;
+	char code[64];
+	bool streams;
+};
+struct trial {
+	struct test *t;
+	const struct test_request *rq;
+	const char *route;
+	struct arena arena; /* of the states */
+	uint64_t random_state;
+	struct answer clean;
+	struct state old, new;
+	const char *names[FAULT_POINTS_MAX];
+	long n_names;
+};
+
+/* --- counts ---- */
+
+static long *
+counts_of(const char *name)
+{
+	size_t i = 0;
+
+	while (points[i].name && strcmp(points[i].name, name) != 0)
+		if (++i == NAMES_MAX)
+			fail_msg("more than %d names of points", NAMES_MAX);
+	points[i].name = name;
+	return points[i].counts;
+}
+
+static void
+report(void)
+{
+	const char *path = getenv("MUSTER_TORTURE_REPORT");
+	FILE *out = path ? fopen(path, "a") : stderr;
+
+	for (int c = 0; !path && c < COUNTS; c++)
+		print_error("%s%s", c ? "\t" : "\t", count_names[c]);
+	if (!path)
+		print_error("\n");
+	for (size_t i = 0; out && i < NAMES_MAX && points[i].name; i++) {
+		(void)fprintf(out, "%s", points[i].name);
+		for (int c = 0; c < COUNTS; c++)
+			(void)fprintf(out, "\t%ld", points[i].counts[c]);
+		(void)fprintf(out, "\n");
+	}
+	if (out && path)
+		(void)fclose(out);
+}
+
+static long
+setting(const char *name, long usual)
+{
+	const char *text = getenv(name);
+
+	return text && text[0] ? strtol(text, NULL, 10) : usual;
+}
+
+__attribute__((constructor)) static void
+start(void)
+{
+	on = setting("MUSTER_TORTURE", 0) != 0;
+	per_name = setting("MUSTER_TORTURE_POINTS", 6);
+	per_route = setting("MUSTER_TORTURE_EACH", 2);
+	main_thread = pthread_self();
+	if (getenv("MUSTER_TORTURE_SKIP"))
+		cmocka_set_skip_filter(getenv("MUSTER_TORTURE_SKIP"));
+	sqlite_once();
+	torture_vfs();
+	if (on)
+		(void)atexit(report);
+}
+
+/* --- one pass ---- */
+
+static void
+put_back(struct trial *y)
+{
+	state_put_back(y->t);
+	if (session_table_flush && y->t->srv.sessions)
+		session_table_flush(y->t->srv.sessions);
+}
+
+/* The counters of limits are a pass's own. */
+static struct answer
+run(struct trial *y, long at, bool ever, uint64_t random_state)
+{
+	struct test *t = y->t;
+	struct limiter *kept = t->srv.limiter;
+	struct answer got = {0};
+
+	t->random_state = random_state;
+	t->srv.limiter = limiter_open(&t->srv.source, LIMIT_KEYS);
+	fault_arm(at, ever);
+	struct test_reply *r = request_run(t, y->rq);
+	(void)fault_disarm();
+	got.status = r->status;
+	got.streams = r->x.reply.stream != NULL;
+	const char *query = got.status / 100 == 3 ? strchr(reply_head(r, "Location"), '?') : NULL;
+	if (query) /* code=… or error=… */
+		(void)str_copy(got.code, strcspn(query, "=") + 1 < sizeof(got.code) ? strcspn(query, "=") + 1 : sizeof(got.code), query);
+	else
+		(void)str_copy(got.code, sizeof(got.code), error_code(r));
+	reply_free(r);
+	limiter_close(t->srv.limiter);
+	t->srv.limiter = kept;
+	return got;
+}
+
+static bool
+is_clean(const struct trial *y, const struct answer *got)
+{
+	return got->status == y->clean.status && strcmp(got->code, y->clean.code) == 0;
+}
+
+/* Without faults, until what was lost is there again: connections are made anew after a pause. */
+static struct answer
+ask_again(struct trial *y)
+{
+	int64_t until = time_monotonic_us() + RETRY_MS * INT64_C(1000);
+
+	for (;;) {
+		struct answer got = run(y, 0, false, ~y->random_state);
+		if (got.status != 503 || y->clean.status == 503 || time_monotonic_us() > until)
+			return got;
+		(void)poll(NULL, 0, 2);
+	}
+}
+
+/* --- judgement ---- */
+
+static void
+violation(struct trial *y, const char *name, long at, bool ever, const struct answer *got, const char *what)
+{
+	counts_of(name)[VIOLATION]++;
+	if (shown++ >= SHOWN_MAX)
+		return;
+	print_error("VIOLATION %s: %s, clean %d %s; point %ld %s failing %s: %d %s\n", what, y->route, y->clean.status, y->clean.code, at,
+		name, ever ? "for ever" : "once", got->status, got->code);
+}
+
+/* A provider's code is good for one exchange, so the state that goes with it is spent before: who fails then begins again. */
+static bool
+spends(const struct trial *y)
+{
+	return strstr(y->route, "/oauth/{provider}/callback") != NULL;
+}
+
+/* What is wrong with the reply and the state it left; NULL: nothing. */
+static const char *
+judge(struct trial *y, const char *name, bool ever, const struct answer *got, const struct state *now)
+{
+	enum but but = ever ? BUT_COUNTS : BUT_TRACES;
+	long *counts = counts_of(name);
+
+	counts[TRIED]++;
+	counts[is_clean(y, got) ? AS_CLEAN : got->status == 503 ? UNAVAILABLE : OTHER_ERROR]++;
+	counts[state_differs(now, &y->old, but) ? CHANGED : state_differs(now, &y->old, BUT_NOTHING) ? TRACED : UNCHANGED]++;
+	if (is_clean(y, got))
+		return state_differs(now, &y->new, BUT_NOTHING) ? "the clean reply, and another state" : NULL;
+	if (got->status / 100 == 2 || got->status == 500)
+		return "another reply";
+	if (spends(y))
+		return NULL;
+	return state_differs(now, &y->old, but) && state_differs(now, &y->new, but) ? "a state between old and new" : NULL;
+}
+
+/* After a reply that was not the clean one. */
+static const char *
+judge_again(struct trial *y, bool was_old, const struct answer *again, struct arena *a, struct state *ret_now)
+{
+	state_read(y->t, a, &y->old, ret_now);
+	if (!was_old || spends(y))
+		return again->status >= 500 ? "asked again, it fails" : NULL;
+	if (!is_clean(y, again))
+		return "asked again, another reply";
+	return state_differs(ret_now, &y->new, BUT_COUNTS) ? "asked again, another state" : NULL;
+}
+
+static void
+try(struct trial *y, long at, bool ever)
+{
+	struct arena a CLEANUP(arena_release);
+	struct state now, later;
+
+	arena_init(&a);
+	struct answer got = run(y, at, ever, y->random_state);
+	const char *name = fault_struck(), *wrong = NULL;
+	bool touched;
+	if (!name) {
+		counts_of(y->names[at - 1])[NOT_REACHED]++;
+		put_back(y);
+		return;
+	}
+	if (!state_is_quiet(y->t))
+		violation(y, name, at, ever, &got, "a transaction stays open");
+	state_read(y->t, &a, &y->old, &now);
+	touched = state_differs(&now, &y->old, BUT_NOTHING) != NULL;
+	if ((wrong = judge(y, name, ever, &got, &now))) {
+		violation(y, name, at, ever, &got, wrong);
+		if (shown < SHOWN_MAX)
+			state_print_difference(&y->new, &now);
+	} else if (!is_clean(y, &got)) {
+		struct answer again = ask_again(y);
+		wrong = judge_again(y, !state_differs(&now, &y->old, BUT_COUNTS), &again, &a, &later);
+		if (wrong) {
+			violation(y, name, at, ever, &again, wrong);
+			if (shown < SHOWN_MAX)
+				state_print_difference(&y->new, &later);
+		}
+		touched = state_differs(&later, &y->old, BUT_NOTHING) != NULL;
+	}
+	if (touched)
+		put_back(y);
+}
+
+/* --- which ---- */
+
+/* At most per_name points of a name, spread over all that it has in this request. */
+static bool
+is_sampled(const struct trial *y, long at)
+{
+	long before = 0, all = 0;
+
+	for (long i = 0; i < y->n_names; i++) {
+		bool same = strcmp(y->names[i], y->names[at - 1]) == 0;
+		all += same;
+		before += same && i < at - 1;
+	}
+	return all <= per_name || before * per_name / all != (before + 1) * per_name / all;
+}
+
+/* Counts what is seen; false: it was seen `max` times before. */
+static bool
+is_new(const char *what, long max)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+	long n = 0;
+
+	for (const char *p = what; *p; p++)
+		h = (h ^ (uint8_t)*p) * UINT64_C(0x100000001b3);
+	for (size_t i = 0; i < n_seen; i++)
+		n += seen[i] == h;
+	if (n >= max || n_seen == SEEN_MAX)
+		return false;
+	seen[n_seen++] = h;
+	return true;
+}
+
+static bool
+is_wanted(struct trial *y)
+{
+	return y->clean.status < 500 && !y->clean.streams &&
+	       is_new(arena_printf(&y->arena, "%s %d %s", y->route, y->clean.status, y->clean.code), per_route);
+}
+
+static bool
+run_clean(struct trial *y)
+{
+	struct test *t = y->t;
+
+	state_read(t, &y->arena, NULL, &y->old);
+	state_keep(t);
+	y->clean = run(y, 0, false, y->random_state);
+	y->n_names = fault_disarm();
+	if (y->n_names > FAULT_POINTS_MAX)
+		y->n_names = FAULT_POINTS_MAX;
+	for (long i = 0; i < y->n_names; i++)
+		y->names[i] = fault_name(i + 1);
+	bool wanted = is_wanted(y);
+	if (wanted)
+		state_read(t, &y->arena, &y->old, &y->new);
+	put_back(y);
+	return wanted;
+}
+
+static void
+replay(struct test *t, const struct test_request *rq)
+{
+	struct trial *y = calloc(1, sizeof(*y));
+	enum surface surface;
+	const char *query = strchr(rq->path, '?');
+
+	assert_non_null(y);
+	*y = (struct trial){.t = t, .rq = rq, .random_state = t->random_state};
+	arena_init(&y->arena);
+	const char *path = query ? arena_strndup(&y->arena, rq->path, (size_t)(query - rq->path)) : rq->path;
+	const struct route *route = dispatch_route(t->d, &y->arena, rq->method, path, &surface);
+	y->route = route ? arena_printf(&y->arena, "%s %s", method_name(rq->method), route->path) : "unmatched";
+	if (is_new(y->route, per_route * STATUSES_USUAL) && run_clean(y)) {
+		for (long at = 1; at <= y->n_names; at++)
+			for (int ever = 0; ever < 2 && is_sampled(y, at); ever++)
+				try(y, at, ever);
+		for (int good = 0; good < HEALTHY_RUNS; good++) { /* each thread has a connection of its own */
+			(void)ask_again(y);
+			put_back(y);
+		}
+	}
+	t->random_state = y->random_state;
+	arena_release(&y->arena);
+	free(y);
+}
+
+/* --- around a call ---- */
+
+void
+torture_before(struct test *t, const struct test_request *rq)
+{
+	if (!on)
+		return;
+	if (pthread_equal(pthread_self(), main_thread) && pthread_rwlock_trywrlock(&gate) == 0) {
+		replay(t, rq);
+		(void)pthread_rwlock_unlock(&gate);
+	}
+	(void)pthread_rwlock_rdlock(&gate);
+}
+
+void
+torture_after(void)
+{
+	if (on)
+		(void)pthread_rwlock_unlock(&gate);
+}
+
+void
+torture_end(struct test *t)
+{
+	if (on)
+		state_forget(t);
+}
