@@ -44,7 +44,26 @@ decide(struct ctx *cx, const struct request *rq, struct reply *rs)
 	struct flagged_row out;
 
 	TRY(review_decide(cx, &scope, rq->params[0], rq->body, &out));
-	return reply_record(rs, &flagged_row_schema, &out);
+	return reply_record(rs, &decided_row_schema, &out);
+}
+
+static enum err
+decide_many(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	const struct review_scope scope = review_scope_own(cx, NULL);
+	struct decided_list out;
+
+	TRY(review_decide_many(cx, &scope, rq->body, &out));
+	return reply_record(rs, &decided_list_schema, &out);
+}
+
+static enum err
+history(struct ctx *cx, const struct request *rq, struct reply *rs)
+{
+	struct record_history out;
+
+	TRY(history_get(cx, rq->params[0], &out));
+	return reply_record(rs, &record_history_schema, &out);
 }
 
 static enum err
@@ -55,6 +74,13 @@ dispute(struct ctx *cx, const struct request *rq, struct reply *rs)
 	TRY(review_dispute(cx, rq->params[0], rq->body, &out));
 	return reply_record(rs, &dispute_schema, &out);
 }
+
+/* The rows differ in who may, and in what. */
+#define DECIDE_MANY                                                                                                           \
+	.handler = decide_many, .lane = LANE_WRITE, .reply = &decided_list_schema, .status = 200,                              \
+	.errors = ERRORS(ERR_NOT_FOUND, ERR_ALREADY_DECIDED), .failure = AUDIT_REVIEW_DECIDED, .fresh_session = true,         \
+	.idempotent = true, .tag = "review", .summary = "Decide up to a hundred records at once",                             \
+	.text = "With one status and reason; without a status each is confirmed.  All of them or none."
 
 static const struct route rows[] = {
 	{.method = GET,
@@ -75,7 +101,7 @@ static const struct route rows[] = {
 		.access = LECTURER,
 		.lane = LANE_WRITE,
 		.body = &review_note_schema,
-		.reply = &flagged_row_schema,
+		.reply = &decided_row_schema,
 		.status = 200,
 		.errors = ERRORS(ERR_ALREADY_DECIDED),
 		.failure = AUDIT_REVIEW_DECIDED,
@@ -100,7 +126,7 @@ static const struct route rows[] = {
 		.access = REVIEWER,
 		.lane = LANE_WRITE,
 		.body = &review_decision_schema,
-		.reply = &flagged_row_schema,
+		.reply = &decided_row_schema,
 		.status = 200,
 		.failure = AUDIT_REVIEW_DECIDED,
 		.fresh_session = true,
@@ -115,13 +141,34 @@ static const struct route rows[] = {
 		.access = REVIEWER,
 		.lane = LANE_WRITE,
 		.body = &review_note_schema,
-		.reply = &flagged_row_schema,
+		.reply = &decided_row_schema,
 		.status = 200,
 		.errors = ERRORS(ERR_ALREADY_DECIDED),
 		.failure = AUDIT_REVIEW_DECIDED,
 		.fresh_session = true,
 		.tag = "review",
 		.summary = "Accept a record that waits, in any session"},
+	{.method = POST,
+		.path = "/api/v1/lecturer/attendance/decide",
+		DECIDE_MANY,
+		.body = &decisions_own_in_schema,
+		.access = LECTURER},
+	{.method = POST,
+		.path = "/api/v1/admin/attendance/decide",
+		DECIDE_MANY,
+		.body = &decisions_in_schema,
+		.access = REVIEWER},
+	{.method = GET,
+		.path = "/api/v1/attendance/{id}/history",
+		.handler = history,
+		.access = SIGNED_IN,
+		.lane = LANE_READ,
+		.reply = &record_history_schema,
+		.status = 200,
+		.tag = "review",
+		.summary = "What became of a record: every change, when, by whom and why",
+		.text = "For the student concerned, the lecturer whose session it is, reviewers and administrators; a student reads "
+			"the reasons and not who decided."},
 	{.method = POST,
 		.path = "/api/v1/student/attendance/{id}/dispute",
 		.handler = dispute,

@@ -8,16 +8,17 @@
 #include "attendance/manual.h"
 
 #include "attendance/count.h"
+#include "attendance/history.h"
 #include "audit/audit.h"
 #include "notify/notify.h"
 #include "store/db.h"
 
 const char *const manual_statuses[] = {"", "present", "late", "excused", "absent", "rejected", NULL};
-static const char *const new_statuses[] = {"", "present", "late", "excused", "absent", NULL};
+const char *const manual_own_statuses[] = {"", "present", "late", "excused", "absent", NULL};
 
 static const struct field manual_new_fields[] = {
 	F(struct manual_in, user_id, F_REQUIRED, 0, 0, "Whose attendance"),
-	F_ENUM(struct manual_in, status, F_REQUIRED, new_statuses, "What it is"),
+	F_ENUM(struct manual_in, status, F_REQUIRED, manual_own_statuses, "What it is"),
 	F(struct manual_in, reason, F_REQUIRED | F_TRIM | F_MULTILINE, 1, TEXT_MAX_BYTES, "Why; the student reads it"),
 };
 const struct schema manual_new_schema = SCHEMA("ManualNew", struct manual_in, manual_new_fields);
@@ -28,7 +29,7 @@ static const struct field manual_change_fields[] = {
 const struct schema manual_change_schema = SCHEMA("ManualChange", struct manual_in, manual_change_fields);
 /* A lecturer's change: rejecting is a reviewer's. */
 static const struct field manual_own_change_fields[] = {
-	F_ENUM(struct manual_in, status, 0, new_statuses, "What it is from now on; absent: as it is"),
+	F_ENUM(struct manual_in, status, 0, manual_own_statuses, "What it is from now on; absent: as it is"),
 	F(struct manual_in, reason, F_REQUIRED | F_TRIM | F_MULTILINE, 1, TEXT_MAX_BYTES, "Why; the student reads it"),
 };
 const struct schema manual_own_change_schema = SCHEMA("OwnManualChange", struct manual_in, manual_own_change_fields);
@@ -159,6 +160,9 @@ settle(struct ctx *cx, enum audit_action action, const struct manual_case *c, co
 	const char *to, const char *reason)
 {
 	TRY(recount(cx, event_id, from, to));
+	if (from && to)
+		TRY(history_add(cx, c->record.attendance_id.text, cx->actor->user_id.text,
+			&(const struct history_change){from, to, reason}));
 	TRY(write_down(cx, action, c, event_id, from, to, reason));
 	return tell(cx, c, event_id, to, reason, action == AUDIT_REVIEW_DECIDED);
 }
@@ -187,7 +191,7 @@ duplicate(struct ctx *cx, const char *event_id, const char *user_id)
 enum err
 manual_create(struct ctx *cx, const char *event_id, const struct manual_in *in, struct manual_record *ret)
 {
-	const char *status = new_statuses[in->status];
+	const char *status = manual_own_statuses[in->status];
 	struct uuid id = new_id(cx);
 	struct manual_case c;
 	int64_t lacking, rows;

@@ -15,6 +15,7 @@ struct manual_in { /* also a change, without user_id */
 	const char *reason;
 };
 extern const char *const manual_statuses[]; /* present late excused absent rejected; the last only in a change */
+extern const char *const manual_own_statuses[]; /* the same without the last: a lecturer's */
 extern const struct schema manual_own_change_schema; /* without rejected */
 extern const struct schema manual_new_schema, manual_change_schema, manual_delete_schema; /* all of struct manual_in */
 

@@ -12,6 +12,7 @@
 
 #include "attendance/case.h"
 #include "attendance/count.h"
+#include "attendance/history.h"
 #include "attendance/measure.h"
 #include "attendance/rotation.h"
 #include "audit/audit.h"
@@ -173,6 +174,9 @@ write_mark(struct ctx *cx, struct mark_case *c, const struct uuid *id, const cha
 		return judge_again(cx, c);
 	if (steps[1].rows != 1 || (c->by_claim && steps[3].rows != 1))
 		return fail(cx, ERR_NONCE_REUSED, NULL);
+	if (replaces)
+		TRY(history_add(cx, id->text, who,
+			&(const struct history_change){c->row.record_status, status, "The code was scanned in time."}));
 	/* An id below the position comes from a clock that was set back. */
 	bool late = strcmp(id->text, c->row.counted_to.text) <= 0;
 	return replaces || late ? event_recount(cx, c->row.event_id.text) : OK;

@@ -10,6 +10,7 @@
 
 #include "attendance/count.h"
 #include "attendance/device_parts.h"
+#include "attendance/history.h"
 #include "attendance/p256.h"
 #include "attendance/selfie.h"
 #include "audit/audit.h"
@@ -279,11 +280,15 @@ SQL(SETTLE_LOG, "umt",
 
 struct owner_row {
 	struct uuid id;
+	const char *was;
 };
 static const struct field owner_row_fields[] = {
 	F(struct owner_row, id, 0, 0, 0, NULL),
+	F(struct owner_row, was, 0, 0, 0, NULL),
 };
 static const struct schema owner_row_schema = SCHEMA("RecordOwner", struct owner_row, owner_row_fields);
+
+SQL(SETTLE_WAS, "u", "SELECT user_id AS id, status AS was FROM attendance_records WHERE id = $1");
 
 /* The other record made with this device, unless somebody decided about it. */
 static enum err
@@ -292,12 +297,16 @@ flag_twin(struct ctx *cx, const struct mark_case *c, const char *attendance_id)
 	static const char layers[] =
 		"[{\"layer\":\"device\",\"verdict\":\"flag\",\"detail\":\"Another account marked with the same device later.\"}]";
 	const char *twin = c->device.twin.text;
-	struct owner_row owner;
+	struct owner_row before, owner;
 	bool found;
 
-	TRY(db_find(cx, &SETTLE_FLAG, &owner_row_schema, &owner, &found, V(twin), V(cx->now_us)));
+	TRY(db_find(cx, &SETTLE_WAS, &owner_row_schema, &before, &found, V(twin)));
+	if (found)
+		TRY(db_find(cx, &SETTLE_FLAG, &owner_row_schema, &owner, &found, V(twin), V(cx->now_us)));
 	if (!found)
 		return OK;
+	TRY(history_add(cx, twin, NULL,
+		&(const struct history_change){before.was, "flagged", "Another account marked with the same device."}));
 	/* Behind the mark's own row, also when that is of this very moment. */
 	TRY(db_exec(cx, &SETTLE_LOG, NULL, V(twin), V(cx->now_us + 1), V((const char *)layers)));
 	TRY(audit_ok(cx, AUDIT_ATTENDANCE_CHANGED, "attendance_record", twin, AUDIT_TEXT("event_id", c->row.event_id.text),

@@ -24,29 +24,47 @@ static const struct field review_session_fields[] = {
 	F(struct review_session, starts_at, F_TIME, 0, 0, "When it begins"),
 };
 static const struct schema review_session_schema = SCHEMA("ReviewSession", struct review_session, review_session_fields);
-static const struct field flagged_row_fields[] = {
-	F(struct flagged_row, attendance_id, 0, 0, 0, "The record"),
-	F_OBJ(struct flagged_row, student, &flagged_student_schema, "Whose it is"),
-	F_OBJ(struct flagged_row, session, &review_session_schema, "What was marked"),
-	F(struct flagged_row, status, 0, 0, 0, "present, late, excused, absent, flagged or rejected"),
-	F(struct flagged_row, original_status, 0, 0, 0, "What it was at first"),
-	F(struct flagged_row, method, 0, 0, 0, "qr, code, manual or import"),
-	F(struct flagged_row, marked_at, F_TIME, 0, 0, "When the code was presented"),
-	F(struct flagged_row, distance_m, F_NULLABLE, 0, 0, "From the place of the session, metres"),
-	F(struct flagged_row, flags, F_NULLABLE, 0, 0, "What was found, separated by commas"),
-	F(struct flagged_row, reason, F_NULLABLE, 0, 0, "Why it was changed by hand"),
-	F(struct flagged_row, marked_by, F_NULLABLE, 0, 0, "Who decided last"),
-	F(struct flagged_row, changed_at, F_TIME | F_NULLABLE, 0, 0, "When"),
-	F(struct flagged_row, dispute_note, F_NULLABLE, 0, 0, "What the student says"),
-	F(struct flagged_row, disputed_at, F_TIME | F_NULLABLE, 0, 0, "When"),
-	F(struct flagged_row, layers, F_JSON | F_NULLABLE, 0, 0, "How each layer judged the mark"),
-};
+#define FLAGGED_FIELDS \
+	F(struct flagged_row, attendance_id, 0, 0, 0, "The record"), \
+	F_OBJ(struct flagged_row, student, &flagged_student_schema, "Whose it is"), \
+	F_OBJ(struct flagged_row, session, &review_session_schema, "What was marked"), \
+	F(struct flagged_row, status, 0, 0, 0, "present, late, excused, absent, flagged or rejected"), \
+	F(struct flagged_row, original_status, 0, 0, 0, "What it was at first"), \
+	F(struct flagged_row, method, 0, 0, 0, "qr, code, manual or import"), \
+	F(struct flagged_row, marked_at, F_TIME, 0, 0, "When the code was presented"), \
+	F(struct flagged_row, distance_m, F_NULLABLE, 0, 0, "From the place of the session, metres"), \
+	F(struct flagged_row, flags, F_NULLABLE, 0, 0, "What was found, separated by commas"), \
+	F(struct flagged_row, reason, F_NULLABLE, 0, 0, "Why it was changed by hand"), \
+	F(struct flagged_row, marked_by, F_NULLABLE, 0, 0, "Who decided last"), \
+	F(struct flagged_row, changed_at, F_TIME | F_NULLABLE, 0, 0, "When"), \
+	F(struct flagged_row, dispute_note, F_NULLABLE, 0, 0, "What the student says"), \
+	F(struct flagged_row, disputed_at, F_TIME | F_NULLABLE, 0, 0, "When"), \
+	F(struct flagged_row, layers, F_JSON | F_NULLABLE, 0, 0, "How each layer judged the mark")
+
+static const struct field flagged_row_fields[] = {FLAGGED_FIELDS};
 const struct schema flagged_row_schema = SCHEMA("FlaggedRecord", struct flagged_row, flagged_row_fields);
 static const struct field flagged_list_fields[] = {
 	F_LIST(struct flagged_list, flagged, 0, &flagged_row_schema, "Who waits longest first"),
 	F(struct flagged_list, total, 0, 0, 0, "How many wait"),
 };
 const struct schema flagged_list_schema = SCHEMA("FlaggedList", struct flagged_list, flagged_list_fields);
+static const struct field decided_row_fields[] = {
+	FLAGGED_FIELDS,
+	F_LIST(struct flagged_row, changes, 0, &record_change_schema, "Every change so far, oldest first"),
+};
+const struct schema decided_row_schema = SCHEMA("DecidedRecord", struct flagged_row, decided_row_fields);
+static const struct field decided_list_fields[] = {
+	F_LIST(struct decided_list, records, 0, &decided_row_schema, "In the order that was asked for"),
+};
+const struct schema decided_list_schema = SCHEMA("DecidedRecords", struct decided_list, decided_list_fields);
+#define DECISIONS_FIELDS(statuses)                                                                                          \
+	F_LIST(struct decisions_in, attendance_ids, F_REQUIRED, NULL, "The records, 1 to 100"),                             \
+		F_ENUM(struct decisions_in, status, 0, statuses, "What they are from now on; without it each is confirmed"), \
+		F(struct decisions_in, reason, F_REQUIRED | F_TRIM | F_MULTILINE, 1, TEXT_MAX_BYTES, "Why; the students read it")
+static const struct field decisions_in_fields[] = {DECISIONS_FIELDS(manual_statuses)};
+const struct schema decisions_in_schema = SCHEMA("DecisionsIn", struct decisions_in, decisions_in_fields);
+static const struct field decisions_own_in_fields[] = {DECISIONS_FIELDS(manual_own_statuses)};
+const struct schema decisions_own_in_schema = SCHEMA("OwnDecisionsIn", struct decisions_in, decisions_own_in_fields);
 static const struct field decision_fields[] = {
 	F_ENUM(struct manual_in, status, F_REQUIRED, manual_statuses, "What it is from now on"),
 	F(struct manual_in, reason, F_REQUIRED | F_TRIM | F_MULTILINE, 1, TEXT_MAX_BYTES, "Why; the student reads it"),
@@ -176,7 +194,41 @@ review_decide(struct ctx *cx, const struct review_scope *scope, const char *atte
 	if (!decision.reason)
 		decision.reason = "Confirmed.";
 	TRY(manual_decide(cx, c.row.session.id.text, attendance_id, &decision));
-	return db_one(cx, &REVIEW_ONE, &flagged_row_schema, ret, V(attendance_id));
+	TRY(db_one(cx, &REVIEW_ONE, &flagged_row_schema, ret, V(attendance_id)));
+	return history_list(cx, attendance_id, &ret->changes);
+}
+
+/* Canonical ids in the order of the list; each once. */
+static enum err
+read_ids(struct ctx *cx, const struct list *texts, struct uuid *ret)
+{
+	const char *const *text = texts->items;
+	bool good = texts->count >= 1 && texts->count <= REVIEW_MANY_MAX;
+
+	for (size_t i = 0; good && i < texts->count; i++) {
+		good = uuid_canonical(text[i], &ret[i]);
+		for (size_t k = 0; good && k < i; k++)
+			good = !str_eq(ret[k].text, ret[i].text);
+	}
+	if (good)
+		return OK;
+	error_field(cx, "attendance_ids", "must be 1 to %d different ids", REVIEW_MANY_MAX);
+	return fail(cx, ERR_VALIDATION, NULL);
+}
+
+enum err
+review_decide_many(struct ctx *cx, const struct review_scope *scope, const struct decisions_in *in, struct decided_list *ret)
+{
+	const struct manual_in each = {.status = in->status, .reason = in->reason};
+	struct uuid ids[REVIEW_MANY_MAX];
+	size_t n = in->attendance_ids.count;
+
+	TRY(read_ids(cx, &in->attendance_ids, ids));
+	struct flagged_row *rows = arena_new(cx->arena, struct flagged_row, n);
+	for (size_t i = 0; i < n; i++)
+		TRY(review_decide(cx, scope, ids[i].text, &each, &rows[i]));
+	ret->records = (struct list){rows, n};
+	return OK;
 }
 
 /* --- a dispute ------------------------------------------------------------------------------------------------------------- */

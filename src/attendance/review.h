@@ -7,6 +7,7 @@
 #ifndef MUSTER_ATTENDANCE_REVIEW_H
 #define MUSTER_ATTENDANCE_REVIEW_H
 
+#include "attendance/history.h"
 #include "attendance/manual.h"
 
 struct review_session {
@@ -27,12 +28,13 @@ struct flagged_row {
 	const char *dispute_note;
 	int64_t disputed_at;
 	const char *layers; /* JSON list of {layer,verdict,detail,score}, as the mark was judged */
+	struct list changes; /* in the answer to a decision: struct record_change, this one included */
 };
 struct flagged_list {
 	struct list flagged; /* who waits longest first */
 	int64_t total;
 };
-extern const struct schema flagged_row_schema, flagged_list_schema;
+extern const struct schema flagged_row_schema, flagged_list_schema, decided_row_schema, decided_list_schema;
 
 /* Whose records a function reaches: NULL everybody's (reviewers, administrators), else sessions of this owner. */
 struct review_scope {
@@ -52,6 +54,20 @@ extern const struct schema review_note_schema;	   /* of struct manual_in: reason
  */
 enum err review_decide(struct ctx *cx, const struct review_scope *scope, const char *attendance_id, const struct manual_in *in,
 	struct flagged_row *ret) MUST_CHECK;
+
+enum { REVIEW_MANY_MAX = 100 };
+struct decisions_in {
+	struct list attendance_ids; /* texts */
+	int status;                 /* 0: each is confirmed */
+	const char *reason;
+};
+extern const struct schema decisions_in_schema, decisions_own_in_schema; /* the second, a lecturer's, rejects nothing */
+struct decided_list {
+	struct list records; /* of struct flagged_row */
+};
+/* The same for several, all of them or none. */
+enum err review_decide_many(
+	struct ctx *cx, const struct review_scope *scope, const struct decisions_in *in, struct decided_list *ret) MUST_CHECK;
 
 struct dispute_in {
 	const char *note;

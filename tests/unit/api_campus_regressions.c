@@ -166,6 +166,133 @@ marking_again_after_a_review_changes_nothing(void **state)
 	test_close(c.t);
 }
 
+/* Every change stays readable: to the staff with who, to the student with the same reasons, to nobody else. */
+static void
+what_became_of_a_record_is_told(void **state)
+{
+	struct campus c = campus_open();
+	const char *id = session_id(&c, ",'latitude':47.3769,'longitude':8.5417,'geofence_radius_m':100");
+	const char *record = text_at(mark_qr(&c, &c.students[0], qr_of(&c, id)), "attendance_id"),
+		   *path = TEXT(&c, "/api/v1/attendance/%s/history", record);
+	struct test_reply *r = get(&c, &c.students[0], path);
+
+	(void)state;
+	expect_json(r, "changes", "[]");
+	expect_text(r, "original_status", "flagged");
+	r = post(&c, &c.admin, TEXT(&c, "/api/v1/admin/attendance/%s/set-status", record), "{'status':'rejected','reason':'Not seen.'}");
+	expect_text(r, "changes.0.from", "flagged");
+	test_advance(c.t, MINUTES_US);
+	r = call(c.t, PATCH, session_path(&c, id, TEXT(&c, "/attendance/%s", record)), c.lecturer.bearer,
+		"{'status':'late','reason':'Came at ten.'}");
+	expect_status(r, 200);
+
+	const struct test_user *staff[] = {&c.lecturer, &c.admin};
+	for (int i = 0; i < 2; i++)
+		expect_json(get(&c, staff[i], path), "changes",
+			TEXT(&c,
+				"[{'at':'2026-08-01T12:00:00Z','from':'flagged','to':'rejected','reason':'Not seen.','by_role':'admin',"
+				"'by':{'id':'%s','full_name':'%s'}},{'at':'2026-08-01T12:01:00Z','from':'rejected','to':'late',"
+				"'reason':'Came at ten.','by_role':'lecturer','by':{'id':'%s','full_name':'%s'}}]",
+				c.admin.id.text, c.admin.full_name, c.lecturer.id.text, c.lecturer.full_name));
+	r = get(&c, &c.students[0], path);
+	expect_json(r, "changes.0",
+		"{'at':'2026-08-01T12:00:00Z','from':'flagged','to':'rejected','reason':'Not seen.','by_role':'admin','by':null}");
+	expect_text(r, "changes.1.reason", "Came at ten.");
+	expect_json(r, "changes.1.by", "null");
+	expect_text(r, "status", "late");
+	expect_error(get(&c, &c.students[1], path), 404, "not_found");
+	expect_error(get(&c, &c.stranger, path), 404, "not_found");
+	test_close(c.t);
+}
+
+/* One device for two: the first record's change is a rule's, and names nobody. */
+static void
+what_a_rule_changed_names_nobody(void **state)
+{
+	struct campus c = campus_open();
+	const char *id = session_id(&c, "");
+	struct test_reply *qr = qr_of(&c, id);
+	const char *first = text_at(mark_with(&c, &c.students[0], qr, ",'imei':'one phone'"), "attendance_id");
+
+	(void)state;
+	expect_text(mark_with(&c, &c.students[1], qr, ",'imei':'one phone'"), "status", "flagged");
+	struct test_reply *r = get(&c, &c.students[0], TEXT(&c, "/api/v1/attendance/%s/history", first));
+	expect_json(r, "changes",
+		"[{'at':'2026-08-01T12:00:00Z','from':'present','to':'flagged','reason':'Another account marked with the same device.',"
+		"'by_role':null,'by':null}]");
+	assert_null(strstr(r->body, c.students[1].id.text));
+	test_close(c.t);
+}
+
+/* Who scanned in time and comes back after the close replaces the absence, and that is told too. */
+static void
+an_absence_replaced_by_a_claim_is_told(void **state)
+{
+	struct campus c = campus_open();
+	const char *id = session_id(&c, "");
+	const char *claim = text_at(post(&c, NULL, "/api/attendance/claim", TEXT(&c, "{'qr_payload':'%s'}", text_at(qr_of(&c, id), "qr_payload"))),
+		"claim");
+
+	(void)state;
+	test_advance(c.t, SECONDS_US);
+	expect_status(post(&c, &c.lecturer, session_path(&c, id, "/close"), NULL), 200);
+	expect_status(post(&c, &c.lecturer, session_path(&c, id, "/rest-absent"), NULL), 200);
+	test_advance(c.t, MINUTES_US);
+	struct test_reply *r = mark_json(&c, &c.students[0], TEXT(&c, "{'claim':'%s'}", claim));
+	expect_text(r, "status", "present");
+	r = get(&c, &c.lecturer, TEXT(&c, "/api/v1/attendance/%s/history", text_at(r, "attendance_id")));
+	expect_text(r, "original_status", "absent");
+	expect_text(r, "changes.0.from", "absent");
+	expect_text(r, "changes.0.to", "present");
+	expect_text(r, "changes.0.by.id", c.students[0].id.text);
+	test_close(c.t);
+}
+
+/* One decision about many: each told and written down, all of them or none. */
+static void
+several_records_are_decided_at_once(void **state)
+{
+	struct campus c = campus_open();
+	const char *id = session_id(&c, ",'latitude':47.3769,'longitude':8.5417,'geofence_radius_m':100"), *ids[CLASS_STUDENTS];
+	const char *own = "/api/v1/lecturer/attendance/decide", *all = "/api/v1/admin/attendance/decide";
+	struct test_reply *qr = qr_of(&c, id), *r;
+
+	(void)state;
+	for (int i = 0; i < CLASS_STUDENTS; i++)
+		ids[i] = text_at(mark_qr(&c, &c.students[i], qr), "attendance_id");
+	const char *three = TEXT(&c, "{'attendance_ids':['%s','%s','%s'],'reason':'All were here.'}", ids[2], ids[0], ids[1]);
+	expect_error(post(&c, &c.stranger, own, three), 404, "not_found");
+	expect_error(post(&c, &c.lecturer, own, TEXT(&c, "{'attendance_ids':['%s','%s'],'reason':'x'}", ids[0], NOBODYS_ID)), 404, "not_found");
+	assert_int_equal(count(c.t, "SELECT COUNT(*) FROM attendance_changes"), 0);
+
+	static const char *const wrong[] = {"{'attendance_ids':[],'reason':'x'}", "{'attendance_ids':['x'],'reason':'x'}", "{'reason':'x'}",
+		"{'attendance_ids':['" NOBODYS_ID "','" NOBODYS_ID "'],'reason':'x'}", "{'attendance_ids':['" NOBODYS_ID "']}"};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		expect_error(post(&c, &c.lecturer, own, wrong[i]), 422, "validation_error");
+	expect_error(post(&c, &c.lecturer, own, TEXT(&c, "{'attendance_ids':['%s'],'status':'rejected','reason':'x'}", ids[0])), 422,
+		"validation_error");
+
+	r = post(&c, &c.lecturer, own, three);
+	expect_status(r, 200);
+	for (int i = 0; i < CLASS_STUDENTS; i++) {
+		expect_text(r, TEXT(&c, "records.%d.status", i), "present");
+		expect_text(r, TEXT(&c, "records.%d.changes.0.reason", i), "All were here.");
+	}
+	expect_text(r, "records.0.attendance_id", ids[2]);
+	expect_error(post(&c, &c.lecturer, own, three), 409, "already_decided");
+	expect_error(post(&c, &c.admin, all, three), 409, "already_decided");
+	r = post(&c, &c.admin, all, TEXT(&c, "{'attendance_ids':['%s','%s'],'status':'rejected','reason':'A relay.'}", ids[0], ids[1]));
+	expect_text(r, "records.1.status", "rejected");
+	expect_text(r, "records.1.changes.1.reason", "A relay.");
+	expect_error(post(&c, &c.admin, all, TEXT(&c, "{'attendance_ids':['%s'],'reason':'x'}", NOBODYS_ID)), 404, "not_found");
+	assert_int_equal(count(c.t, "SELECT COUNT(*) FROM attendance_changes"), CLASS_STUDENTS + 2);
+	assert_int_equal(count(c.t, "SELECT COUNT(*) FROM audit_logs WHERE action = 'review_decided' AND result = 'success'"), CLASS_STUDENTS + 2);
+	for (int i = 0; i < CLASS_STUDENTS; i++)
+		assert_int_equal(count(c.t, TEXT(&c, "SELECT COUNT(*) FROM notifications WHERE user_id = '%s' AND type = 'decision'", c.students[i].id.text)),
+			i < 2 ? 2 : 1);
+	test_close(c.t);
+}
+
 /* Who is said to be missing is asked when it is asked, of the records as they stand. */
 static void
 an_absence_that_was_corrected_warns_nobody(void **state)
@@ -289,6 +416,10 @@ main(void)
 		cmocka_unit_test(three_hundred_behind_one_address_with_one_phone_model_all_mark),
 		cmocka_unit_test(zero_missing_and_vague_positions_are_flagged),
 		cmocka_unit_test(marking_again_after_a_review_changes_nothing),
+		cmocka_unit_test(what_became_of_a_record_is_told),
+		cmocka_unit_test(what_a_rule_changed_names_nobody),
+		cmocka_unit_test(an_absence_replaced_by_a_claim_is_told),
+		cmocka_unit_test(several_records_are_decided_at_once),
 		cmocka_unit_test(an_absence_that_was_corrected_warns_nobody),
 		cmocka_unit_test(no_reply_that_a_student_can_get_has_a_code),
 	};
