@@ -19,6 +19,17 @@ CREATE INDEX idx_approval_requests_requested ON approval_requests (requested_at)
 CREATE INDEX idx_approval_requests_status ON approval_requests (status, requested_at);
 CREATE INDEX idx_approval_requests_user ON approval_requests (user_id, requested_at);
 
+CREATE TABLE attendance_changes (
+	attendance_id TEXT NOT NULL REFERENCES attendance_records (id) ON DELETE CASCADE,
+	id TEXT NOT NULL,                    -- of version 7: in the order of the changes
+	changed_at TEXT NOT NULL,
+	changed_by TEXT,                     -- null: a rule, not a person
+	from_status TEXT NOT NULL,
+	to_status TEXT NOT NULL,
+	reason TEXT NOT NULL,
+	PRIMARY KEY (attendance_id, id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE attendance_records (
 	id TEXT PRIMARY KEY,
 	event_id TEXT NOT NULL REFERENCES events (id) ON DELETE CASCADE,
@@ -365,6 +376,7 @@ INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (20, 'li
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (21, 'liveness', 'b0e9302259317cd936deea2d778eeee3f3ea2e4b4c234e26724335e22bffeb28', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (22, 'device_uses', 'ed3fc7441fcaeeddada197236bcf2dea63a34a4c3e7a829d36bb1aa2c7b5c1db', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (23, 'device_reason', 'e831c8a809d2e97fac0a88f92aaa5ff70282f5a99cfa0dfcd6b52a3d3d6e0e9b', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (24, 'attendance_changes', '791f01463545fa0eda8f9cf2428e6a5317ca0e1b7ee3f39743062a55d0888fc2', '1970-01-01 00:00:00.000000');
 
 CREATE TABLE selfies (
 	attendance_id TEXT PRIMARY KEY REFERENCES attendance_records (id) ON DELETE CASCADE,
