@@ -70,12 +70,28 @@ fuzz-program:
 fuzz: fuzz-program
 	@B='$(B)-fuzz' sh tools/fuzz.sh $(T)
 
-asan:
-	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-		$(MAKE) --no-print-directory B=$(B)-asan OPT=-O1 SANITIZE='$(ASAN)' unit
-tsan:
-	@TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=tests/tsan.supp \
-		$(MAKE) --no-print-directory B=$(B)-tsan OPT=-O1 SANITIZE='$(TSAN)' unit
+# --- sanitizers: the unit and api programs, then the end-to-end files against a server that was built the same way ---------------------
+# asan-unit, asan-e2e, tsan-unit and tsan-e2e are its halves; T= names one program or file.  Left out, and why:
+#   timing     measures the clock
+#   web-*      of ThreadSanitizer only: they test pages, which take their time in the browser
+NOT_ASAN := timing
+NOT_TSAN := timing $(patsubst tests/e2e/%.test.js,%,$(wildcard tests/e2e/web-*.test.js))
+e2e_without = $(filter-out $(1:%=tests/e2e/%.test.js),$(wildcard tests/e2e/*.test.js))
+ASAN_MAKE := $(MAKE) --no-print-directory B=$(B)-asan OPT=-O1 SANITIZE='$(ASAN)'
+TSAN_MAKE := $(MAKE) --no-print-directory B=$(B)-tsan OPT=-O1 SANITIZE='$(TSAN)'
+.PHONY: asan-unit asan-e2e tsan-unit tsan-e2e
+asan: asan-unit asan-e2e
+tsan: tsan-unit tsan-e2e
+asan-unit:
+	@B='$(B)-asan' sh tools/with-sanitizer.sh $(ASAN_MAKE) unit
+asan-e2e:
+	@$(ASAN_MAKE) -s $(B)-asan/muster $(B)-asan/muster-face
+	@B='$(B)-asan' sh tools/with-sanitizer.sh sh tools/run-e2e.sh $(if $(T),$(T),$(call e2e_without,$(NOT_ASAN)))
+tsan-unit:
+	@B='$(B)-tsan' sh tools/with-sanitizer.sh $(TSAN_MAKE) unit
+tsan-e2e:
+	@$(TSAN_MAKE) -s $(B)-tsan/muster $(B)-tsan/muster-face
+	@B='$(B)-tsan' sh tools/with-sanitizer.sh sh tools/run-e2e.sh $(if $(T),$(T),$(call e2e_without,$(NOT_TSAN)))
 
 include tests/torture/torture.mk
 
