@@ -56,17 +56,26 @@ timing: $(B)/muster
 
 # --- fuzzing: tests/fuzz, one program with every target; its corpus is replayed by the unit program api_fuzz ------------------------
 FUZZ_OBJS := $(patsubst tests/%.c,$(B)/tests/%.o,$(filter-out %/libfuzzer.c,$(sort $(wildcard tests/fuzz/*.c))))
-$(B)/tests/api_fuzz: $(FUZZ_OBJS)
+FUZZ_PARTS := $(FUZZ_OBJS) $(B)/tests/fuzz/picture.o $(B)/tests/fuzz/face-image.o
+FUZZ_CXX := $(CXX) -std=c++17 $(OPT) $(CFLAGS) $(SANITIZE) -Wall -Wextra $(if $(WERROR),-Werror) -fPIE -Iface -Itests -MMD -MP -c -o
+$(B)/tests/fuzz/picture.o: tests/fuzz/picture.cpp
+	@mkdir -p $(@D)
+	$(FUZZ_CXX) $@ $<
+$(B)/tests/fuzz/face-image.o: face/image.cpp
+	@mkdir -p $(@D)
+	$(FUZZ_CXX) $@ $<
+$(B)/tests/api_fuzz: $(FUZZ_PARTS)
+$(B)/tests/api_fuzz $(B)/tests/fuzz-targets: ALL_LIBS += -ljpeg -lpng -lstdc++
 FUZZ := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 FUZZ_CC ?= clang
-$(B)/tests/fuzz-targets: $(B)/tests/fuzz/libfuzzer.o $(FUZZ_OBJS) $(LIB_OBJS) $(SUPPORT_OBJS)
+$(B)/tests/fuzz-targets: $(B)/tests/fuzz/libfuzzer.o $(FUZZ_PARTS) $(LIB_OBJS) $(SUPPORT_OBJS)
 	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS) -lcmocka
--include $(FUZZ_OBJS:.o=.d)
+-include $(FUZZ_PARTS:.o=.d)
 
 # T=qr runs one target; FUZZ_SECONDS is for each.
 .PHONY: fuzz fuzz-program
 fuzz-program:
-	@$(MAKE) --no-print-directory B=$(B)-fuzz CC=$(FUZZ_CC) OPT=-O1 SANITIZE='$(FUZZ)' WEB=0 $(B)-fuzz/tests/fuzz-targets
+	@$(MAKE) --no-print-directory B=$(B)-fuzz CC=$(FUZZ_CC) CXX=$(FUZZ_CC)++ OPT=-O1 SANITIZE='$(FUZZ)' WEB=0 $(B)-fuzz/tests/fuzz-targets
 fuzz: fuzz-program
 	@B='$(B)-fuzz' sh tools/fuzz.sh $(T)
 

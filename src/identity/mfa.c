@@ -121,7 +121,7 @@ factor_check(struct ctx *cx, const char *user_id, const struct factor *f, enum e
 {
 	int64_t locked_until;
 	struct totp_row row;
-	bool right;
+	bool right = false;
 
 	TRY(lockout_account_reserve(cx, otp_kind, user_id, &locked_until));
 	if (locked_until > 0) {

@@ -9,6 +9,7 @@
 #include "core/csv.h"
 #include "core/image.h"
 #include "core/json.h"
+#include "fuzz/picture.h"
 #include "identity/hash.h"
 #include "identity/totp.h"
 
@@ -172,6 +173,7 @@ fuzz_image(struct arena *a, struct span in)
 	struct image_info info = {0};
 
 	(void)a;
+	HOLDS(!picture_decode(in.p, in.n));
 	if (!image_probe(in, &info))
 		return;
 	HOLDS(info.kind == IMAGE_JPEG || info.kind == IMAGE_PNG);
