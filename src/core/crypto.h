@@ -24,6 +24,7 @@ char *b64url_text(struct arena *a, struct span in);
 bool b64url_decode(struct arena *a, const char *in, size_t n, struct span *ret);
 
 void hex_encode(struct span in, char *ret); /* 2n characters and NUL, lower-case */
+int hex_value(char c); /* of one digit of either case; -1: none */
 bool hex_decode(const char *in, uint8_t *ret, size_t n); /* exactly 2n characters */
 
 extern const char crockford_alphabet[33]; /* 0-9 A-Z without I L O U */

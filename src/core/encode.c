@@ -159,7 +159,7 @@ hex_encode(struct span in, char *ret)
 	*ret = 0;
 }
 
-static int
+int
 hex_value(char c)
 {
 	if (c >= '0' && c <= '9')

@@ -5,24 +5,14 @@
 
 #include <string.h>
 
+#include "core/crypto.h"
+
 static const char digits[] = "0123456789abcdef";
 
 static bool
 hyphen_at(int i)
 {
 	return i == 8 || i == 13 || i == 18 || i == 23;
-}
-
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 struct uuid

@@ -18,7 +18,6 @@
 #include "notify/notify.h"
 #include "store/bus.h"
 
-enum { DEADLINE_MS = 30000 };
 #define USER "01890a5d-ac96-774b-bcce-b302099a8001"
 #define SESSION "01890a5d-ac96-774b-bcce-b302099a8002"
 #define EVENT "01890a5d-ac96-774b-bcce-b302099a8003"
@@ -94,16 +93,6 @@ cut_buses(struct two_nodes *p)
 	(void)env_sql(p->env, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND"
 			      " (query LIKE '%clock_timestamp()%' OR query LIKE '%pg_notify%')");
 }
-
-#define eventually(condition)                                               \
-	do {                                                                \
-		int64_t end_us_ = time_monotonic_us() + DEADLINE_MS * 1000; \
-		while (!(condition)) {                                      \
-			if (time_monotonic_us() > end_us_)                  \
-				fail_msg("never came: %s", #condition);     \
-			env_nap();                                          \
-		}                                                           \
-	} while (0)
 
 /* A write of one function on one node. */
 static void

@@ -3,7 +3,6 @@
 
 #include "store/bus.h"
 
-enum { DEADLINE_MS = 30000 };
 
 static const char id_a[] = "01890a5d-ac96-774b-bcce-b302099a8057", id_b[] = "01890a5d-ac96-774b-bcce-b302099a8058";
 
@@ -205,17 +204,6 @@ missed_count(struct node *node)
 	pthread_mutex_unlock(&node->heard.lock);
 	return n;
 }
-
-/* Asks until it holds. */
-#define eventually(condition)                                               \
-	do {                                                                \
-		int64_t end_us_ = time_monotonic_us() + DEADLINE_MS * 1000; \
-		while (!(condition)) {                                      \
-			if (time_monotonic_us() > end_us_)                  \
-				fail_msg("never came: %s", #condition);     \
-			env_nap();                                          \
-		}                                                           \
-	} while (0)
 
 struct write_of {
 	enum news_kind kind;

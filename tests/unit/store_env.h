@@ -99,6 +99,18 @@ env_nap(void)
 	(void)nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
 }
 
+/* Asks until it holds. */
+enum { EVENTUALLY_MS = 30000 };
+#define eventually(condition)                                                 \
+	do {                                                                  \
+		int64_t end_us_ = time_monotonic_us() + EVENTUALLY_MS * 1000; \
+		while (!(condition)) {                                        \
+			if (time_monotonic_us() > end_us_)                    \
+				fail_msg("never came: %s", #condition);       \
+			env_nap();                                            \
+		}                                                             \
+	} while (0)
+
 static inline bool
 env_start_postgres(void)
 {
