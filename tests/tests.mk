@@ -49,6 +49,14 @@ two-nodes: $(B)/muster
 	@{ sed '/^```$$/,$$d' docs/two-nodes.md && echo '```' && cat $(B)/two-nodes.txt && echo '```'; } >$(B)/two-nodes.md && \
 		mv $(B)/two-nodes.md docs/two-nodes.md
 
+# Performance and accessibility of the check-in page.  Its packages, over 100 MB, come with the first run and no other target.
+LIGHTHOUSE := tests/e2e/lighthouse
+.PHONY: lighthouse
+lighthouse: $(B)/muster $(LIGHTHOUSE)/node_modules/.muster-stamp
+	@MUSTER='$(abspath $(B))/muster' node $(LIGHTHOUSE)/check-in.mjs
+$(LIGHTHOUSE)/node_modules/.muster-stamp: $(LIGHTHOUSE)/package-lock.json
+	sh tools/npm-ci.sh $@
+
 # What the clock tells about failed logins, at the cost of production; `make test` runs the same, smaller.
 .PHONY: timing
 timing: $(B)/muster

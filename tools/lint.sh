@@ -41,7 +41,7 @@ machine_paths()
 }
 lock_file()
 {
-	! grep -nE '"resolved"|https?://[^"]*\.tgz' web/package-lock.json
+	! grep -nE '"resolved"|https?://[^"]*\.tgz' web/package-lock.json tests/e2e/lighthouse/package-lock.json
 }
 shell_syntax()
 {
