@@ -228,10 +228,12 @@ open_faces(struct server *srv)
 static bool
 start(struct serving *s)
 {
+	static const char *const schemes[] = {"", "bcrypt", "argon2id", "pbkdf2_sha256"}; /* conf_hash */
 	struct app *app = &s->app;
 	const char *message = "";
 
 	app->srv.metrics = metrics_open(dispatch_route_count());
+	metrics_add(app->srv.metrics, M_PASSWORD_HASH, schemes[app->conf->password_hash], 1);
 	app->srv.sessions = session_table_open(&app->srv.source, SESSIONS_KEPT);
 	app->srv.limiter = limiter_open(&app->srv.source, LIMIT_KEYS);
 	app->srv.live = live_open();

@@ -59,6 +59,11 @@ static const struct {
 	[M_REDIS_UP] = {"muster_redis_up", NULL, "1 while Redis answers; 0: it is away, or not configured.", GAUGE, NULL},
 	[M_REDIS_CALLS] = {"muster_redis_calls_total", "result", "Shared counters asked for: ok, failed, skipped while Redis is away.",
 		COUNTER, NULL},
+	[M_LOGIN_FAILURES_WORST] = {"muster_login_failures_worst_ip", NULL, "Failed logins in 5 minutes of the address with the most.",
+		GAUGE, NULL},
+	[M_FIRST_SCANS] = {"muster_first_scans", NULL, "People who presented a code in the last 10 minutes.", GAUGE, NULL},
+	[M_FIRST_SCANS_MARKED] = {"muster_first_scans_marked", NULL, "Those of them who were marked by their first one.", GAUGE, NULL},
+	[M_PASSWORD_HASH] = {"muster_password_hash", "scheme", "1 for the scheme that new passwords are hashed by.", GAUGE, NULL},
 };
 
 static const short statuses[] = {200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 408, 409, 410,

@@ -36,6 +36,10 @@ enum metric { /* one row each in metrics.c: name, kind, label, help */
 	M_ERROR_REPORTS,      /* counter {result}: sent, dropped, failed */
 	M_REDIS_UP,           /* gauge: 1 or 0 */
 	M_REDIS_CALLS,        /* counter {result}: ok, failed, skipped */
+	M_LOGIN_FAILURES_WORST, /* gauge */
+	M_FIRST_SCANS,        /* gauge */
+	M_FIRST_SCANS_MARKED, /* gauge */
+	M_PASSWORD_HASH,      /* gauge {scheme}: 1 for the configured one */
 	M__MAX
 };
 

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "identity/session.h"
 #include "jobs/limits.h"
+#include "jobs/watch.h"
 #include "notify/live.h"
 #include "store/db.h"
 
@@ -99,7 +100,7 @@ ticker_main(void *arg)
 	struct ticker *t = arg;
 	struct displays *displays = displays_open();
 	struct arena a;
-	int64_t checked_us = 0;
+	int64_t checked_us = 0, watched_us = 0;
 	size_t from = 0;
 	bool poked = false;
 
@@ -117,6 +118,11 @@ ticker_main(void *arg)
 			error_clear(&cx); /* the database is away, which others say */
 		if (due)
 			checked_us = now_us;
+		if (now_us - watched_us >= WATCH_EVERY_S * SECONDS_US) {
+			if (watch_look(&cx) != OK)
+				error_clear(&cx);
+			watched_us = now_us;
+		}
 		arena_reset(&a);
 		poked = live_wait(t->srv->live, COUNT_EVERY_MS);
 	}

@@ -1,6 +1,6 @@
 /*
  * What every node does for itself, whoever leads the jobs: the screens' frames and counts, four times a second, and once a second
- * the end of streams whose session or token has ended, and the limits as they are set.
+ * the end of streams whose session or token has ended, and the limits as they are set; now and then what watch.h counts.
  */
 #ifndef MUSTER_JOBS_TICKER_H
 #define MUSTER_JOBS_TICKER_H
