@@ -13,7 +13,7 @@
 #include "net/storage.h"
 #include "store/db.h"
 
-static const char seal_purpose[] = "face";
+const char face_seal_purpose[] = "face";
 
 static const struct field face_in_fields[] = {
 	F(struct face_in, consent, 0, 0, 0, "true: the student agrees that a template of the face is stored; required in staging and prod"),
@@ -82,7 +82,7 @@ nearest(struct ctx *cx, const struct face_answer *seen, int64_t *ret_references,
 	TRY(db_all(cx, &FACE_REFERENCES, &reference_schema, &rows, V(who), V((const char *)faces_model(cx->srv->faces)->sha256)));
 	for (size_t i = 0; i < rows.count; i++) {
 		const struct reference *r = (const struct reference *)rows.items + i;
-		const char *text = sealed_open(cx, r->key_id, seal_purpose, who, r->template);
+		const char *text = sealed_open(cx, r->key_id, face_seal_purpose, who, r->template);
 		struct span bytes;
 		if (!text || !b64url_decode(cx->arena, text, strlen(text), &bytes))
 			continue;
@@ -106,7 +106,7 @@ add_reference(struct ctx *cx, const struct face_answer *seen, int64_t consent_at
 {
 	const char *who = cx->actor->user_id.text, *key_id = NULL;
 	const struct span numbers = {(const uint8_t *)seen->face_template, seen->numbers * sizeof(float)};
-	const char *sealed = sealed_text(cx, seal_purpose, who, b64url_text(cx->arena, numbers), &key_id);
+	const char *sealed = sealed_text(cx, face_seal_purpose, who, b64url_text(cx->arena, numbers), &key_id);
 	struct uuid id = new_id(cx);
 
 	return db_exec(cx, &FACE_ADD, NULL, V_ID(id), V(who), V((const char *)faces_model(cx->srv->faces)->sha256), V(sealed), V(key_id),

@@ -75,4 +75,6 @@ enum err face_verify_write(struct ctx *cx, const struct face_check *check) MUST_
  */
 enum err face_delete(struct ctx *cx) MUST_CHECK;
 
+extern const char face_seal_purpose[]; /* of a template's sealed text (core/fernet.h) */
+
 #endif

@@ -87,6 +87,7 @@ cmd_doctor(const struct args *args)
 		doctor_sandbox(&r, app.conf);
 		doctor_storage(&r, app.conf);
 		doctor_database(&r, &app);
+		doctor_rotation(&r, &app);
 		doctor_redis(&r, app.conf);
 		doctor_faces(&r, app.conf);
 		doctor_hash(&r, app.conf);

@@ -29,5 +29,7 @@ void doctor_faces(struct report *r, const struct config *conf);
 void doctor_redis(struct report *r, const struct config *conf);
 /* Opens the database by itself. */
 void doctor_database(struct report *r, struct app *app);
+/* Of the database that doctor_database() opened: what still depends on older secrets. */
+void doctor_rotation(struct report *r, struct app *app);
 
 #endif

@@ -175,7 +175,7 @@ check_secret(struct conf_making *m, const struct conf_row *row)
 	char name[64];
 
 	conf_row_name(row, name);
-	if (!l->count)
+	if (!l->count && (row->flags & CONF_GENERATE))
 		return conf_wrong(m, "%s is missing; in staging and prod it must be set (openssl rand -hex 32)", name);
 	for (size_t i = 0; i < l->count; i++) {
 		if (is_placeholder(l->items[i]))

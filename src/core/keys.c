@@ -9,14 +9,15 @@
 #include <string.h>
 
 struct keys {
-	struct key key[KEY__MAX][SECRETS_MAX];
+	struct key key[KEY__MAX][2 * SECRETS_MAX];
 	size_t count[KEY__MAX];
 };
 
 /* The names are part of every key: changing one retires all that was signed or stored under it. */
 static const struct {
 	const char *info;
-	size_t secret; /* offset of the list in struct config */
+	size_t secret;  /* offset of the list in struct config */
+	size_t retired; /* of another list, behind it: for verifying only; 0: none (no list is a config's first member) */
 } uses[KEY__MAX] = {
 	[KEY_ACCESS] = {"muster access", offsetof(struct config, secret_key)},
 	[KEY_MFA_PENDING] = {"muster mfa_pending", offsetof(struct config, secret_key)},
@@ -29,11 +30,29 @@ static const struct {
 	[KEY_TOKEN] = {"muster token", offsetof(struct config, token_pepper)},
 	[KEY_SUCCESSOR] = {"muster successor", offsetof(struct config, token_pepper)},
 	[KEY_FERNET] = {"muster fernet", offsetof(struct config, mfa_encryption_key)},
-	[KEY_AUDIT] = {"muster audit", offsetof(struct config, secret_key)},
+	[KEY_AUDIT] = {"muster audit", offsetof(struct config, secret_key), offsetof(struct config, secret_key_retired)},
 	[KEY_CLIENT] = {"muster client", offsetof(struct config, secret_key)},
 	[KEY_DEVICE_ID] = {"muster device id", offsetof(struct config, token_pepper)},
 	[KEY_CHALLENGE] = {"muster challenge", offsetof(struct config, secret_key)},
 };
+
+/* The keys of one use from one list, behind those that are there. */
+static void
+derive(struct keys *k, enum key_use use, const struct conf_list *l)
+{
+	if (l->count > SECRETS_MAX)
+		BUG("%zu secrets", l->count);
+	for (size_t i = 0; i < l->count; i++) {
+		struct key *key = &k->key[use][k->count[use]];
+		uint8_t hash[KEY_BYTES];
+		crypto_hkdf(span_str(l->items[i]), "muster key id", hash);
+		hex_encode((struct span){hash, 4}, key->id);
+		if (key_find(k, use, key->id)) /* the same secret twice */
+			continue;
+		crypto_hkdf(span_str(l->items[i]), uses[use].info, key->bytes);
+		k->count[use]++;
+	}
+}
 
 struct keys *
 keys_open(const struct config *conf)
@@ -43,19 +62,9 @@ keys_open(const struct config *conf)
 	if (!k)
 		BUG("out of memory");
 	for (int use = 1; use < KEY__MAX; use++) {
-		const struct conf_list *l = (const void *)((const char *)conf + uses[use].secret);
-		if (l->count > SECRETS_MAX)
-			BUG("%zu secrets", l->count);
-		for (size_t i = 0; i < l->count; i++) {
-			struct key *key = &k->key[use][k->count[use]];
-			uint8_t hash[KEY_BYTES];
-			crypto_hkdf(span_str(l->items[i]), "muster key id", hash);
-			hex_encode((struct span){hash, 4}, key->id);
-			if (key_find(k, (enum key_use)use, key->id)) /* the same secret twice in the list */
-				continue;
-			crypto_hkdf(span_str(l->items[i]), uses[use].info, key->bytes);
-			k->count[use]++;
-		}
+		derive(k, (enum key_use)use, (const void *)((const char *)conf + uses[use].secret));
+		if (uses[use].retired)
+			derive(k, (enum key_use)use, (const void *)((const char *)conf + uses[use].retired));
 	}
 	return k;
 }

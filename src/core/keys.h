@@ -21,7 +21,7 @@ enum key_use {
 	KEY_TOKEN,       /* TOKEN_PEPPER: stored hashes of opaque secrets */
 	KEY_SUCCESSOR,   /* TOKEN_PEPPER: refresh successors */
 	KEY_FERNET,      /* MFA_ENCRYPTION_KEY */
-	KEY_AUDIT,       /* SECRET_KEY: audit seals */
+	KEY_AUDIT,       /* SECRET_KEY, and behind it SECRET_KEY_RETIRED: audit seals */
 	KEY_CLIENT,      /* SECRET_KEY: MACs of network, user agent, e-mail for bindings and limits */
 	KEY_DEVICE_ID,   /* TOKEN_PEPPER: stored hashes of the devices that students mark with */
 	KEY_CHALLENGE,   /* SECRET_KEY: challenges for a device's key */

@@ -18,7 +18,8 @@
 #include "store/db.h"
 
 enum { BACKUP_CHARS = 16, BACKUP_GROUP = 4, BACKUP_YEARS = 50 };
-static const char seal_purpose[] = "totp", backup_purpose[] = "mfa_backup", otp_kind[] = "otp";
+const char mfa_seal_purpose[] = "totp";
+static const char backup_purpose[] = "mfa_backup", otp_kind[] = "otp";
 
 struct totp_row {
 	const char *secret, *key_id, *pending_secret, *pending_key_id;
@@ -64,7 +65,7 @@ static bool
 step_of(struct ctx *cx, const char *user_id, const char *sealed, const char *key_id, const char *typed, int64_t *ret_step)
 {
 	const struct config *conf = cx->srv->conf;
-	const char *text = sealed_open(cx, key_id, seal_purpose, user_id, sealed);
+	const char *text = sealed_open(cx, key_id, mfa_seal_purpose, user_id, sealed);
 	struct totp t = {.period_s = conf->mfa_totp_period, .digits = conf->mfa_totp_digits};
 
 	return text && base32_read(cx->arena, text, &t.secret) && totp_find(&t, cx->now_us / SECONDS_US, typed, ret_step);
@@ -73,13 +74,20 @@ step_of(struct ctx *cx, const char *user_id, const char *sealed, const char *key
 SQL(TOTP_STEP, "uti",
 	"UPDATE mfa_totp SET last_step = $3 WHERE user_id = $1 AND secret = $2 AND enabled_at IS NOT NULL AND last_step < $3");
 
+/* Looks again when the secret changed meanwhile: a rotation may just have sealed it with another key. */
 static enum err
-spend_code(struct ctx *cx, const char *user_id, const struct totp_row *row, const char *typed, bool *ret_right)
+spend_code(struct ctx *cx, const char *user_id, struct totp_row *row, const char *typed, bool *ret_right)
 {
+	const char *tried = "";
 	int64_t step, rows = 0;
 
-	if (row->enabled_at != TIME_NONE && step_of(cx, user_id, row->secret, row->key_id, typed, &step))
+	while (rows == 0 && row->enabled_at != TIME_NONE && !str_eq(row->secret, tried) &&
+		step_of(cx, user_id, row->secret, row->key_id, typed, &step)) {
+		tried = row->secret;
 		TRY(db_exec(cx, &TOTP_STEP, &rows, V(user_id), V(row->secret), V(step)));
+		if (rows == 0)
+			TRY(row_of(cx, user_id, row));
+	}
 	*ret_right = rows == 1;
 	return OK;
 }
@@ -262,7 +270,7 @@ setup_write(struct ctx *cx, void *arg)
 	random_bytes(cx, secret, sizeof(secret));
 	s->out.secret = base32_text(cx->arena, (struct span){secret, sizeof(secret)});
 	s->out.otpauth_uri = otpauth_uri(cx, s->out.secret);
-	sealed = sealed_text(cx, seal_purpose, id, s->out.secret, &key_id);
+	sealed = sealed_text(cx, mfa_seal_purpose, id, s->out.secret, &key_id);
 	crypto_wipe(secret, sizeof(secret));
 	return db_exec(cx, &TOTP_PENDING, NULL, V(id), V(sealed), V(key_id), V(cx->now_us));
 }

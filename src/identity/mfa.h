@@ -54,4 +54,6 @@ struct mfa_completing {
  */
 enum err mfa_complete(struct ctx *cx, const struct mfa_completing *in, struct login_result *ret) MUST_CHECK;
 
+extern const char mfa_seal_purpose[]; /* of a TOTP secret's sealed text (core/fernet.h) */
+
 #endif

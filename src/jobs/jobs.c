@@ -44,6 +44,7 @@ const struct job job_rows[] = {
 	{"storage_probe", 60, storage_probe, .outside = true},
 	{"selfie_expire", 3600, selfie_expire, .outside = true},
 	{"selfie_sweep", 3600, selfie_sweep, .outside = true},
+	{"reseal", 10, reseal},
 	{"audit_seal", 60, audit_seal},
 	{"audit_archive", 86400, audit_archive, .outside = true},
 	{"backup", 60, backup_daily, .outside = true},
