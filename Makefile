@@ -5,7 +5,7 @@
 #   make asan tsan  the C suites under the sanitizers  make bench    figures and ratios (asserts nothing)
 #   make timing    medians of failed logins at bcrypt cost 12      make fuzz  libFuzzer over tests/fuzz
 #   make torture   the requests of the api tests while one thing after the other fails, on both engines
-#   make install DESTDIR= PREFIX=/usr/local
+#   make install DESTDIR= PREFIX=/usr/local         make deb      Debian packages (deploy/deploy.mk: their tests, the image's)
 
 B ?= build
 CC ?= cc
@@ -100,11 +100,7 @@ $(B)/tests/%.o: tests/%.c
 include tests/tests.mk
 include bench/bench.mk
 
-.PHONY: install
-install: $(B)/muster $(B)/muster-face
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(B)/muster $(B)/muster-face
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/muster README.md LICENSE .env.example docs/configuration.md docs/errors.md \
-		docs/openapi.json
+include deploy/deploy.mk
 
 .PHONY: clean
 clean:

@@ -46,7 +46,7 @@ lock_file()
 shell_syntax()
 {
 	bad=0
-	for f in dev .ci/run tools/*.sh; do
+	for f in dev .ci/run tools/*.sh deploy/*.sh deploy/debian/*.post*; do
 		sh -n "$f" || bad=1
 	done
 	return $bad
@@ -85,6 +85,7 @@ check "members of struct ctx" ctx_members
 check "no machine's paths" machine_paths
 check "lock file names no address" lock_file
 check "tests named in docs/security.md" sh tools/security-check.sh
+check "what is shipped in deploy/" node tools/deploy-check.js
 check "shell syntax" shell_syntax
 check "script syntax" script_syntax
 check "no warning from gcc" warnings_of gcc lint-objs lint-test-objs

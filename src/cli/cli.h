@@ -70,6 +70,7 @@ int cmd_config(const struct args *args);
 int cmd_openapi(const struct args *args);
 int cmd_qr(const struct args *args);
 int cmd_limits(const struct args *args);
+int cmd_health(const struct args *args);
 int cmd_doctor(const struct args *args);
 int cmd_audit(const struct args *args);
 int cmd_backup(const struct args *args);

@@ -92,6 +92,9 @@ static const struct command commands[] = {
 	{"doctor", cmd_doctor, "Check configuration, database, clock, storage; say what to do",
 		.options = {{"json", NULL, "as JSON"}},
 		.details = "Exit status 1 when something is broken; warnings alone give 0."},
+	{"health", cmd_health, "Ask the running server whether it is ready",
+		.details = "On HOST and PORT of this configuration.  Prints what /v1/ready answers; exit status 0 when that is \"ok\" or\n"
+			   "\"degraded\", 1 when it is \"down\" or nothing answers."},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

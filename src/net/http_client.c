@@ -83,6 +83,8 @@ set_up(CURL *c, const struct http_fetch *f, const struct curl_slist *headers, st
 	       curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, wants_stop) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_XFERINFODATA, f->stop) == CURLE_OK &&
+	       (!f->unverified || (curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
+					  curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK)) &&
 	       (!f->form || curl_easy_setopt(c, CURLOPT_POSTFIELDS, f->form) == CURLE_OK) && (!f->method || set_method(c, f));
 }
 

@@ -20,6 +20,7 @@ struct http_fetch {
 	const char *const *headers; /* further lines "Name: value", NULL at the end; NULL: none */
 	const atomic_bool *stop;    /* becomes true: gives up within about a second; NULL: never */
 	bool plain;		    /* http:// is allowed (development) */
+	bool unverified;	    /* any certificate will do: for a server on this machine, when nothing secret is sent */
 	size_t max_bytes;	    /* of the answer; 0: HTTP_CLIENT_BODY_MAX */
 	int total_ms;		    /* 0: HTTP_CLIENT_TOTAL_MS */
 };

@@ -160,6 +160,24 @@ test("qr revoke-all stops every code of a running server within a second", async
 	}
 });
 
+test("health asks the server of this configuration, with TLS too", async () => {
+	const own = newDirectory();
+	execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=attend.example.org",
+		"-keyout", path.join(own, "key.pem"), "-out", path.join(own, "cert.pem")], { stdio: "ignore" });
+	for (const env of [{}, { TLS_CERT_FILE: path.join(own, "cert.pem"), TLS_KEY_FILE: path.join(own, "key.pem") }]) {
+		const server = await Server.startOne({ env });
+		const asked = await command(["health"], { dir: server.dir, env: { ...env, PORT: String(server.port) } });
+		assert.equal(asked.code, 0, asked.stderr);
+		assert.match(JSON.parse(asked.stdout).status, /^(ok|degraded)$/);
+		await server.stop();
+		const gone = await command(["health"], { dir: server.dir, env: { ...env, PORT: String(server.port) } });
+		assert.equal(gone.code, 1);
+		assert.match(gone.stderr, /^muster: https?:.*\/v1\/ready: /);
+		await server.discard();
+	}
+	fs.rmSync(own, { recursive: true, force: true });
+});
+
 test("doctor finds what is wrong and says what to do", async () => {
 	const server = await Server.start();
 	try {

@@ -1,0 +1,25 @@
+# Installing and packing.  The tests here need root, debootstrap and a Debian mirror, and are no part of `make test`.
+
+$(B)/muster.8: tools/man.sh $(B)/muster
+	sh tools/man.sh $(B)/muster >$@.new && mv $@.new $@
+
+DOC_FILES := README.md LICENSE CHANGELOG.md SECURITY.md .env.example $(wildcard docs/*.md) docs/openapi.json deploy/nginx.conf deploy/muster.service
+.PHONY: install deb deb-test image-test
+install: all $(B)/muster.8
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(B)/muster $(B)/muster-face
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(B)/muster.8 deploy/muster-face.8
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/muster deploy/muster.env
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/muster $(wildcard $(DOC_FILES))
+
+# muster_*.deb and muster-face_*.deb in $(B)/deb, checked by lintian.
+deb:
+	@B='$(B)' sh tools/deb.sh '$(VERSION)'
+
+# The packages in a clean chroot of Debian SUITE: installed, used by curl, upgraded, removed, purged.
+SUITE ?= bookworm
+deb-test:
+	@B='$(B)' sh tools/deb-test.sh '$(SUITE)' '$(VERSION)'
+
+# The steps of the Dockerfile in chroots, then what they made, where no Docker runs.
+image-test:
+	@B='$(B)' sh tools/image-test.sh
