@@ -1,11 +1,6 @@
 /* Accounts: signing up, in and out.  The same functions of identity/ as on the portal; only shapes and limits differ. */
 #include "api/accounts.h"
-#include "core/conf.h"
-#include "identity/approval.h"
-#include "identity/password.h"
 #include "identity/signup.h"
-#include "identity/throttle.h"
-#include "store/db.h"
 
 /* --- signup ---- */
 
@@ -20,56 +15,26 @@ static const struct field signup_in_fields[] = {
 };
 static const struct schema signup_in_schema = SCHEMA("AccountsSignupIn", struct signup_in, signup_in_fields);
 
-struct signup_job {
-	struct signup pending;
-	struct signup_result result;
-	struct signup_open open;
-	struct signup_opened opened;
-};
-
 static enum err
-write_pending(struct ctx *cx, void *arg)
+sign_up(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	struct signup_job *job = arg;
-
-	return approval_signup(cx, &job->pending, &job->result);
-}
-
-static enum err
-write_open(struct ctx *cx, void *arg)
-{
-	struct signup_job *job = arg;
-
-	return signup_open(cx, &job->open, &job->opened);
-}
-
-static enum err
-signup(struct ctx *cx, const struct request *rq, struct reply *rs)
-{
-	const struct config *conf = cx->srv->conf;
 	const struct signup_in *in = rq->body;
-	const char *email = NULL;
+	struct signup_done done;
 
-	if (!email_canonical(cx->arena, in->email, &email))
-		error_field(cx, "email", "is not an e-mail address");
-	TRY(password_check(cx, POLICY_CLASSES, "password", in->password, email, in->name));
-	TRY(throttle_ip(cx, (struct limit){"signup", conf_live(&conf->rl_signup_ip_limit), 3600}));
-	const char *hash = password_hash(cx->arena, conf, in->password);
-	struct signup_job job = {
-		.pending = {.email = email, .full_name = in->name, .password_hash = hash, .role = ROLE_STUDENT},
-		.open = {.email = email, .full_name = in->name, .password_hash = hash, .web = rq->web},
-	};
-	if (conf->signup_policy == SIGNUP_OPEN) {
-		TRY(db_write(cx, write_open, &job));
-		TRY(accounts_grant(cx, rq, rs,
-			&(const struct grant){
-				.who = &job.opened.who, .tokens = &job.opened.tokens, .device_token = job.opened.device_token}));
-		rs->status = 201;
-		return OK;
-	}
-	job.pending.life_us = conf->signup_request_hours * HOURS_US;
-	TRY(db_write(cx, write_pending, &job));
-	return accounts_pending(rs, &job.result.approval_request_id, job.result.expires_at);
+	TRY(signup(cx,
+		&(const struct newcomer){.email = in->email,
+			.full_name = in->name,
+			.password = in->password,
+			.role = ROLE_STUDENT,
+			.surface = LOGIN_ACCOUNTS,
+			.web = rq->web},
+		&done));
+	if (done.pending)
+		return accounts_pending(rs, &done.request.approval_request_id, done.request.expires_at);
+	TRY(accounts_grant(
+		cx, rq, rs, &(const struct grant){.who = &done.who, .tokens = &done.tokens, .device_token = done.device_token}));
+	rs->status = 201;
+	return OK;
 }
 
 /* --- login, refresh, logout ---- */
@@ -124,7 +89,7 @@ logout_all(struct ctx *cx, const struct request *rq, struct reply *rs)
 static const struct route rows[] = {
 	{.method = POST,
 		.path = "/v1/auth/signup",
-		.handler = signup,
+		.handler = sign_up,
 		.access = ANYONE,
 		.lane = LANE_HASH,
 		.body = &signup_in_schema,

@@ -1,12 +1,7 @@
 /* Campus: signing up, in and out.  The same functions of identity/ as on the portal; only shapes differ. */
 #include "api/transport.h"
 #include "attendance/person.h"
-#include "core/conf.h"
-#include "identity/approval.h"
-#include "identity/password.h"
 #include "identity/signup.h"
-#include "identity/throttle.h"
-#include "store/db.h"
 
 /* --- register ---------------------------------------------------------------------------------------------------------------- */
 
@@ -49,36 +44,6 @@ static const struct field registered_fields[] = {
 };
 static const struct schema registered_schema = SCHEMA("CampusRegistered", struct registered, registered_fields);
 
-struct register_job {
-	struct signup pending;
-	struct signup_result result;
-	struct signup_open open;
-	struct signup_opened opened;
-};
-
-static enum err
-write_pending(struct ctx *cx, void *arg)
-{
-	struct register_job *job = arg;
-
-	return approval_signup(cx, &job->pending, &job->result);
-}
-
-static enum err
-write_open(struct ctx *cx, void *arg)
-{
-	struct register_job *job = arg;
-
-	return signup_open(cx, &job->open, &job->opened);
-}
-
-/* A lecturer sees students' data, so whoever calls himself one waits for approval but where that is switched off. */
-static bool
-open_at_once(const struct config *conf, enum role role)
-{
-	return role == ROLE_LECTURER ? conf->open_lecturer_signup : conf->signup_policy == SIGNUP_OPEN;
-}
-
 static enum err
 reply_pending(struct reply *rs, const struct signup_result *r)
 {
@@ -94,31 +59,22 @@ reply_pending(struct reply *rs, const struct signup_result *r)
 static enum err
 sign_up(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	const struct config *conf = cx->srv->conf;
 	const struct register_in *in = rq->body;
-	enum role role = in->role == 2 ? ROLE_LECTURER : ROLE_STUDENT;
-	const char *email = NULL;
+	struct signup_done done;
 
-	if (!email_canonical(cx->arena, in->email, &email))
-		error_field(cx, "email", "is not an e-mail address");
-	TRY(password_check(cx, POLICY_LENGTH, "password", in->password, email, in->full_name));
-	TRY(throttle_ip(cx, (struct limit){"signup", conf_live(&conf->rl_signup_ip_limit), 3600}));
-	const char *hash = password_hash(cx->arena, conf, in->password);
-	struct register_job job = {
-		.pending = {.email = email, .full_name = in->full_name, .password_hash = hash, .role = role},
-		.open = {.email = email, .full_name = in->full_name, .password_hash = hash, .role = role, .account_only = true},
-	};
-	if (!open_at_once(conf, role)) {
-		job.pending.life_us = conf->signup_request_hours * HOURS_US;
-		TRY(db_write(cx, write_pending, &job));
-		return reply_pending(rs, &job.result);
-	}
-	TRY(db_write(cx, write_open, &job));
-	const struct account *who = &job.opened.who;
-	const struct registered out = {.id = who->id,
-		.email = who->email,
-		.full_name = who->full_name,
-		.role = who->role,
+	TRY(signup(cx,
+		&(const struct newcomer){.email = in->email,
+			.full_name = in->full_name,
+			.password = in->password,
+			.role = in->role == 2 ? ROLE_LECTURER : ROLE_STUDENT,
+			.surface = LOGIN_CAMPUS},
+		&done));
+	if (done.pending)
+		return reply_pending(rs, &done.request);
+	const struct registered out = {.id = done.who.id,
+		.email = done.who.email,
+		.full_name = done.who.full_name,
+		.role = done.who.role,
 		.is_active = TRI_YES,
 		.device_bound = TRI_NO,
 		.face_enrolled = TRI_NO,

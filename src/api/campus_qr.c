@@ -42,23 +42,15 @@ make_display(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return reply_record(rs, &display_schema, &out);
 }
 
-struct screens_revoked {
-	int64_t revoked;
-};
-static const struct field screens_revoked_fields[] = {
-	F(struct screens_revoked, revoked, 0, 0, 0, "How many display tokens there were"),
-};
-static const struct schema screens_revoked_schema = SCHEMA("ScreensRevoked", struct screens_revoked, screens_revoked_fields);
-
 static enum err
 revoke_displays(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
 	struct campus_session there;
-	struct screens_revoked out;
+	struct displays_revoked out;
 
 	TRY(campus_session_get(cx, rq->params[0], &there));
-	TRY(display_revoke(cx, rq->params[0], &out.revoked));
-	return reply_record(rs, &screens_revoked_schema, &out);
+	TRY(display_revoke(cx, rq->params[0], &out));
+	return reply_record(rs, &displays_revoked_schema, &out);
 }
 
 static const struct route rows[] = {
@@ -114,7 +106,7 @@ static const struct route rows[] = {
 		.handler = revoke_displays,
 		.access = LECTURER,
 		.lane = LANE_WRITE,
-		.reply = &screens_revoked_schema,
+		.reply = &displays_revoked_schema,
 		.status = 200,
 		.tag = "sessions",
 		.summary = "End every screen of a session",

@@ -1,10 +1,6 @@
 /* Portal: signing up, waiting for approval, signing in and out. */
 #include "api/transport.h"
-#include "core/conf.h"
-#include "identity/approval.h"
-#include "identity/password.h"
-#include "identity/throttle.h"
-#include "store/db.h"
+#include "identity/signup.h"
 
 /* --- signup ---- */
 
@@ -33,36 +29,22 @@ static const struct field signup_out_fields[] = {
 };
 static const struct schema signup_out_schema = SCHEMA("SignupOut", struct signup_out, signup_out_fields);
 
-struct signup_job {
-	struct signup in;
-	struct signup_result result;
-};
-
 static enum err
-signup_write(struct ctx *cx, void *arg)
+sign_up(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	struct signup_job *job = arg;
-
-	return approval_signup(cx, &job->in, &job->result);
-}
-
-static enum err
-signup(struct ctx *cx, const struct request *rq, struct reply *rs)
-{
-	const struct config *conf = cx->srv->conf;
 	const struct signup_in *in = rq->body;
-	struct signup_job job = {.in = {.full_name = in->full_name, .role = ROLE_STUDENT}};
+	struct signup_done done;
 
-	if (!email_canonical(cx->arena, in->email, &job.in.email))
-		error_field(cx, "email", "is not an e-mail address");
-	TRY(password_check(cx, POLICY_CLASSES, "password", in->password, job.in.email, in->full_name));
-	TRY(throttle_ip(cx, (struct limit){"portal_signup", conf_live(&conf->rl_portal_signup_ip_limit), 3600}));
-	job.in.life_us = conf->approval_timeout_minutes * MINUTES_US;
-	job.in.password_hash = password_hash(cx->arena, conf, in->password);
-	TRY(db_write(cx, signup_write, &job));
-	const struct signup_out out = {.approval_request_id = job.result.approval_request_id,
+	TRY(signup(cx,
+		&(const struct newcomer){.email = in->email,
+			.full_name = in->full_name,
+			.password = in->password,
+			.role = ROLE_STUDENT,
+			.surface = LOGIN_PORTAL},
+		&done));
+	const struct signup_out out = {.approval_request_id = done.request.approval_request_id,
 		.status = "pending",
-		.expires_at = job.result.expires_at,
+		.expires_at = done.request.expires_at,
 		.message = "Your request waits for an administrator's approval."};
 	return reply_record(rs, &signup_out_schema, &out);
 }
@@ -192,7 +174,7 @@ me(struct ctx *cx, const struct request *rq, struct reply *rs)
 static const struct route rows[] = {
 	{.method = POST,
 		.path = "/api/auth/signup",
-		.handler = signup,
+		.handler = sign_up,
 		.access = ANYONE,
 		.lane = LANE_HASH,
 		.body = &signup_in_schema,

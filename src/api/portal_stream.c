@@ -101,20 +101,12 @@ make_display(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return reply_record(rs, &display_schema, &out);
 }
 
-struct displays_revoked {
-	int64_t revoked;
-};
-static const struct field displays_revoked_fields[] = {
-	F(struct displays_revoked, revoked, 0, 0, 0, "How many display tokens there were"),
-};
-static const struct schema displays_revoked_schema = SCHEMA("DisplaysRevoked", struct displays_revoked, displays_revoked_fields);
-
 static enum err
 revoke_displays(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
 	struct displays_revoked out;
 
-	TRY(display_revoke(cx, rq->params[0], &out.revoked));
+	TRY(display_revoke(cx, rq->params[0], &out));
 	return reply_record(rs, &displays_revoked_schema, &out);
 }
 

@@ -22,6 +22,10 @@ static const struct field display_fields[] = {
 	F(struct display, streams, 0, 0, 0, "How many screens show this event now"),
 };
 const struct schema display_schema = SCHEMA("Display", struct display, display_fields);
+static const struct field displays_revoked_fields[] = {
+	F(struct displays_revoked, revoked, 0, 0, 0, "How many display tokens there were"),
+};
+const struct schema displays_revoked_schema = SCHEMA("DisplaysRevoked", struct displays_revoked, displays_revoked_fields);
 
 struct display_event {
 	const char *kind;
@@ -117,7 +121,7 @@ poke(void *live)
 }
 
 enum err
-display_revoke(struct ctx *cx, const char *event_id, int64_t *ret_rows)
+display_revoke(struct ctx *cx, const char *event_id, struct displays_revoked *ret)
 {
 	int64_t exists, rows;
 
@@ -130,7 +134,7 @@ display_revoke(struct ctx *cx, const char *event_id, int64_t *ret_rows)
 	if (cx->srv->live)
 		db_on_commit(cx, poke, cx->srv->live);
 	bus_tell(cx, NEWS_DISPLAY, event_id, NULL);
-	*ret_rows = rows;
+	ret->revoked = rows;
 	return OK;
 }
 

@@ -22,8 +22,12 @@ struct display {
 extern const struct schema display_schema;
 /* In the write lane.  ERR_EVENT_NOT_FOUND, ERR_EVENT_NOT_OPEN (over).  Audited. */
 enum err display_open(struct ctx *cx, const char *event_id, struct display *ret) MUST_CHECK;
-/* Every display of the event ends, within a second; *ret_rows = how many tokens there were.  ERR_EVENT_NOT_FOUND. */
-enum err display_revoke(struct ctx *cx, const char *event_id, int64_t *ret_rows) MUST_CHECK;
+struct displays_revoked {
+	int64_t revoked;
+};
+extern const struct schema displays_revoked_schema;
+/* Every display of the event ends, within a second.  ERR_EVENT_NOT_FOUND. */
+enum err display_revoke(struct ctx *cx, const char *event_id, struct displays_revoked *ret) MUST_CHECK;
 
 /* Form, MAC and time, without the database: fills topic and token_id.  ERR_NOT_AUTHENTICATED. */
 enum err display_verify(struct ctx *cx, const char *token, struct live_seat *ret) MUST_CHECK;
