@@ -57,6 +57,11 @@ lighthouse: $(B)/muster $(LIGHTHOUSE)/node_modules/.muster-stamp
 $(LIGHTHOUSE)/node_modules/.muster-stamp: $(LIGHTHOUSE)/package-lock.json
 	sh tools/npm-ci.sh $@
 
+# Renews the answers in docs/api.md, which the end-to-end tests compare.
+.PHONY: tour
+tour: $(B)/muster
+	@MUSTER_TOUR='$(abspath docs/api.md)' B='$(B)' sh tools/run-e2e.sh tests/e2e/tour.test.js
+
 # What the clock tells about failed logins, at the cost of production; `make test` runs the same, smaller.
 .PHONY: timing
 timing: $(B)/muster
