@@ -1,7 +1,6 @@
 #!/bin/sh
 # Runs a command whose programs were built with a sanitizer: with-sanitizer.sh COMMAND…  Every report is a file in $B/reports; one is
-# enough to fail, whatever the command said.  E2E servers run without their sandbox: the leak checker starts a process at the end, and
-# reports are files.
+# enough to fail, whatever the command said.
 set -u
 B=${B:?}
 reports=$PWD/$B/reports

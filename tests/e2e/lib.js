@@ -47,11 +47,9 @@ function environment(extra) {
 	};
 	if (env.FACE_PROGRAM) // a script, and the sandbox runs no interpreter
 		env.SANDBOX ??= "off";
-	const sanitizers = Object.entries(process.env).filter(([name]) => /^(A|L|T|UB)SAN_OPTIONS$/.test(name));
-	if (sanitizers.length > 0) { // tools/with-sanitizer.sh
-		Object.assign(env, Object.fromEntries(sanitizers));
-		env.SANDBOX ??= "off";
-	}
+	for (const name of ["ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"])
+		if (process.env[name])
+			env[name] = process.env[name];
 	return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
 }
 

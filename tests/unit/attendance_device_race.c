@@ -17,6 +17,7 @@ struct racer {
 		struct marking marking;
 	};
 	pthread_barrier_t *start;
+	struct arena *arena;
 	enum err got;
 	char why[200];
 };
@@ -27,6 +28,7 @@ struct course {
 	int n_nodes;
 	struct test_user users[RACERS];
 	struct racer racers[RACERS];
+	struct arena arenas[RACERS]; /* what came out lies in them */
 };
 
 static void
@@ -48,11 +50,15 @@ course_open(struct course *c, bool pg)
 	assert_string_equal(db_engine_name(c->r.t->srv.store), pg ? "postgresql" : "sqlite");
 	for (int i = 0; i < RACERS; i++)
 		c->users[i] = test_user(c->r.t, ROLE_STUDENT);
+	for (int i = 0; i < RACERS; i++)
+		arena_init(&c->arenas[i]);
 }
 
 static void
 course_close(struct course *c)
 {
+	for (int i = 0; i < RACERS; i++)
+		arena_release(&c->arenas[i]);
 	for (int i = 1; i < c->n_nodes; i++)
 		db_close(c->nodes[i].store);
 	room_close(&c->r);
@@ -63,19 +69,17 @@ race(void *arg)
 {
 	enum { TRIES = 50 };
 	struct racer *r = arg;
-	struct arena a;
 
-	arena_init(&a);
 	pthread_barrier_wait(r->start);
 	for (int i = 0; i == 0 || (r->got == ERR_UNAVAILABLE && i < TRIES); i++) {
 		struct ctx cx;
-		ctx_init(&cx, &a, r->node);
+		ctx_init(&cx, r->arena, r->node);
 		cx.client = HERE;
 		cx.actor = r->who;
 		r->got = db_write(&cx, r->run, r->run == bind_run ? (void *)&r->binding : (void *)&r->marking);
 		str_copy(r->why, sizeof(r->why), cx.error.internal ? cx.error.internal : "");
 	}
-	return NULL; /* the arena stays: what came out lies in it */
+	return NULL;
 }
 
 /* All at once; every one of them must come through. */
@@ -89,6 +93,7 @@ race_all(struct course *c)
 	for (int i = 0; i < RACERS; i++) {
 		c->racers[i].node = &c->nodes[i % c->n_nodes];
 		c->racers[i].start = &start;
+		c->racers[i].arena = &c->arenas[i];
 		assert_int_equal(pthread_create(&threads[i], NULL, race, &c->racers[i]), 0);
 	}
 	for (int i = 0; i < RACERS; i++)

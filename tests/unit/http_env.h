@@ -27,7 +27,7 @@
 #include "http/inside.h"
 #include "http/pool.h"
 
-enum { PATIENCE_MS = 8000, BODY_LIMIT = 64 << 10, HELD_MAX = 256 };
+enum { PATIENCE_MS = 30000, BODY_LIMIT = 64 << 10, HELD_MAX = 256 };
 
 /* --- an application ------------------------------------------------------------------------------------------------------ */
 

@@ -19,7 +19,7 @@ struct peer {
 	int listener, port;
 	const char *answer;
 	bool endless;
-	int connections;
+	atomic_int connections;
 	char request[4000];
 	pthread_t thread;
 };
