@@ -93,33 +93,6 @@ static const struct field login_in_fields[] = {
 };
 static const struct schema login_in_schema = SCHEMA("CampusLoginIn", struct login_in, login_in_fields);
 
-struct tokens_out {
-	const char *access_token, *refresh_token, *token_type;
-	int64_t expires_in;
-	enum tri mfa_required;
-	const char *mfa_token;
-};
-static const struct field tokens_out_fields[] = {
-	F(struct tokens_out, access_token, F_OMIT | F_SECRET, 0, 0, "For Authorization: Bearer"),
-	F(struct tokens_out, refresh_token, F_OMIT | F_SECRET, 0, 0, "For the next pair; a web client has it as a cookie"),
-	F(struct tokens_out, token_type, F_OMIT, 0, 0, "bearer"),
-	F(struct tokens_out, expires_in, 0, 0, 0, "Life of the access token, or of mfa_token, in seconds"),
-	F(struct tokens_out, mfa_required, F_OMIT, 0, 0, "true: a second factor is due, and there are no tokens yet"),
-	F(struct tokens_out, mfa_token, F_OMIT | F_SECRET, 0, 0, "For /v1/auth/mfa/complete"),
-};
-static const struct schema tokens_out_schema = SCHEMA("CampusTokens", struct tokens_out, tokens_out_fields);
-
-static enum err
-reply_tokens(struct ctx *cx, const struct request *rq, struct reply *rs, const struct tokens *t)
-{
-	const struct tokens_out out = {.access_token = t->access_token,
-		.refresh_token = refresh_token_give(cx, rq, rs, t),
-		.token_type = "bearer",
-		.expires_in = t->access_expires_s};
-
-	return reply_record(rs, &tokens_out_schema, &out);
-}
-
 static enum err
 login(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
@@ -127,12 +100,7 @@ login(struct ctx *cx, const struct request *rq, struct reply *rs)
 	struct login_result r;
 
 	TRY(login_with(cx, rq, LOGIN_CAMPUS, in->email, in->password, &r));
-	if (r.mfa_token) {
-		const struct tokens_out out = {.mfa_required = TRI_YES, .mfa_token = r.mfa_token, .expires_in = r.mfa_expires_s};
-		return reply_record(rs, &tokens_out_schema, &out);
-	}
-	device_token_give(cx, rq, rs, r.device_token);
-	return reply_tokens(cx, rq, rs, &r.tokens);
+	return login_reply(cx, rq, rs, &campus_tokens_schema, &r);
 }
 
 static enum err
@@ -142,7 +110,7 @@ refresh(struct ctx *cx, const struct request *rq, struct reply *rs)
 	struct tokens tokens;
 
 	TRY(refresh_with(cx, rq, &who, &tokens));
-	return reply_tokens(cx, rq, rs, &tokens);
+	return tokens_reply(cx, rq, rs, &campus_tokens_schema, &who, &tokens);
 }
 
 /* With a refresh token like everywhere; with nothing but the access token its session ends. */
@@ -193,10 +161,10 @@ static const struct route rows[] = {
 		.path = "/api/v1/auth/login",
 		.handler = login,
 		.body = &login_in_schema,
-		.reply = &tokens_out_schema,
+		.reply = &campus_tokens_schema,
 		.tag = "campus",
 		.text = LOGIN_TEXT "  With a second factor there is an mfa_token instead of tokens; /v1/auth/mfa/complete takes it."},
-	{REFRESH_ROW, .path = "/api/v1/auth/refresh", .handler = refresh, .reply = &tokens_out_schema, .tag = "campus"},
+	{REFRESH_ROW, .path = "/api/v1/auth/refresh", .handler = refresh, .reply = &campus_tokens_schema, .tag = "campus"},
 	{.method = POST,
 		.path = "/api/v1/auth/logout",
 		.handler = logout,

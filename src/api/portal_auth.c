@@ -74,50 +74,6 @@ static const struct field login_in_fields[] = {
 };
 static const struct schema login_in_schema = SCHEMA("LoginIn", struct login_in, login_in_fields);
 
-struct user_out {
-	struct uuid id;
-	const char *email, *full_name;
-	enum role role;
-};
-static const struct field user_out_fields[] = {
-	F(struct user_out, id, 0, 0, 0, "Account"),
-	F(struct user_out, email, 0, 0, 0, "Its address"),
-	F(struct user_out, full_name, 0, 0, 0, "Name"),
-	F_ENUM(struct user_out, role, 0, role_names, "Role"),
-};
-static const struct schema user_out_schema = SCHEMA("PortalUser", struct user_out, user_out_fields);
-
-struct tokens_out {
-	const char *access_token, *refresh_token, *token_type;
-	int64_t expires_in;
-	struct user_out *user;
-	enum tri mfa_required;
-	const char *mfa_token;
-};
-static const struct field tokens_out_fields[] = {
-	F(struct tokens_out, access_token, F_OMIT | F_SECRET, 0, 0, "For Authorization: Bearer"),
-	F(struct tokens_out, refresh_token, F_OMIT | F_SECRET, 0, 0, "For the next pair; a web client has it as a cookie"),
-	F(struct tokens_out, token_type, F_OMIT, 0, 0, "bearer"),
-	F(struct tokens_out, expires_in, 0, 0, 0, "Life of the access token, or of mfa_token, in seconds"),
-	F_PTR(struct tokens_out, user, F_OMIT, &user_out_schema, "Who signed in"),
-	F(struct tokens_out, mfa_required, F_OMIT, 0, 0, "true: a second factor is due, and there are no tokens yet"),
-	F(struct tokens_out, mfa_token, F_OMIT | F_SECRET, 0, 0, "For completing the login"),
-};
-static const struct schema tokens_out_schema = SCHEMA("PortalTokens", struct tokens_out, tokens_out_fields);
-
-static enum err
-reply_tokens(struct ctx *cx, const struct request *rq, struct reply *rs, const struct account *who, const struct tokens *t)
-{
-	struct user_out user = {.id = who->id, .email = who->email, .full_name = who->full_name, .role = who->role};
-	const struct tokens_out out = {.access_token = t->access_token,
-		.refresh_token = refresh_token_give(cx, rq, rs, t),
-		.token_type = "bearer",
-		.expires_in = t->access_expires_s,
-		.user = &user};
-
-	return reply_record(rs, &tokens_out_schema, &out);
-}
-
 static enum err
 login(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
@@ -125,12 +81,7 @@ login(struct ctx *cx, const struct request *rq, struct reply *rs)
 	struct login_result r;
 
 	TRY(login_with(cx, rq, LOGIN_PORTAL, in->username, in->password, &r));
-	if (r.mfa_token) {
-		const struct tokens_out out = {.mfa_required = TRI_YES, .mfa_token = r.mfa_token, .expires_in = r.mfa_expires_s};
-		return reply_record(rs, &tokens_out_schema, &out);
-	}
-	device_token_give(cx, rq, rs, r.device_token);
-	return reply_tokens(cx, rq, rs, &r.who, &r.tokens);
+	return login_reply(cx, rq, rs, &portal_tokens_schema, &r);
 }
 
 /* --- with a refresh token ---- */
@@ -142,7 +93,7 @@ refresh(struct ctx *cx, const struct request *rq, struct reply *rs)
 	struct tokens t;
 
 	TRY(refresh_with(cx, rq, &who, &t));
-	return reply_tokens(cx, rq, rs, &who, &t);
+	return tokens_reply(cx, rq, rs, &portal_tokens_schema, &who, &t);
 }
 
 struct me_out {
@@ -202,10 +153,10 @@ static const struct route rows[] = {
 		.handler = login,
 		.body = &login_in_schema,
 		.form = true,
-		.reply = &tokens_out_schema,
+		.reply = &portal_tokens_schema,
 		.tag = "auth",
 		.text = "JSON or an HTML form. " LOGIN_TEXT},
-	{REFRESH_ROW, .path = "/api/auth/refresh", .handler = refresh, .reply = &tokens_out_schema, .tag = "auth"},
+	{REFRESH_ROW, .path = "/api/auth/refresh", .handler = refresh, .reply = &portal_tokens_schema, .tag = "auth"},
 	{LOGOUT_ROW, .path = "/api/auth/logout", .tag = "auth"},
 	{.method = GET,
 		.path = "/api/auth/me",

@@ -29,6 +29,13 @@ enum err login_with(struct ctx *cx, const struct request *rq, enum login_surface
 	struct login_result *ret) MUST_CHECK;
 enum err refresh_with(struct ctx *cx, const struct request *rq, struct account *ret_who, struct tokens *ret) MUST_CHECK;
 
+/* What portal and campus answer to a login (tokens, or that a second factor is due) and to a refresh. */
+extern const struct schema portal_tokens_schema, campus_tokens_schema;
+enum err login_reply(struct ctx *cx, const struct request *rq, struct reply *rs, const struct schema *as,
+	const struct login_result *r) MUST_CHECK;
+enum err tokens_reply(struct ctx *cx, const struct request *rq, struct reply *rs, const struct schema *as, const struct account *who,
+	const struct tokens *t) MUST_CHECK;
+
 /* The rows: what a surface adds is path, handler, body and reply, tag. */
 #define LOGIN_ROW                                                                                                                  \
 	.method = POST, .access = ANYONE, .lane = LANE_HASH, .status = 200, .no_store = true, .summary = "Sign in",                \
