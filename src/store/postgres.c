@@ -294,6 +294,17 @@ exchange(struct ctx *cx, struct postgres *db)
 	return e;
 }
 
+/* A connection on which something could not be sent ends, and with it what was begun on it. */
+static void
+drop_connection(struct postgres *db)
+{
+	if (!db->db.message[0])
+		keep_message(db, PQerrorMessage(db->conn));
+	PQfinish(db->conn);
+	db->conn = NULL; /* which libpq takes for one that is lost */
+	db->n_sent = 0;
+}
+
 /* For as many calls and for all that is still to be sent before them. */
 static enum err
 make_room(struct ctx *cx, struct postgres *db, size_t n_calls)
@@ -335,8 +346,11 @@ run_calls(struct ctx *cx, struct postgres *db, struct call *calls, size_t n)
 	sent = many_send(db);
 	for (size_t i = 0; i < n && sent; i++)
 		sent = postgres_send_call(db, &calls[i], wait);
-	if (!sent)
-		return failed(cx, db, calls[0].st->sql->name, NULL);
+	if (!sent) {
+		enum err e = failed(cx, db, calls[0].st->sql->name, NULL);
+		drop_connection(db); /* what was sent before would answer into calls that are over */
+		return e;
+	}
 	if (!wait)
 		foretell(db, calls, n);
 	return wait ? exchange(cx, db) : OK;
@@ -444,7 +458,10 @@ roll_back(struct postgres *db)
 	many_forget(db->many);
 	if (db->n_sent && exchange(NULL, db) != OK && is_lost(db))
 		return false;
-	return !is_lost(db) && postgres_send_verb(db, TXN_ROLLBACK) && exchange(NULL, db) == OK;
+	if (!is_lost(db) && postgres_send_verb(db, TXN_ROLLBACK) && exchange(NULL, db) == OK)
+		return true;
+	drop_connection(db); /* what was to be undone must not come into the next transaction */
+	return false;
 }
 
 static bool

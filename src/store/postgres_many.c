@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/fault.h"
 #include "store/postgres.h"
 
 enum { KINDS_MAX = 12, ROWS_MAX = 2000 };
@@ -181,7 +182,7 @@ kind_send(struct postgres *db, struct kind *kind, enum sent_kind as)
 	}
 	(void)snprintf(name, sizeof(name), "s%u", (unsigned)number);
 	if (!postgres_send_prepare(db, kind->st, 1) ||
-		!PQsendQueryPrepared(db->conn, name, kind->st->n_params, values, NULL, NULL, 0))
+		FAULT("pg.send") || !PQsendQueryPrepared(db->conn, name, kind->st->n_params, values, NULL, NULL, 0))
 		return false;
 	postgres_note_sent(db, (struct sent){.kind = as, .sql = kind->st->sql, .number = number, .expect = kind->expect});
 	return true;
