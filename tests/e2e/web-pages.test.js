@@ -50,6 +50,8 @@ const students = [
 	["/app/notifications", (p) => p.locator(".notes li").first()],
 	["/app/more", (p, t) => p.getByRole("button", { name: t("signout") })],
 	["/app/account", (p, t) => p.getByText(t("account.thisOne"))],
+	["/app/device", (p, t) => p.getByRole("button", { name: t("device.register") })],
+	["/app/face", (p, t) => p.getByText(t("face.none"))],
 	["/app/audit", (p, t) => p.getByText(t("notForYou.title"))],
 ];
 const admins = () => [
@@ -62,6 +64,7 @@ const admins = () => [
 	["/app/reports", (p, t) => p.getByText(t("reports.empty"))],
 	["/app/users", (p, t) => p.getByRole("button", { name: t("users.roleOf", { name: "Student lena" }) })],
 	["/app/account", (p, t) => p.getByText(t("account.thisOne"))],
+	["/app/devices", (p, t) => p.getByText(t("devices.empty"))],
 	["/app/codes", (p, t) => p.getByRole("button", { name: t("codes.revoke"), exact: false }).first()],
 	["/app/approvals", (p, t) => p.getByRole("button", { name: t("approvals.approveName", { name: "Waits Patiently" }) })],
 	["/app/statistics", (p, t) => p.getByText(t("stats.perEvent"))],

@@ -33,6 +33,9 @@ export const pages = [
 	{ path: '/app/audit', who: 'admin', title: 'audit.title', icon: 'list', nav: { admin: 6 }, load: () => import('./pages/audit.jsx') },
 	{ path: '/app/notifications', who: 'user', title: 'notes.title', icon: 'bell', nav: { student: 4, lecturer: 4, reviewer: 2, admin: 4 }, load: () => import('./pages/notifications.jsx') },
 	{ path: '/app/account', who: 'user', title: 'account.title', load: () => import('./pages/account.jsx') },
+	{ path: '/app/device', who: 'student', title: 'device.title', load: () => import('./pages/device.jsx') },
+	{ path: '/app/face', who: 'student', title: 'face.title', load: () => import('./pages/face.jsx') },
+	{ path: '/app/devices', who: 'admin', title: 'devices.title', icon: 'phone', nav: { admin: 14 }, load: () => import('./pages/devices.jsx') },
 	{ path: '/app/more', who: 'user', title: 'more.title', load: () => import('./pages/more.jsx') },
 ];
 

@@ -1,5 +1,8 @@
 /* Deutsch */
+import campus from './campus.de.js';
+
 export default {
+	...campus,
 	'again': 'Erneut versuchen',
 	'cancel': 'Abbrechen',
 	'close': 'Schließen',

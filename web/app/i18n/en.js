@@ -1,5 +1,8 @@
 /* English: the reference.  Every other language has these keys and no others (web/build.mjs checks). */
+import campus from './campus.en.js';
+
 export default {
+	...campus,
 	'again': 'Try again',
 	'cancel': 'Cancel',
 	'close': 'Close',

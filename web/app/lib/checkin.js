@@ -8,17 +8,22 @@
  * phase: none      nothing under way
  *        claiming  the code is on its way
  *        account   the claim is safe; sign in to complete
+ *        device    the session asks for a registered device, and this is none (`here`: see lib/device.js)
+ *        selfie    the session asks for a picture; with `liveness`, for three
  *        marking   the mark is on its way
  *        queued    no network; goes on by itself
  *        waiting   the server asked to wait (`retryAt`)
  *        done      marked; `result` is the server's reply
  *        already   was marked before
- *        refused   `error` says why
+ *        refused   `error` says why; with `retry`, the scan is still good and the mark can be tried again
  */
 import { effect, signal } from '@preact/signals';
 
+import { deviceState, signedFor } from './device.js';
 import { feedback } from './feedback.js';
 import { ApiError, randomKey, request } from './http.js';
+import { makeKey, sign } from './keys.js';
+import { formOf } from './photo.js';
 import { api, session } from './session.js';
 import { forget, load, save } from './store.js';
 
@@ -26,9 +31,12 @@ const ID = 'scan';
 const PAYLOAD_LIFE_MS = 15 * 60_000; /* an unsent code is not worth keeping longer: it has expired on the server */
 const RETRY_MS = 5_000;
 const POSITION_MS = 10_000;
+const CHALLENGE_LIFE_MS = 50_000; /* the server's is a minute */
 
 export const scan = signal({ phase: 'none' });
 
+/* Refusals that another try may mend: the claim is spent by a success only. */
+const mendable = ['face_mismatch', 'device_mismatch', 'outside_geofence', 'network_not_allowed'];
 const over = ['done', 'already', 'refused'];
 const channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel('muster-checkin') : null;
 let timer = 0;
@@ -39,23 +47,6 @@ export function payloadOf(text) {
 	return /^[A-Za-z0-9_-]{40,600}$/.test(bare) ? bare : null;
 }
 
-const base64url = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
-
-async function makeKey() {
-	if (!crypto.subtle) /* plain HTTP on a LAN: a trial server takes claims without a key */
-		return null;
-	const pair = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign']);
-	const { kty, crv, x, y } = await crypto.subtle.exportKey('jwk', pair.publicKey);
-	return { privateKey: pair.privateKey, jwk: { kty, crv, x, y } };
-}
-
-async function prove(rec) {
-	if (!rec.key)
-		return undefined;
-	const text = new TextEncoder().encode(rec.claim);
-	return base64url(await crypto.subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, rec.key.privateKey, text));
-}
-
 /* A new scan.  `input` is {qr_payload} or {code, event_id}; `onKept` is called when a reload can no longer lose it. */
 export async function take(input, onKept = () => undefined) {
 	scan.value = { phase: 'claiming' };
@@ -63,6 +54,17 @@ export async function take(input, onKept = () => undefined) {
 	onKept();
 	return work();
 }
+
+/** What the person answered: {pictures, liveness}, {device: 'without'}; the check-in goes on. */
+export async function answer(given) {
+	const rec = await load(ID);
+	if (rec)
+		await save(ID, { ...rec, ...given, sent: undefined, mark: randomKey() });
+	return work();
+}
+
+/** Tries a refused mark again, with everything asked for anew. */
+export const retry = () => answer({ held: undefined, where: undefined, pictures: undefined, liveness: undefined, device: undefined });
 
 /* Goes on with what an earlier page left. */
 export async function resume() {
@@ -81,7 +83,7 @@ async function claim(rec) {
 	scan.value = { phase: 'claiming' };
 	const reply = await request('/api/attendance/claim', { method: 'POST', body: { ...rec.input, public_key: rec.key?.jwk } });
 	const { input, ...rest } = rec;
-	const next = { ...rest, session: input.qr_payload && sessionOf(input.qr_payload), claim: reply.claim, event: reply.event, until: Date.now() + lifeOf(reply.expires_at) };
+	const next = { ...rest, claim: reply.claim, event: reply.event, until: Date.now() + lifeOf(reply.expires_at) };
 	await save(ID, next);
 	return next;
 }
@@ -90,16 +92,6 @@ async function claim(rec) {
 function lifeOf(expiresAt) {
 	const ms = Date.parse(expiresAt) - Date.now();
 	return ms > 30_000 && ms < 3_600_000 ? ms : PAYLOAD_LIFE_MS;
-}
-
-/* The session of a rotating code: its nonce has a dot, an event's code has none. */
-function sessionOf(payload) {
-	try {
-		const { s, n } = JSON.parse(atob(payload.replace(/-/g, '+').replace(/_/g, '/')));
-		return n.includes('.') ? s : null;
-	} catch {
-		return null;
-	}
 }
 
 /* Where this device is, if the person allows it; a session with a place is marked without it too, and reviewed. */
@@ -114,22 +106,45 @@ function position() {
 	});
 }
 
-/* Asked for only where the session has a place. */
-async function whereabouts(id) {
-	const { sessions } = await api('/api/v1/student/sessions').catch(() => ({ sessions: [] }));
-	return sessions.find((s) => s.id === id)?.geofence_radius_m ? position() : {};
+const campus = (rec) => rec.event.kind === 'session' && session.value.user.role === 'student';
+const stale = (at) => Date.now() - at > CHALLENGE_LIFE_MS;
+
+/* What only the person can give before the mark can be sent: a phase, or null. */
+async function missing(rec) {
+	if (!campus(rec))
+		return null;
+	const { asks } = rec.event;
+	if (asks.device && !rec.device) {
+		const { here } = await deviceState();
+		if (here !== 'bound')
+			return { phase: 'device', here };
+	}
+	if (asks.face && (!rec.pictures || (rec.liveness && stale(rec.liveness.at))))
+		return { phase: 'selfie', liveness: !!asks.liveness };
+	return null;
+}
+
+/* What the mark says.  Made once: a repeated request must be the same to the letter.  A signed challenge that got too old is made anew. */
+async function compose(rec) {
+	if (rec.sent && !(rec.sent.device_challenge && stale(rec.sentAt)))
+		return rec;
+	const sent = { claim: rec.claim, proof: rec.key ? await sign(rec.key, rec.claim) : undefined };
+	if (campus(rec)) {
+		rec.where ??= rec.event.asks.place ? await position() : {};
+		Object.assign(sent, rec.where, await signedFor(rec.claim), rec.liveness && { liveness_challenge: rec.liveness.challenge });
+	}
+	const next = { ...rec, sent, sentAt: Date.now(), mark: rec.sent ? randomKey() : rec.mark };
+	await save(ID, next);
+	return next;
 }
 
 async function mark(rec) {
 	scan.value = { phase: 'marking', event: rec.event };
-	const body = { claim: rec.claim, proof: await prove(rec) };
-	if (!rec.session || session.value.user.role !== 'student')
-		return api('/api/attendance/mark', { method: 'POST', body, key: rec.mark });
-	if (!rec.where) { /* a repeated request must be the same to the letter */
-		rec.where = await whereabouts(rec.session);
-		await save(ID, rec);
-	}
-	return api('/api/v1/student/attendance', { method: 'POST', body: { ...body, ...rec.where }, key: rec.mark });
+	const { sent, mark: key, pictures } = await compose(rec);
+	if (!campus(rec))
+		return api('/api/attendance/mark', { method: 'POST', body: sent, key });
+	const what = pictures?.length ? { form: formOf(sent, 'selfie', pictures) } : { body: sent };
+	return api('/api/v1/student/attendance', { method: 'POST', ...what, key });
 }
 
 async function finish(next, kind) {
@@ -162,7 +177,17 @@ async function failed(rec, e) {
 	}
 	if (e.status === 401)
 		return signInFirst(rec);
+	if (rec.claim && mendable.includes(e.code)) {
+		const held = { code: e.code, message: e.message, layers: e.body.details?.layers };
+		await save(ID, { ...rec, held });
+		feedback('bad');
+		return hold({ ...rec, held });
+	}
 	return finish({ phase: 'refused', event, error: e }, 'bad');
+}
+
+function hold(rec) {
+	scan.value = { phase: 'refused', event: rec.event, error: rec.held, retry: true };
 }
 
 function signInFirst(rec) {
@@ -186,11 +211,21 @@ async function step() {
 			signInFirst(rec);
 		else if (session.value.state === 'starting')
 			scan.value = { phase: 'marking', event: rec.event };
+		else if (rec.held)
+			hold(rec);
 		else
-			await finish({ phase: 'done', event: rec.event, result: await mark(rec) }, 'good');
+			await goOn(rec);
 	} catch (e) {
 		await failed(rec, e);
 	}
+}
+
+async function goOn(rec) {
+	const asked = await missing(rec);
+	if (asked)
+		scan.value = { ...asked, event: rec.event, until: rec.until };
+	else
+		await finish({ phase: 'done', event: rec.event, result: await mark(rec) }, 'good');
 }
 
 let working = null;

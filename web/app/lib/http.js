@@ -4,7 +4,7 @@
  * Every failure is an ApiError: `code` is the server's stable code, or "offline" when no answer came.
  */
 
-const TIMEOUT_MS = 20_000; /* of a stream: until it begins */
+const TIMEOUT_MS = 20_000, UPLOAD_TIMEOUT_MS = 60_000; /* of a stream: until it begins */
 const accepted = { json: 'application/json', blob: '*/*', stream: 'text/event-stream' };
 
 export class ApiError extends Error {
@@ -27,14 +27,14 @@ export class ApiError extends Error {
 
 /**
  * @param {string} path
- * `body` goes as JSON, `text` as it is with the content type `type`.
+ * `body` goes as JSON, `text` as it is with the content type `type`, `form` as multipart/form-data.
  *
- * @param {{method?: string, body?: any, text?: string, type?: string, bearer?: string, web?: boolean, key?: string, lastEventId?: string, signal?: AbortSignal, as?: 'json'|'blob'|'stream'}} [o]
+ * @param {{method?: string, body?: any, form?: FormData, text?: string, type?: string, bearer?: string, web?: boolean, key?: string, lastEventId?: string, signal?: AbortSignal, as?: 'json'|'blob'|'stream'}} [o]
  */
-export async function request(path, { method = 'GET', body, text: plain, type = 'application/json', bearer, web, key, lastEventId, signal, as = 'json' } = {}) {
+export async function request(path, { method = 'GET', body, form, text: plain, type = 'application/json', bearer, web, key, lastEventId, signal, as = 'json' } = {}) {
 	const headers = { Accept: accepted[as] };
-	const sent = plain ?? (body === undefined ? undefined : JSON.stringify(body));
-	if (sent !== undefined)
+	const sent = form ?? plain ?? (body === undefined ? undefined : JSON.stringify(body));
+	if (sent !== undefined && !form)
 		headers['Content-Type'] = type;
 	if (bearer)
 		headers.Authorization = `Bearer ${bearer}`;
@@ -46,7 +46,7 @@ export async function request(path, { method = 'GET', body, text: plain, type = 
 		headers['Last-Event-ID'] = lastEventId;
 
 	const stop = new AbortController();
-	const timer = setTimeout(() => stop.abort(), TIMEOUT_MS);
+	const timer = setTimeout(() => stop.abort(), form ? UPLOAD_TIMEOUT_MS : TIMEOUT_MS);
 	signal?.addEventListener('abort', () => stop.abort());
 	let reply, data = null;
 	try {

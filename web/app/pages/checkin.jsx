@@ -1,13 +1,17 @@
 /* /c: opened by a phone's camera with the code behind the #, or by the scanner of the app. */
 import { useEffect } from 'preact/hooks';
 
-import { dismiss, payloadOf, scan, take } from '../lib/checkin.js';
+import { answer, dismiss, payloadOf, retry, scan, take } from '../lib/checkin.js';
+import { useAction } from '../lib/data.js';
+import { register } from '../lib/device.js';
 import { t } from '../lib/i18n.js';
-import { session } from '../lib/session.js';
+import { api, session } from '../lib/session.js';
 import { clock, countdown, moment, useSecondsLeft } from '../lib/time.js';
-import { Languages } from '../ui/card.jsx';
+import { Booth, Poses } from '../ui/booth.jsx';
+import { Card, Languages } from '../ui/card.jsx';
 import { Icon, Logo } from '../ui/icons.jsx';
-import { Button, errorText, Notice } from '../ui/parts.jsx';
+import { Layers } from '../ui/layers.jsx';
+import { Button, errorText, Failure, Notice } from '../ui/parts.jsx';
 import { SignIn } from '../ui/signin.jsx';
 
 /* What is left until `until` (Date.now() milliseconds). */
@@ -79,6 +83,72 @@ function Idle() {
 	);
 }
 
+/* How long the scan waits for its owner. */
+function Kept({ until }) {
+	const seconds = useSecondsLeft(left(until));
+	return <p class="hint center">{t('step.kept', { time: countdown(seconds) })}</p>;
+}
+
+function Step({ title, event, until, children }) {
+	return (
+		<Card title={title}>
+			<p class="lead">{event.title}</p>
+			{children}
+			<Kept until={until} />
+			<div class="center"><Button kind="quiet" onClick={dismiss}>{t('checkin.drop')}</Button></div>
+		</Card>
+	);
+}
+
+/* The session wants a registered device, and this browser is none. */
+function DeviceStep({ event, until, here }) {
+	const take = useAction(async () => {
+		await register();
+		await answer({ device: 'asked' });
+	});
+	const able = here === 'free' || here === 'other';
+	return (
+		<Step title={t('step.device')} event={event} until={until}>
+			<p class="text">{t(`step.device.${here}`)}</p>
+			<Failure error={take.error} />
+			<div class="form">
+				{here === 'free' && <Button kind="primary wide" icon="phone" busy={take.busy} onClick={take.run}>{t('step.register')}</Button>}
+				<Button kind={here === 'free' ? 'wide' : 'primary wide'} onClick={() => answer({ device: 'without' })}>{t('step.without')}</Button>
+				{able && here === 'other' && <p class="aside"><a href="/app/device">{t('step.askDevice')}</a></p>}
+			</div>
+		</Step>
+	);
+}
+
+function SelfieStep({ event, until, liveness }) {
+	const challenge = () => api(`/api/v1/student/liveness?event_id=${event.id}`);
+	return (
+		<Step title={t(liveness ? 'step.poses' : 'step.selfie')} event={event} until={until}>
+			<p class="text">{t('step.selfieText')}</p>
+			{liveness
+				? <Poses challenge={challenge} onDone={(pictures, token) => answer({ pictures, liveness: { challenge: token, at: Date.now() } })} />
+				: <Booth use={t('step.send')} onUse={(blob) => answer({ pictures: [blob] })} />}
+			<div class="center"><Button kind="quiet" onClick={() => answer({ pictures: [] })}>{t('step.noSelfie')}</Button></div>
+		</Step>
+	);
+}
+
+/* Marked; with what the checks said, when they said anything a person should know. */
+function Done({ result, event }) {
+	const odd = result.status === 'flagged';
+	const title = result.session?.title ?? result.event?.title ?? event?.title ?? t('checkin.anEvent');
+	return (
+		<Panel kind={odd ? 'wait' : 'good'} icon="check" title={t('checkin.done')} actions={<Button kind="primary" href="/app/attendance" onClick={dismiss}>{t('mine.title')}</Button>}>
+			<p class="result-event">{title}</p>
+			<p>{t('checkin.doneAt', { time: clock(result.marked_at), name: session.value.user?.full_name ?? '' })}</p>
+			{odd && <p>{t('checkin.flagged')}</p>}
+			{result.layers && <Layers layers={result.layers.filter((l) => told.includes(l.layer))} all />}
+		</Panel>
+	);
+}
+
+const told = ['claim', 'device', 'geofence', 'network', 'face', 'travel']; /* the others speak by refusing */
+
 function Busy({ title }) {
 	return (
 		<section class="result busy" role="status">
@@ -98,17 +168,16 @@ function Show() {
 		return <Busy title={t('checkin.marking', { title })} />;
 	case 'account':
 		return <Account {...s} />;
+	case 'device':
+		return <DeviceStep {...s} />;
+	case 'selfie':
+		return <SelfieStep {...s} />;
 	case 'queued':
 		return <Queued {...s} />;
 	case 'waiting':
 		return <Wait {...s} />;
 	case 'done':
-		return (
-			<Panel kind="good" icon="check" title={t('checkin.done')} actions={<Button kind="primary" href="/app/attendance" onClick={dismiss}>{t('mine.title')}</Button>}>
-				<p class="result-event">{s.result.event?.title ?? title}</p>
-				<p>{t('checkin.doneAt', { time: clock(s.result.marked_at), name: session.value.user?.full_name ?? '' })}</p>
-			</Panel>
-		);
+		return <Done {...s} />;
 	case 'already':
 		return (
 			<Panel kind="good calm" icon="check" title={t('checkin.already')} actions={<Button kind="primary" href="/app/attendance" onClick={dismiss}>{t('mine.title')}</Button>}>
@@ -118,9 +187,10 @@ function Show() {
 		);
 	case 'refused':
 		return (
-			<Panel kind="bad" icon="cross" title={t('checkin.refused')} actions={<>{again()}<Button href="/app/" onClick={dismiss}>{t('home')}</Button></>}>
+			<Panel kind="bad" icon="cross" title={t('checkin.refused')} actions={<>{s.retry ? <Button kind="primary" onClick={retry}>{t('again')}</Button> : again()}<Button href="/app/" onClick={dismiss}>{t('home')}</Button></>}>
 				{s.event && <p class="result-event">{s.event.title}</p>}
 				<p>{errorText(s.error)}</p>
+				{s.error?.layers && <Layers layers={s.error.layers.filter((l) => ['flag', 'reject'].includes(l.verdict))} />}
 			</Panel>
 		);
 	default:

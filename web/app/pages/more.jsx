@@ -1,5 +1,5 @@
 /* The account, the look of the app, the rest of the menu on a phone, and the way out. */
-import { useAction } from '../lib/data.js';
+import { useAction, useData } from '../lib/data.js';
 import { language, languages, setLanguage, t } from '../lib/i18n.js';
 import { go } from '../lib/router.js';
 import { session, signOut } from '../lib/session.js';
@@ -11,6 +11,7 @@ import { Button, Failure, PageHead, Tabs } from '../ui/parts.jsx';
 export default function More() {
 	const { user } = session.value;
 	const rest = menuOf(user.role).slice(4);
+	const face = useData(user.role === 'student' ? '/api/v1/student/face' : null);
 	const out = useAction(async () => {
 		await signOut();
 		go('/app/', { replace: true });
@@ -28,6 +29,8 @@ export default function More() {
 			</section>
 			<nav class="panel links" aria-label={t('more.account')}>
 				<a href="/app/account"><Icon name="keys" /> {t('account.title')}</a>
+				{user.role === 'student' && <a href="/app/device"><Icon name="phone" /> {t('device.title')}</a>}
+				{(face.data?.available || face.data?.references > 0) && <a href="/app/face"><Icon name="face" /> {t('face.title')}</a>}
 			</nav>
 			{rest.length > 0 && (
 				<nav class="panel links only-phone" aria-label={t('more.pages')}>

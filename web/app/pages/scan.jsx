@@ -5,6 +5,7 @@ import { openCamera, readPicture } from '../lib/camera.js';
 import { payloadOf, take } from '../lib/checkin.js';
 import { useData } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
+import { cameraFault } from '../lib/photo.js';
 import { go } from '../lib/router.js';
 import { session } from '../lib/session.js';
 import { moment } from '../lib/time.js';
@@ -58,7 +59,7 @@ function Camera({ onTyped }) {
 	useEffect(() => {
 		let gone = false;
 		if (!navigator.mediaDevices?.getUserMedia) {
-			set({ phase: 'none', why: isSecureContext ? 'missing' : 'insecure' });
+			set({ phase: 'none', why: cameraFault() });
 			return undefined;
 		}
 		set({ phase: 'asking' });
@@ -76,7 +77,7 @@ function Camera({ onTyped }) {
 			}
 			camera.current = c;
 			set({ phase: 'on', torch: !!c.torch });
-		}, (e) => gone || set({ phase: 'none', why: e.name === 'NotAllowedError' ? 'denied' : 'missing' }));
+		}, (e) => gone || set({ phase: 'none', why: cameraFault(e) }));
 		return () => {
 			gone = true;
 			camera.current?.stop();

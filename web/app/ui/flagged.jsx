@@ -2,25 +2,14 @@
 import { useState } from 'preact/hooks';
 
 import { useAction } from '../lib/data.js';
-import { has, t } from '../lib/i18n.js';
+import { t } from '../lib/i18n.js';
 import { api, session } from '../lib/session.js';
 import { moment } from '../lib/time.js';
-import { Button, Chip, Dialog, Failure, Field } from './parts.jsx';
+import { Layers } from './layers.jsx';
+import { Button, Dialog, Failure, Field } from './parts.jsx';
 import { StatusChip } from './status.jsx';
 
-const kinds = { pass: 'good', flag: 'warn', reject: 'bad', skip: 'plain' };
 const statuses = ['present', 'late', 'excused', 'absent', 'rejected'];
-
-function Layers({ layers }) {
-	const told = (layers ?? []).filter((l) => l.verdict === 'flag' || l.detail);
-	return (
-		<ul class="layers">
-			{told.map((l) => (
-				<li key={l.layer}><Chip kind={kinds[l.verdict]}>{has(`layer.${l.layer}`) ? t(`layer.${l.layer}`) : l.layer}</Chip> <span>{l.detail}</span></li>
-			))}
-		</ul>
-	);
-}
 
 function Decide({ row, onClose, onDecided }) {
 	const [status, setStatus] = useState('present');

@@ -46,6 +46,10 @@ function minutesOf(s) {
 	return s ? Math.round((Date.parse(s.ends_at) - Date.parse(s.starts_at)) / 60_000) : 90;
 }
 
+function Check({ name, form, set, children }) {
+	return <label><input type="checkbox" checked={form[name]} onChange={(e) => set({ ...form, [name]: e.currentTarget.checked })} /> <span>{children}</span></label>;
+}
+
 const number = (text) => (text === '' ? undefined : Number(text));
 
 export function SessionDialog({ session: s, onClose, onSaved }) {
@@ -55,7 +59,7 @@ export function SessionDialog({ session: s, onClose, onSaved }) {
 		course_id: s?.course?.id ?? '', title: s?.title ?? '', starts_at: toLocalInput(s?.starts_at ?? new Date().toISOString()),
 		duration_minutes: String(minutesOf(s)), weeks: '1', rotate_seconds: s?.rotate_seconds ?? '', late_after_minutes: s?.late_after_minutes ?? '',
 		latitude: s?.latitude ?? '', longitude: s?.longitude ?? '', geofence_radius_m: s?.geofence_radius_m ?? '',
-		networks: (s?.networks ?? []).join('\n'), require_device: s?.require_device ?? false,
+		networks: (s?.networks ?? []).join('\n'), require_device: s?.require_device ?? false, require_face: s?.require_face ?? false, require_liveness: s?.require_liveness ?? false,
 	});
 	const action = useAction(async () => {
 		const networks = form.networks.split(/[\s,]+/).filter(Boolean);
@@ -63,7 +67,7 @@ export function SessionDialog({ session: s, onClose, onSaved }) {
 			course_id: form.course_id || undefined, title: form.title.trim() || undefined, duration_minutes: Number(form.duration_minutes),
 			rotate_seconds: number(form.rotate_seconds), late_after_minutes: number(form.late_after_minutes), latitude: number(form.latitude),
 			longitude: number(form.longitude), geofence_radius_m: number(form.geofence_radius_m), networks: networks.length ? networks : undefined,
-			require_device: form.require_device,
+			require_device: form.require_device, require_face: form.require_face, require_liveness: form.require_face && form.require_liveness,
 		};
 		const first = Date.parse(fromLocalInput(form.starts_at));
 		if (s)
@@ -84,7 +88,7 @@ export function SessionDialog({ session: s, onClose, onSaved }) {
 				e.preventDefault();
 				action.run();
 			}}>
-				<div role="alert">{error && <Notice kind="bad">{errorText(error)}</Notice>}</div>
+				<div role="alert">{error && <Notice kind="bad">{error.code === 'face_unavailable' ? t('session.noFace') : errorText(error)}</Notice>}</div>
 				<Failure error={courses.error} retry={courses.reload} />
 				<div class="pair">
 					<Field label={t('session.course')} as="select" value={form.course_id} onChange={(e) => set({ ...form, course_id: e.currentTarget.value })} hint={t('session.courseHint')}>
@@ -106,7 +110,11 @@ export function SessionDialog({ session: s, onClose, onSaved }) {
 					</div>
 					<Place form={form} set={set} />
 					<Field label={t('session.networks')} hint={t('session.networksHint')} as="textarea" rows={2} {...input('networks')} />
-					<div class="checks"><label><input type="checkbox" checked={form.require_device} onChange={(e) => set({ ...form, require_device: e.currentTarget.checked })} /> {t('session.device')}</label></div>
+					<div class="checks">
+						<Check name="require_device" form={form} set={set}>{t('session.device')}</Check>
+						<Check name="require_face" form={form} set={set}>{t('session.face')}</Check>
+						{form.require_face && <Check name="require_liveness" form={form} set={set}>{t('session.liveness')}</Check>}
+					</div>
 				</details>
 				<footer>
 					<Button onClick={onClose}>{t('cancel')}</Button>

@@ -114,7 +114,7 @@ function Toast() {
 /* A scan that is not completed yet follows its owner through the app. */
 function PendingScan() {
 	const { phase, event } = scan.value;
-	if (!['account', 'queued', 'waiting', 'done', 'refused'].includes(phase))
+	if (!['account', 'device', 'selfie', 'queued', 'waiting', 'done', 'refused'].includes(phase))
 		return null;
 	return <a class="banner" href="/c"><Icon name="scan" /> <span>{t(`checkin.banner.${phase}`, { title: event?.title ?? t('checkin.anEvent') })}</span></a>;
 }
