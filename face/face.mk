@@ -18,4 +18,6 @@ $(B)/muster-face: $(FACE_OBJS)
 -include $(FACE_OBJS:.o=.d)
 
 # These tests ask it.
-$(B)/tests/net_face $(B)/tests/api_campus_face: | $(B)/muster-face
+$(B)/tests/net_face $(B)/tests/api_campus_face $(B)/tests/api_campus_liveness: | $(B)/muster-face
+# It turns faces itself.
+$(B)/tests/api_campus_liveness: ALL_LIBS += -ljpeg

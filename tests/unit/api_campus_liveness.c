@@ -1,10 +1,13 @@
 /*
  * The liveness challenge over the API: what is handed out, what becomes of answers, good, wrong and hostile, and that a selfie that
- * nobody asked for is neither looked at nor kept.  The helper sees what the test says (face_stub.h).
+ * nobody asked for is neither looked at nor kept.  The helper sees what the test says (face_stub.h); at the end once the real one, where it
+ * and the models are.
  */
 #include "campus_env.h"
 #include "face_stub.h"
+#include "face_turn.h"
 
+#include "attendance/liveness.h"
 #include "net/storage.h"
 
 #define ALL ",'require_face':true,'require_liveness':true"
@@ -439,6 +442,111 @@ a_code_that_is_none_has_no_selfie_looked_at(void **state)
 	test_close(c.t);
 }
 
+/* --- the real helper ---- */
+
+static const struct {
+	const char *name;
+	struct face_points points;
+} people[] = {
+	{"M001153", {92, 146, 119, 156}},
+	{"H001042", {93, 140, 115, 136}},
+};
+
+static struct span
+portrait(struct campus *c, size_t i, const char *year)
+{
+	return photo(&c->t->arena, TEXT(c, "%s_%s.jpg", people[i].name, year));
+}
+
+/* As somebody does before a camera: further and further, until it is enough. */
+static struct span
+turn_until_seen(struct campus *c, size_t i, int side)
+{
+	struct face_answer *straight = arena_new(&c->t->arena, struct face_answer, 2), *turned = straight + 1;
+	struct span picture = portrait(c, i, "gpo2015");
+
+	assert_true(faces_examine(c->t->srv.faces, picture, FACE_STRAIGHT, 60000, straight));
+	for (int degrees = 20; degrees <= 46; degrees += 2) {
+		struct span s = turned_face(&c->t->arena, picture, &people[i].points, side * degrees);
+		assert_true(faces_examine(c->t->srv.faces, s, FACE_TURNED, 60000, turned));
+		double likeness = face_likeness(straight->face_template, turned->face_template, straight->numbers);
+		if (side * (turned->yaw - straight->yaw) > LIVENESS_TURN_DEGREES && likeness > faces_model(c->t->srv.faces)->review)
+			return s;
+	}
+	fail_msg("%s turned to side %d is not seen as turned", people[i].name, side);
+	return picture;
+}
+
+static struct test_reply *
+mark_pictures(struct campus *c, const struct test_user *u, const char *session, struct span straight, struct span left, struct span right)
+{
+	struct test_reply *asked = ask(c, u, session);
+	struct form f = {0};
+
+	form_text(&f, &c->t->arena, "qr_session_id", session);
+	form_text(&f, &c->t->arena, "qr_nonce", text_at(qr_of(c, session), "qr_nonce"));
+	form_text(&f, &c->t->arena, "liveness_challenge", text_at(asked, "challenge"));
+	for (int i = 0; i < 3; i++) {
+		const char *pose = text_at(asked, TEXT(c, "poses.%d", i));
+		form_file(&f, &c->t->arena, "selfie", !strcmp(pose, "straight") ? straight : !strcmp(pose, "left") ? left : right);
+	}
+	return send_form(c, u, MARK, &f);
+}
+
+static struct test_user
+enrolled_by(struct campus *c, struct span picture)
+{
+	struct test_user u = test_user(c->t, ROLE_STUDENT);
+	struct form f = {0};
+
+	form_text(&f, &c->t->arena, "consent", "true");
+	form_file(&f, &c->t->arena, "file", picture);
+	expect_status(send_form(c, &u, "/api/v1/student/enroll-face", &f), 201);
+	return u;
+}
+
+/* Enrolled with one portrait, at the lecture with another, years older. */
+static void
+real_turns_pass_and_stills_do_not(struct campus *c)
+{
+	enum { PEOPLE = sizeof(people) / sizeof(people[0]) };
+	static const char still[] = "the head was not turned as the liveness challenge asked";
+	const char *s = open_session_id(c, STRICT);
+
+	for (size_t i = 0; i < PEOPLE; i++) {
+		struct span straight = portrait(c, i, "gpo2015"), own = portrait(c, i, "2021"), other = portrait(c, (i + 1) % PEOPLE, "2021");
+		struct span left = turn_until_seen(c, i, 1), right = turn_until_seen(c, i, -1);
+		struct test_user u = enrolled_by(c, own);
+		expect_face(mark_pictures(c, &u, s, straight, straight, straight), "reject", still);
+		expect_face(mark_pictures(c, &u, s, straight, own, straight), "reject", still);
+		expect_face(mark_pictures(c, &u, s, straight, right, left), "reject", still);
+		expect_face(mark_pictures(c, &u, s, straight, left, left), "reject", still);
+		expect_face(mark_pictures(c, &u, s, straight, other, other), "reject",
+			"the pictures of the liveness challenge show different faces");
+		expect_face(mark_pictures(c, &u, s, other, left, right), "reject", "not the enrolled face");
+		expect_face(mark_pictures(c, &u, s, straight, left, right), "pass", "the enrolled face, turned as asked");
+	}
+}
+
+static void
+real_faces_are_seen_to_turn(void **state)
+{
+	struct arena a;
+
+	(void)state;
+	arena_init(&a);
+	const char *program = face_program(&a);
+	bool there = access(FACE_MODELS, R_OK) == 0 && access(program, X_OK) == 0;
+	struct campus c = campus_open_with(
+		TEST_CONF(arena_printf(&a, "FACE_PROGRAM=%s", program), "FACE_MODELS_DIR=" FACE_MODELS, "FACE_TIMEOUT_SECONDS=60"));
+	if (there && faces_model(c.t->srv.faces))
+		real_turns_pass_and_stills_do_not(&c);
+	else
+		print_message("# faces are not turned here: %s\n", there ? faces_message(c.t->srv.faces) : "there is no " FACE_MODELS);
+	test_close(c.t);
+	arena_release(&a);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -454,6 +562,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(a_challenge_is_used_up_by_a_mark),
 		cmocka_unit_test(a_selfie_that_is_not_asked_for_is_dropped_unseen),
 		cmocka_unit_test(a_code_that_is_none_has_no_selfie_looked_at),
+		cmocka_unit_test(real_faces_are_seen_to_turn),
 	};
 
 	(void)argc;
