@@ -6,6 +6,7 @@ const assert = require("node:assert/strict");
 const crypto = require("node:crypto");
 const { after, before, test } = require("node:test");
 const { STUDENT_PASSWORD, Server, eventually } = require("./lib");
+const faces = require("./face-lib");
 
 const HALL = { latitude: 52.5163, longitude: 13.3777 };
 const HALL_IP = "192.0.2.17"; // everybody in the hall, behind one address
@@ -14,7 +15,7 @@ const ROOM = 40, FRIENDS = 30;
 const AGENT = "Mozilla/5.0 (Linux; Android 14; SameModel)"; // and all with the same phone
 
 let server, lecturer;
-const score = []; // {what, tried, refused, flagged}
+const score = []; // {what, tried, refused, flagged}, or {what, missing}: not tried, and why
 
 before(async () => {
 	server = await Server.start({ env: { TRUSTED_PROXIES: "127.0.0.1", SIGNUP_POLICY: "open", SINGLE_DEVICE: "false", RATE_LIMIT_ENABLED: "false" } });
@@ -24,7 +25,7 @@ after(async () => {
 	await server?.discard();
 	const pad = (s, n) => String(s).padEnd(n);
 	console.log(["", `${pad("what was tried", 58)}${pad("tried", 7)}${pad("refused", 9)}${pad("flagged", 9)}counted`,
-		...score.map((s) => `${pad(s.what, 58)}${pad(s.tried, 7)}${pad(s.refused, 9)}${pad(s.flagged, 9)}${s.tried - s.refused - s.flagged}`)].join("\n"));
+		...score.map((s) => s.missing ? `${pad(s.what, 58)}not tried: ${s.missing}` : `${pad(s.what, 58)}${pad(s.tried, 7)}${pad(s.refused, 9)}${pad(s.flagged, 9)}${s.tried - s.refused - s.flagged}`)].join("\n"));
 });
 
 async function register(name, role = "student") {
@@ -156,4 +157,43 @@ test("a student who is in two places within minutes is flagged", async () => {
 	await server.want(201, mark(who, { qr_payload: (await code(here)).qr_payload, ...inHall() }));
 	const second = [await mark(who, { qr_payload: (await code(there)).qr_payload, latitude: 48.1374, longitude: 11.5755, accuracy: 10 })];
 	assert.equal(judge("500 km in a moment", second).flagged, 1);
+});
+
+// Real models over real portraits, of 2015 for the enrolment and of 2021 for the lecture; a server of its own, which has them.
+test("somebody else's selfie is flagged, and so are stills and two people's pictures where heads are to be turned", async (t) => {
+	const what = ["honest selfies, six years older", "somebody else's selfie", "one still picture for three head turns", "two people's pictures for three head turns"];
+	const { missing, server: own, people, photo } = await faces.realFaces();
+	if (missing) {
+		score.push(...what.map((w) => ({ what: w, missing })));
+		return t.diagnostic(`faces are not compared here: ${missing}`);
+	}
+	try {
+		const teacher = await faces.account(own, "lecturer", "faces");
+		const room = [];
+		for (const id of people) {
+			const token = await faces.account(own, "student", id.toLowerCase());
+			assert.equal((await faces.enrol(own, token, photo(id, "gpo2015"))).status, 201);
+			room.push({ token, selfie: photo(id, "2021"), enrolled: photo(id, "gpo2015") });
+		}
+		const neighbour = (i) => room[(i + 1) % room.length];
+		const all = async (members, act, tried = room) => {
+			const { id } = await faces.session(own, teacher, { require_face: true, ...members });
+			return Promise.all(tried.map((who, i) => act(id, who, i)));
+		};
+		const honest = await all({}, (id, who) => faces.mark(own, teacher, id, who.token, who.selfie));
+		assert.equal(judge(what[0], honest).refused, 0);
+		assert.ok(honest.every((r) => faces.layer(r).detail !== "not the enrolled face"), "nobody is taken for another");
+		const swapped = await all({}, (id, who, i) => faces.mark(own, teacher, id, who.token, neighbour(i).selfie));
+		assert.deepEqual(judge(what[1], swapped), { refused: 0, flagged: room.length, counted: 0 });
+		const refused = await all({ policy: { face: "reject" } }, (id, who, i) => faces.mark(own, teacher, id, who.token, neighbour(i).selfie));
+		assert.equal(judge(`${what[1]}, policy reject`, refused).refused, room.length);
+		const live = { require_liveness: true }, few = room.slice(0, 6); // three pictures each
+		const stills = await all(live, (id, who) => faces.markTurned(own, teacher, id, who.token, { straight: who.enrolled, left: who.enrolled, right: who.enrolled }), few);
+		assert.deepEqual(judge(what[2], stills), { refused: 0, flagged: few.length, counted: 0 });
+		const mixed = await all(live, (id, who, i) => faces.markTurned(own, teacher, id, who.token, { straight: who.enrolled, left: neighbour(i).enrolled, right: neighbour(i).selfie }), few);
+		assert.deepEqual(judge(what[3], mixed), { refused: 0, flagged: few.length, counted: 0 });
+		assert.deepEqual([...new Set(mixed.map((r) => faces.layer(r).detail))], ["the pictures of the liveness challenge show different faces"]);
+	} finally {
+		await own.discard();
+	}
 });

@@ -8,42 +8,10 @@ const http = require("node:http");
 const os = require("node:os");
 const path = require("node:path");
 const { test } = require("node:test");
-const { Server, eventually, newDirectory, root } = require("./lib.js");
+const { Server, eventually, newDirectory } = require("./lib.js");
+const { account, enrol, layer, mark, realFaces, session } = require("./face-lib.js");
 const { bucketServer } = require("./peers.js");
 const stub = require("./face-stub.js");
-
-const PASSWORD = "Lecture-Hall-17";
-const models = path.resolve(root, "..", "shared", "face", "models");
-const photos = path.resolve(root, "..", "shared", "face", "photos");
-
-async function account(server, role, name) {
-	const email = `${name}@university.example.org`;
-	await server.want(201, server.post("/api/v1/auth/register", { email, password: PASSWORD, full_name: `Some ${name}`, role }));
-	const login = await server.want(200, server.post("/api/v1/auth/login", { email, password: PASSWORD }));
-	return login.access_token;
-}
-
-// {status, body}; `parts`: [name, text or Buffer]
-async function send(server, token, target, parts) {
-	const form = new FormData();
-	for (const [name, value] of parts)
-		form.append(name, Buffer.isBuffer(value) ? new Blob([value], { type: "image/jpeg" }) : value, ...(Buffer.isBuffer(value) ? ["selfie.jpg"] : []));
-	const res = await fetch(server.base + target, { method: "POST", body: form, headers: token ? { authorization: `Bearer ${token}` } : {} });
-	return { status: res.status, body: await res.json() };
-}
-
-const enrol = (server, token, ...pictures) =>
-	send(server, token, "/api/v1/student/enroll-face", [["consent", "true"], ...pictures.map((p) => ["file", p])]);
-
-function session(server, lecturer, extra) {
-	return server.want(201, server.post("/api/v1/lecturer/sessions", { title: "Algebra", duration_minutes: 60, ...extra }, lecturer));
-}
-
-async function mark(server, lecturer, id, student, selfie) {
-	const code = await server.want(200, server.get(`/api/v1/lecturer/sessions/${id}/qr`, lecturer));
-	const parts = [["qr_session_id", code.qr_session_id], ["qr_nonce", code.qr_nonce], ["classroom_photo", "ignored"]];
-	return send(server, student, "/api/v1/student/attendance", selfie ? [...parts, ["selfie", selfie]] : parts);
-}
 
 // The answer to an upload that was announced and never sent.
 function headersAlone(server, target, length, token) {
@@ -59,8 +27,6 @@ function headersAlone(server, target, length, token) {
 		req.flushHeaders();
 	});
 }
-
-const layer = (answer, name = "face") => answer.body.layers.find((l) => l.layer === name);
 
 async function stubServer(env = {}) {
 	const dir = newDirectory();
@@ -237,14 +203,10 @@ const percentile = (values, p) => [...values].sort((a, b) => a - b)[Math.min(val
 
 // Asserts verdicts, never times: those are printed.
 test("real faces: the same person passes or is flagged, nobody passes as another", async (t) => {
-	if (!fs.existsSync(path.join(photos, "INDEX.tsv")))
-		return t.diagnostic(`faces are not compared here: there is no ${path.join("..", "shared", "face")}`);
-	const server = await Server.startOne({ env: { FACE_MODELS_DIR: models, FACE_TIMEOUT_SECONDS: "60" } });
+	const { missing, server, people, photo } = await realFaces();
+	if (missing)
+		return t.diagnostic(`faces are not compared here: ${missing}`);
 	try {
-		if (!server.logs().some((l) => l.event_type === "faces.ready"))
-			return t.diagnostic(`faces are not compared here: ${server.logs().find((l) => l.event_type === "faces.unavailable")?.message}`);
-		const people = fs.readFileSync(path.join(photos, "INDEX.tsv"), "utf8").trim().split("\n").slice(1).map((l) => l.split("\t")[0]);
-		const photo = (id, year) => fs.readFileSync(path.join(photos, `${id}_${year}.jpg`));
 		const lecturer = await account(server, "lecturer", "noether");
 		const honest = await session(server, lecturer, { require_face: true });
 		const proxied = await session(server, lecturer, { require_face: true });
