@@ -74,6 +74,13 @@ async function furnishCampus(server, token, students) {
 	return { email, course, session };
 }
 
+// A window in which no stream keeps the network busy, since a picture waits until it is idle.
+async function still(browser, server, options) {
+	const one = await person(browser, server, { ...options, reducedMotion: "reduce" });
+	await one.context.route("**/api/notifications/stream", (route) => route.abort());
+	return one;
+}
+
 async function main() {
 	const server = await Server.start({ env: { SINGLE_DEVICE: "false" } });
 	const browser = await openBrowser();
@@ -101,7 +108,7 @@ async function main() {
 			await look(page, name, ready);
 		};
 
-		let { page, context } = await person(browser, server, { ...options, reducedMotion: "reduce" });
+		let { page, context } = await still(browser, server, options);
 		await visit(page, "/app/", "sign-in", page.locator("form"));
 		await visit(page, "/app/forgot", "forgot", page.locator("form"));
 		await visit(page, "/app/signup", "sign-up", page.locator("form"));
@@ -126,13 +133,15 @@ async function main() {
 		await look(page, "second-factor", page.locator("code.secret"));
 		await context.close();
 
-		({ page, context } = await person(browser, server, { ...options, reducedMotion: "reduce" }));
+		({ page, context } = await still(browser, server, options));
 		await signInAdmin(page);
 		await ask(`Ravi ${size}`);
 		await visit(page, "/app/events", "events", page.locator(".rows li").first());
 		await page.getByRole("button", { name: "New event" }).click();
 		await look(page, "event-new", page.getByRole("dialog"));
 		await visit(page, `/app/events/${now.id}`, "event", page.locator("tbody tr").first());
+		await page.getByRole("button", { name: "On another computer" }).click();
+		await look(page, "elsewhere", page.getByRole("dialog").getByLabel("Link"));
 		await visit(page, `/app/project/${now.id}`, "projector", page.locator(".qr"));
 		await visit(page, "/app/codes", "codes", page.locator(".rows li").first());
 		await visit(page, "/app/approvals", "approvals", page.locator(".rows li").first());
@@ -142,7 +151,7 @@ async function main() {
 		await visit(page, "/app/flagged", "review", page.locator(".layers").first());
 		await context.close();
 
-		({ page, context } = await person(browser, server, { ...options, reducedMotion: "reduce" }));
+		({ page, context } = await still(browser, server, options));
 		await signIn(page, campus.email, PASSWORD);
 		await look(page, "sessions", page.locator(".rows li").first());
 		await page.getByRole("button", { name: "New session" }).first().click();
