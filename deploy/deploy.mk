@@ -3,7 +3,8 @@
 $(B)/muster.8: tools/man.sh $(B)/muster
 	sh tools/man.sh $(B)/muster >$@.new && mv $@.new $@
 
-DOC_FILES := README.md LICENSE CHANGELOG.md SECURITY.md .env.example $(wildcard docs/*.md) docs/openapi.json deploy/nginx.conf deploy/muster.service
+DOC_FILES := README.md LICENSE CHANGELOG.md SECURITY.md .env.example $(wildcard docs/*.md) docs/openapi.json deploy/nginx.conf deploy/muster.service \
+	deploy/prometheus/muster-alerts.yml deploy/grafana/muster.json
 .PHONY: install deb deb-test image-test
 install: all $(B)/muster.8
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(B)/muster $(B)/muster-face
