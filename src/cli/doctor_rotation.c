@@ -36,7 +36,7 @@ SQL(DOCTOR_LINKS, "m",
 	       " GROUP BY key_id");
 SQL(DOCTOR_DEVICES, "m",
 	BY_KEY "devices WHERE status = 'bound' AND public_key IS NULL AND key_id IS NOT NULL AND created_at <= $1 GROUP BY key_id");
-SQL(DOCTOR_TOTP, "m", BY_KEY "mfa_totp WHERE created_at <= $1 GROUP BY key_id");
+SQL(DOCTOR_TOTP, "m", BY_KEY "mfa_totp WHERE enabled_at <= $1 GROUP BY key_id");
 SQL(DOCTOR_FACES, "m", BY_KEY "face_references WHERE created_at <= $1 GROUP BY key_id");
 
 enum { SECRET_COUNT = 4, KINDS_MAX = 5 };
