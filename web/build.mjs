@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -30,7 +31,9 @@ async function decoderScript() {
 		}
 	};
 	URL.createObjectURL = () => 'blob:';
-	(await import('qr-scanner/qr-scanner-worker.min.js')).createWorker();
+	/* Its package does not call its files modules, so older Node would read it as a script; a data: URL says what it is. */
+	const worker = readFileSync(createRequire(import.meta.url).resolve('qr-scanner/qr-scanner-worker.min.js'), 'base64');
+	(await import(`data:text/javascript;base64,${worker}`)).createWorker();
 	[globalThis.Worker, globalThis.Blob, URL.createObjectURL] = kept;
 	return (await transform(source, { minify: true, legalComments: 'inline' })).code;
 }
