@@ -76,6 +76,16 @@ async function enrol(server, at, people) {
   }
 }
 
+// Only sessions that ask for a face look at selfies.
+async function askForFaces(server, dir, sessions) {
+  const token = /Bearer (\S+)/.exec(readFileSync(join(dir, 'events.req')).toString('latin1'))[1];
+  for (const s of sessions) {
+    const res = await fetch(`http://127.0.0.1:${server.port}/api/v1/lecturer/sessions/${s.id}`, { method: 'PATCH', body: '{"require_face":true}',
+      headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' } });
+    if (res.status !== 200) throw new Error(`session: ${res.status} ${await res.text()}`);
+  }
+}
+
 const sum = (runs, of) => runs.reduce((total, f) => total + of(f), 0);
 
 // Portal and campus in turns, so that a machine that slows down slows both.
@@ -119,7 +129,9 @@ export async function campus(tools) {
     row('selfies', 'no models, no photos', 'see BENCH_FACES');
   } else {
     await enrol(server, at, pictures.people);
-    const file = marks(dir, 'selfie', at, next(shown), [0, FACES],
+    const asking = next(shown);
+    await askForFaces(server, dir, asking);
+    const file = marks(dir, 'selfie', at, asking, [0, FACES],
       (i) => ({ part: 'selfie', bytes: pictures.people[i % pictures.people.length].shown }));
     const plain = loadBeside(server, marks(dir, 'beside', at, next(beside), rest), besideArgs);
     const selfie = await loadBeside(server, file, ['--conns', '32', '--rate', String(SELFIE_RATE), '--seconds', String(seconds)]);
