@@ -470,7 +470,7 @@ turn_until_seen(struct campus *c, size_t i, int side)
 		struct span s = turned_face(&c->t->arena, picture, &people[i].points, side * degrees);
 		assert_true(faces_examine(c->t->srv.faces, s, FACE_TURNED, 60000, turned));
 		double likeness = face_likeness(straight->face_template, turned->face_template, straight->numbers);
-		if (side * (turned->yaw - straight->yaw) > LIVENESS_TURN_DEGREES && likeness > faces_model(c->t->srv.faces)->review)
+		if (side * ((double)turned->yaw - (double)straight->yaw) > LIVENESS_TURN_DEGREES && likeness > faces_model(c->t->srv.faces)->review)
 			return s;
 	}
 	fail_msg("%s turned to side %d is not seen as turned", people[i].name, side);
