@@ -4,7 +4,8 @@
 const fs = require("node:fs");
 const path = require("node:path");
 
-const { command } = require("../../tests/e2e/lib");
+const stub = require("../../tests/e2e/face-stub");
+const { command, newDirectory } = require("../../tests/e2e/lib");
 const { PASSWORD, Server, heading, openBrowser, person, signIn, signInAdmin } = require("../../tests/e2e/web-lib");
 
 const HOUR_MS = 3600_000;
@@ -18,7 +19,7 @@ const EVENTS = [
 	["Neural networks from scratch", -0.25, "Lecture hall B"], ["Hackathon kick-off", 6 * 24, "Atrium"], ["Guest talk: maps and models", 13 * 24, undefined],
 ];
 const UNMARKED = [1, 4, 6]; // these have not checked in to today's event
-const DARK = ["sign-in", "attendance", "approvals", "statistics", "check-in-done"]; // the others differ only in colour
+const DARK = ["face", "check-in-turn", "sign-in", "attendance", "approvals", "statistics", "check-in-done"]; // the others differ only in colour
 const wanted = process.argv.slice(2);
 
 async function furnish(server, token) {
@@ -71,7 +72,33 @@ async function furnishCampus(server, token, students) {
 		if (i !== 6)
 			await server.want(201, server.post("/api/v1/student/attendance",
 				{ qr_payload: code.qr_payload, latitude: place.latitude + (i % 5 === 2 ? 0.02 : 0.0002), longitude: place.longitude, accuracy: 15, imei: `phone-${i === 5 ? 1 : i}` }, s.token));
-	return { email, course, session };
+	const requests = [["Tomas Novak", "New phone; the old one fell into the river"], ["Mei-Ling Chen", "The screen is broken"]];
+	for (const [name, reason] of requests) {
+		const { token: own } = students[NAMES.indexOf(name)];
+		await server.want(201, server.post("/api/v1/student/device/bind", { imei: `old phone of ${name}` }, own));
+		await server.want(202, server.post("/api/v1/student/device/bind", { imei: `new phone of ${name}`, reason }, own));
+	}
+	return { email, course, session, lecturer };
+}
+
+// What a student meets who checks in to sessions that ask for more than a scan.
+async function stepsOfCheckIn(server, { lecturer, visit, look, page }) {
+	const scan = async (extra) => {
+		const session = await server.want(201, server.post("/api/v1/lecturer/sessions", { title: "Graph theory", duration_minutes: 90, ...extra }, lecturer));
+		return `/c#${(await server.want(200, server.get(`/api/v1/lecturer/sessions/${session.id}/qr`, lecturer))).qr_payload}`;
+	};
+	await visit(page, "/app/device", "device", page.locator(".panel"));
+	await visit(page, "/app/face", "face", page.locator(".facts"));
+	await page.getByRole("checkbox").check();
+	await page.getByRole("button", { name: "Agree and take pictures" }).click();
+	await look(page, "face-pictures", page.locator(".face-guide"));
+	await visit(page, await scan({ require_device: true }), "check-in-device", page.getByRole("button", { name: "Go on without" }));
+	await visit(page, await scan({ require_face: true }), "check-in-selfie", page.locator(".face-guide"));
+	await page.getByRole("button", { name: "Go on without a selfie" }).click();
+	await look(page, "check-in-flagged", page.locator(".result .layers"));
+	await visit(page, await scan({ require_face: true, require_liveness: true }), "check-in-turns", page.locator(".face-guide"));
+	await page.getByRole("button", { name: "Start" }).click();
+	await look(page, "check-in-turn", page.locator(".pose"));
 }
 
 // A window in which no stream keeps the network busy, since a picture waits until it is idle.
@@ -82,7 +109,9 @@ async function still(browser, server, options) {
 }
 
 async function main() {
-	const server = await Server.start({ env: { SINGLE_DEVICE: "false" } });
+	const dir = newDirectory();
+	const server = await Server.startOne({ dir, env: { SINGLE_DEVICE: "false", FACE_PROGRAM: stub.install(dir), FACE_MODELS_DIR: "stub" } });
+	server.ownDir = true;
 	const browser = await openBrowser();
 	const token = await server.admin();
 	const { students, now } = await furnish(server, token);
@@ -128,6 +157,8 @@ async function main() {
 		await visit(page, "/app/notifications", "notifications", page.locator(".rows li").first());
 		await visit(page, "/app/more", "account", page.locator(".settings"));
 		await visit(page, "/app/account", "security", page.getByText("This device"));
+		await stepsOfCheckIn(server, { lecturer: campus.lecturer, visit, look, page });
+		await page.goto("/app/account");
 		await page.getByRole("button", { name: "Set up" }).click();
 		await page.getByRole("button", { name: "Next" }).click();
 		await look(page, "second-factor", page.locator("code.secret"));
@@ -148,6 +179,7 @@ async function main() {
 		await visit(page, "/app/statistics", "statistics", page.locator(".bars li").first());
 		await visit(page, "/app/audit", "audit", page.locator(".rows li").first());
 		await visit(page, "/app/users", "users", page.locator(".rows li").first());
+		await visit(page, "/app/devices", "devices", page.locator(".rows li").first());
 		await visit(page, "/app/flagged", "review", page.locator(".layers").first());
 		await context.close();
 

@@ -230,23 +230,20 @@ test("three head turns, as the server chose; a photograph is told from a head", 
 	const turning = { straight: "face 0 yaw 0", left: "face 0 yaw 35", right: "face 0 yaw -35" };
 	const { page, context, complaints } = await phone("emma", "face 0");
 	await enrol(page);
+	await page.addInitScript(() => { // each turn has four seconds; here a head turns faster
+		const timer = setTimeout;
+		globalThis.setTimeout = (fn, ms, ...rest) => timer(fn, ms === 4000 ? 100 : ms, ...rest);
+	});
 	await scan(page, { require_face: true, require_liveness: true });
 	await heading(page, "This session asks for three selfies");
 	await clean(page, "head turns");
 	await nowSees(page, turning);
 	await button(page, "Start").click();
-	const words = page.locator(".pose-words");
-	await words.getByText(/^Picture \d of 3: /).waitFor();
-	assert.deepEqual(await violations(page), [], "a turn");
 	await heading(page, "You are checked in");
 	await page.getByText("your enrolled face, turned as asked").waitFor();
 
 	await scan(page, { require_face: true, require_liveness: true });
 	await nowSees(page, { straight: "face 0", left: "face 0", right: "face 0" });
-	await page.evaluate(() => { // once is enough to wait for
-		const timer = setTimeout;
-		globalThis.setTimeout = (fn, ms, ...rest) => timer(fn, ms === 4000 ? 100 : ms, ...rest);
-	});
 	await button(page, "Start").click();
 	await page.getByText("the head was not turned as asked").waitFor();
 	assert.deepEqual(complaints, []);
@@ -261,6 +258,8 @@ test("head turns without a camera: three pictures by the camera app, in the orde
 	await button(page, "Start").click();
 	for (let n = 1; n <= 3; n++) {
 		await page.getByText(`Picture ${n} of 3`).waitFor();
+		if (n === 1)
+			await clean(page, "a turn");
 		await page.getByLabel("Take this picture").setInputFiles({ name: "me.jpg", mimeType: "image/jpeg", buffer: stub.picture("") });
 	}
 	await heading(page, "You are checked in");
