@@ -15,12 +15,15 @@
 #include "store/bus.h"
 #include "store/db.h"
 
+enum { PROOF_BEATS = 2 };
+
 struct leader {
 	bool alone; /* one process has the database to itself */
 	char name[LEADER_NAME];
 	pthread_mutex_t lock; /* one thread claims, the other waits for it */
 	int64_t claims, claimed_term; /* the bus' term that was claimed last */
 	_Atomic bool lost; /* the row was another's */
+	_Atomic int64_t lost_beat;
 };
 
 const char *
@@ -102,6 +105,9 @@ leader_term(struct leader *l, const struct server *srv)
 		return 1;
 	(void)pthread_mutex_lock(&l->lock);
 	int64_t term = bus_term(srv->bus);
+	/* A process that stood still for a while may not know yet that its lock is gone: it claims again when that is proven to live. */
+	if (l->lost && term == l->claimed_term && bus_beats(srv->bus) < l->lost_beat + PROOF_BEATS)
+		term = 0;
 	if (term != 0 && (term != l->claimed_term || l->lost)) {
 		l->lost = false;
 		l->claimed_term = claim_now(l, srv) ? term : 0;
@@ -122,8 +128,10 @@ leader_holds(struct ctx *cx, struct leader *l, bool *ret)
 	if (!l->alone)
 		TRY(db_exec(cx, &LEADER_HOLDS, &rows, V(l->name), V(cx->now_us)));
 	*ret = rows > 0;
-	if (!*ret)
+	if (!*ret) {
+		l->lost_beat = bus_beats(cx->srv->bus);
 		l->lost = true;
+	}
 	return OK;
 }
 

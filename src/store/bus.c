@@ -42,7 +42,7 @@ struct bus {
 	int64_t beat_us, told_us, tried_us; /* monotonic */
 	bool leading, away_logged, apart;
 	int64_t terms;
-	_Atomic int64_t term;
+	_Atomic int64_t term, beats;
 	_Atomic int clock;
 };
 
@@ -177,6 +177,7 @@ beat(struct bus *b)
 	PQclear(r);
 	b->since_us = wall_us;
 	b->beat_us = time_monotonic_us();
+	atomic_fetch_add(&b->beats, 1);
 	return true;
 }
 
@@ -378,6 +379,12 @@ int64_t
 bus_term(const struct bus *b)
 {
 	return b ? atomic_load(&b->term) : 1;
+}
+
+int64_t
+bus_beats(const struct bus *b)
+{
+	return b ? atomic_load(&b->beats) : 0;
 }
 
 enum clock_state

@@ -45,6 +45,8 @@ void bus_tell(struct ctx *cx, enum news_kind kind, const char *id, const char *o
 
 /* Not 0 while this node holds the leader's lock; another number each time that it gets it. */
 int64_t bus_term(const struct bus *b);
+/* How often the connection, and with it the lock, was seen to live.  The beat after the next was asked for after this moment. */
+int64_t bus_beats(const struct bus *b);
 
 /* This node's clock beside the database's; compared once a second, a change is logged. */
 enum clock_state { CLOCK_UNSET = 0, CLOCK_NONE /* no bus */, CLOCK_UNKNOWN /* no answer yet */, CLOCK_FINE, CLOCK_APART };
