@@ -98,7 +98,7 @@ unshare --mount --pid --fork --kill-child --net sh -ec '
 	mount -t proc proc "$dir/proc" && mount --rbind /dev "$dir/dev" && mount --make-rslave "$dir/dev"
 	mount --bind "$dir.volume" "$dir$volume"
 	if chroot "$dir" touch /probe 2>/dev/null; then echo "FAILED the root is writable"; exit 1; fi
-	sh tools/smoke.sh chroot --userspec="$user:$user" "$dir" env -i PATH=/usr/bin:/bin -C "$workdir" "$@"' \
+	sh tools/smoke.sh chroot --userspec="$user:$user" "$dir" env -i -C "$workdir" PATH=/usr/bin:/bin "$@"' \
 	sh "$dir" "$volume" "$workdir" "$user" $env $envfile
 rm -rf "$dir" "$dir.volume" "$chroots/image-build" "$context"
 echo "image-test: passed"
