@@ -20,9 +20,9 @@ $(B)/torture/api_%: $(B)/tests/unit/api_%.o $(TORTURE_OBJS) $(SUPPORT_OBJS) $(LI
 #   nodes_postgres redis     several nodes, or a Redis that the test stops and starts
 #   stream                   listens to what replays would send
 #   sentry                   counts what arrives at a peer
-#   backup import export jobs clock limits statements openapi fuzz zz_coverage: no requests, or next to none
+#   backup import export jobs clock limits statements openapi fuzz sandbox zz_coverage: no requests, or next to none
 TORTURED := $(filter-out api_dispatch% %_postgres api_redis api_stream api_sentry api_backup api_import api_export api_jobs api_clock \
-	api_limits api_statements api_openapi api_fuzz api_zz_coverage,$(filter api_%,$(UNIT)))
+	api_limits api_statements api_openapi api_fuzz api_sandbox api_zz_coverage,$(filter api_%,$(UNIT)))
 TORTURE_SAMPLE := api_accounts_reset api_auth api_campus_mark
 
 .PHONY: torture torture-engines torture-short torture-programs
