@@ -194,6 +194,17 @@ spends(const struct trial *y)
 	return strstr(y->route, "/oauth/{provider}/callback") != NULL;
 }
 
+/* A helper for faces that fails is a flag on the mark, not a refusal; once everything fails, it is among that. */
+static bool
+flags(const struct trial *y, const char *name, bool ever)
+{
+	bool asks = str_starts(name, "face.");
+
+	for (long i = 0; i < y->n_names && ever; i++)
+		asks = asks || str_starts(y->names[i], "face.");
+	return asks;
+}
+
 /* What is wrong with the reply and the state it left; NULL: nothing. */
 static const char *
 judge(struct trial *y, const char *name, bool ever, const struct answer *got, const struct state *now)
@@ -204,6 +215,8 @@ judge(struct trial *y, const char *name, bool ever, const struct answer *got, co
 	counts[TRIED]++;
 	counts[is_clean(y, got) ? AS_CLEAN : got->status == 503 ? UNAVAILABLE : OTHER_ERROR]++;
 	counts[state_differs(now, &y->old, but) ? CHANGED : state_differs(now, &y->old, BUT_NOTHING) ? TRACED : UNCHANGED]++;
+	if (got->status / 100 == 2 && flags(y, name, ever))
+		return NULL;
 	if (is_clean(y, got))
 		return state_differs(now, &y->new, BUT_NOTHING) ? "the clean reply, and another state" : NULL;
 	if (got->status / 100 == 2 || got->status == 500)
