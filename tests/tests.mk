@@ -5,6 +5,8 @@ UNIT_PROGRAMS := $(UNIT:%=$(B)/tests/%)
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 TSAN := -fsanitize=thread -fno-omit-frame-pointer
 
+include tests/chaos/chaos.mk
+
 .PHONY: test unit unit-programs e2e asan tsan lint lint-objs lint-test-objs docs docs-check
 test:
 	@B='$(B)' MAKE='$(MAKE)' sh tools/test.sh
@@ -25,7 +27,7 @@ unit-pg:
 	@B='$(B)' UNIT_STAGE='unit on postgresql' sh tools/with-postgres.sh sh tools/run-unit.sh $(if $(T),$(T),$(UNIT_PG))
 
 # T=tests/e2e/story.test.js runs one file.
-e2e: $(B)/muster
+e2e: $(B)/muster $(CHAOS_LIBS)
 	@B='$(B)' sh tools/run-e2e.sh $(if $(T),$(T),tests/e2e)
 
 # The same tests against two nodes on one PostgreSQL behind nginx.  Left out, and why:
@@ -36,8 +38,9 @@ e2e: $(B)/muster
 #   lifecycle                                            signals to, and the end of, the one process
 #   rawsocket                                            what nginx answers itself: framing, sizes, headers of broken requests
 #   tls                                                  the one process's own certificate
+#   chaos                                                starts servers of its own and breaks what is below them
 #   timing                                               measures one process, with rows set by SQLite's functions
-E2E_ONE_NODE := backup backup-postgres canary commands durability import import-attendance import-database lifecycle operator outage \
+E2E_ONE_NODE := backup backup-postgres canary chaos commands durability import import-attendance import-database lifecycle operator outage \
 	rawsocket redis storage timing tls
 .PHONY: e2e-nodes two-nodes
 e2e-nodes: $(B)/muster

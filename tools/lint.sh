@@ -54,7 +54,7 @@ shell_syntax()
 script_syntax()
 {
 	bad=0
-	for f in $(git ls-files 'tools/*.js' 'tests/e2e/*.js' 'bench/*.mjs' 'web/docs/*.js'); do
+	for f in $(git ls-files 'tools/*.js' 'tests/e2e/*.js' 'tests/chaos/*.js' 'bench/*.mjs' 'web/docs/*.js'); do
 		node --check "$f" || bad=1
 	done
 	return $bad

@@ -13,12 +13,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/fault.h"
 
-enum { BUSY_MS = 5000, RESTART_BUSY_MS = 100, RESTART_PAUSE_MS = 1000, LOOKASIDE_BYTES = 1200, LOOKASIDE_SLOTS = 512 };
+enum { BUSY_MS = 5000, RESTART_BUSY_MS = 100, RESTART_PAUSE_MS = 1000, SPACE_PAUSE_MS = 20, LOOKASIDE_BYTES = 1200, LOOKASIDE_SLOTS = 512 };
+enum { WAL_SHORT_BYTES = 4 << 20 };
 
 struct prepared {
 	sqlite3_stmt *stmt;
@@ -35,6 +37,7 @@ struct sqlite {
 	sqlite3_stmt *verbs[TXN__MAX], *data_version;
 	int64_t version_seen;
 	int64_t wal_bytes, restart_tried_us;
+	bool no_space; /* a write found the disk full: see make_space() */
 	int page_bytes;
 	struct checkpointer *checkpointer;
 };
@@ -260,11 +263,20 @@ sqlite_open(struct db_store *s, enum db_use use, struct arena *a, const char **r
 
 /* --- statements ------------------------------------------------------------------------------------------------------------ */
 
+/* A file that may not grow (RLIMIT_FSIZE) is an I/O error to the library. */
+static void
+note_space(struct sqlite *db, int rc)
+{
+	if ((rc & 0xff) == SQLITE_FULL || rc == SQLITE_IOERR_WRITE)
+		db->no_space = true;
+}
+
 static enum err
 failed(struct ctx *cx, struct sqlite *db, const struct sql *sql, int rc)
 {
 	enum err e = ERR_INTERNAL;
 
+	note_space(db, rc);
 	db->db.spoiled = true;
 	switch (rc & 0xff) {
 	case SQLITE_CONSTRAINT:
@@ -466,18 +478,49 @@ end_left_open(struct sqlite *db)
 	(void)sqlite3_reset(db->verbs[TXN_ROLLBACK]);
 }
 
+static int
+restart_log(struct sqlite *db, int mode)
+{
+	int frames = -1, copied = -1;
+
+	db->restart_tried_us = time_monotonic_us();
+	(void)sqlite3_busy_timeout(db->handle, RESTART_BUSY_MS);
+	int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, &frames, &copied);
+	(void)sqlite3_busy_handler(db->handle, ask_again, NULL);
+	if (rc == SQLITE_OK)
+		db->wal_bytes = 0;
+	return rc;
+}
+
+/*
+ * A log that fills the disk takes whatever space comes free, and then nothing can be copied out of it that makes the database larger: so
+ * before it is written on, and soon again when that fails.  What fits into it all the same is not refused.
+ */
+static void
+make_space(struct sqlite *db)
+{
+	if (!db->no_space || time_monotonic_us() - db->restart_tried_us < SPACE_PAUSE_MS * 1000)
+		return;
+	db->no_space = false;
+	note_space(db, restart_log(db, SQLITE_CHECKPOINT_TRUNCATE));
+}
+
 static bool
 sqlite_txn(struct db *base, enum txn_verb verb)
 {
 	struct sqlite *db = sqlite_of(base);
 	sqlite3_stmt *stmt = db->verbs[verb];
 
-	if (verb == TXN_BEGIN)
+	if (verb == TXN_BEGIN) {
 		end_left_open(db);
+		make_space(db);
+	}
 	bool ok = !FAULT(verb_texts[verb]) && sqlite3_step(stmt) == SQLITE_DONE;
-	if (!ok)
-		(void)snprintf(base->message, sizeof(base->message), "%s: %s (%d)", verb_texts[verb], sqlite3_errmsg(db->handle),
-			sqlite3_extended_errcode(db->handle));
+	if (!ok) {
+		int rc = sqlite3_extended_errcode(db->handle);
+		note_space(db, rc);
+		(void)snprintf(base->message, sizeof(base->message), "%s: %s (%d)", verb_texts[verb], sqlite3_errmsg(db->handle), rc);
+	}
 	(void)sqlite3_reset(stmt);
 	return ok;
 }
@@ -501,25 +544,31 @@ sqlite_foreign_write(struct db *base)
 	return db->version_seen != seen;
 }
 
+/* The log may be what fills the disk: once it has, nothing can be copied out of it that makes the database larger. */
+static bool
+space_is_short(struct sqlite *db)
+{
+	struct statvfs v;
+
+	return statvfs(sqlite3_db_filename(db->handle, "main"), &v) == 0 &&
+	       (int64_t)v.f_bavail * (int64_t)v.f_frsize < WAL_RESTART_BYTES - db->wal_bytes;
+}
+
 /*
- * Passive checkpoints never reach the end of a log that is written all the time; only a restart lets it begin anew.  It waits for
- * readers but briefly, since everybody who writes waits with it.
+ * Passive checkpoints never reach the end of a log that is written all the time; only a restart lets it begin anew, at its ceiling or at
+ * what a small disk can spare.  It waits for readers but briefly, since everybody who writes waits with it.
  */
 static void
 sqlite_tend(struct db *base)
 {
 	struct sqlite *db = sqlite_of(base);
-	int64_t now = time_monotonic_us();
-	int frames = -1, copied = -1;
+	int64_t since_us = time_monotonic_us() - db->restart_tried_us;
 
 	end_left_open(db);
-	if (db->wal_bytes <= WAL_RESTART_BYTES || now - db->restart_tried_us < RESTART_PAUSE_MS * 1000)
+	if (db->wal_bytes <= WAL_SHORT_BYTES || since_us < SPACE_PAUSE_MS * 1000)
 		return;
-	db->restart_tried_us = now;
-	(void)sqlite3_busy_timeout(db->handle, RESTART_BUSY_MS);
-	if (sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_RESTART, &frames, &copied) == SQLITE_OK)
-		db->wal_bytes = 0;
-	(void)sqlite3_busy_handler(db->handle, ask_again, NULL);
+	if ((db->wal_bytes > WAL_RESTART_BYTES && since_us >= RESTART_PAUSE_MS * 1000) || space_is_short(db))
+		(void)restart_log(db, SQLITE_CHECKPOINT_RESTART);
 }
 
 const struct engine engine_sqlite = {

@@ -71,7 +71,7 @@ class Client {
 				all["content-length"] = Buffer.byteLength(data);
 			if (token)
 				all.authorization = `Bearer ${token}`;
-			const req = http.request({ host: "127.0.0.1", port: this.port, method, path: target, headers: all, agent: this.agent });
+			const req = http.request({ host: this.host || "127.0.0.1", port: this.port, method, path: target, headers: all, agent: this.agent });
 			req.on("error", reject);
 			req.on("response", (res) => {
 				if (/event-stream/.test(res.headers["content-type"] || "")) { // its end never comes

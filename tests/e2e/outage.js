@@ -23,8 +23,10 @@ function attached(words, options) {
 
 // PostgreSQL with its default, durable settings.
 class Postgres {
-	static async start() {
+	// listen: an address of TCP, open to its /24; none: the socket alone
+	static async start(listen = "") {
 		const pg = new Postgres();
+		pg.listen = listen;
 		const versions = fs.existsSync("/usr/lib/postgresql") ? fs.readdirSync("/usr/lib/postgresql") : [];
 		assert.ok(versions.length > 0, "PostgreSQL's server programs are missing (Debian package postgresql)");
 		pg.bin = `/usr/lib/postgresql/${versions.sort((a, b) => a - b).at(-1)}/bin`;
@@ -37,6 +39,8 @@ class Postgres {
 		pg.data = path.join(pg.dir, "data");
 		const words = [...pg.as, `${pg.bin}/initdb`, "-D", pg.data, "-U", "muster", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"];
 		execFileSync(words[0], words.slice(1), { cwd: pg.dir, stdio: ["ignore", "ignore", "pipe"] });
+		if (listen)
+			fs.appendFileSync(path.join(pg.data, "pg_hba.conf"), `host all all ${listen}/24 trust\n`);
 		await pg.begin();
 		return pg;
 	}
@@ -46,7 +50,7 @@ class Postgres {
 	}
 
 	async begin() {
-		this.child = attached([...this.as, `${this.bin}/postgres`, "-D", this.data, "-k", this.dir, "-h", ""], { cwd: this.dir });
+		this.child = attached([...this.as, `${this.bin}/postgres`, "-D", this.data, "-k", this.dir, "-h", this.listen], { cwd: this.dir });
 		await eventually("PostgreSQL takes connections", () => {
 			try {
 				return this.value("SELECT 1") === "1";
