@@ -4,6 +4,7 @@
  */
 const MAX_SIDE = 1280;
 const QUALITY = 0.9;
+const FIRST_FRAME_MS = 5_000;
 
 /** Why there is no camera: "denied", "missing", "insecure"; for the words of scan.*. */
 export function cameraFault(e) {
@@ -21,7 +22,10 @@ export async function openFront(video) {
 	video.srcObject = stream;
 	await video.play().catch(() => undefined);
 	if (!video.videoWidth)
-		await new Promise((resolve) => video.addEventListener('loadeddata', resolve, { once: true }));
+		await new Promise((resolve) => {
+			video.addEventListener('loadeddata', resolve, { once: true });
+			setTimeout(resolve, FIRST_FRAME_MS); /* a page that was left meanwhile never sees one, and the camera must go off */
+		});
 	return stop;
 }
 

@@ -128,7 +128,7 @@ function SelfieStep({ event, until, liveness }) {
 			{liveness
 				? <Poses challenge={challenge} onDone={(pictures, token) => answer({ pictures, liveness: { challenge: token, at: Date.now() } })} />
 				: <Booth use={t('step.send')} onUse={(blob) => answer({ pictures: [blob] })} />}
-			<div class="center"><Button kind="quiet" onClick={() => answer({ pictures: [] })}>{t('step.noSelfie')}</Button></div>
+			<div class="center"><Button kind="quiet" onClick={() => answer({ pictures: [], liveness: undefined })}>{t('step.noSelfie')}</Button></div>
 		</Step>
 	);
 }

@@ -37,7 +37,7 @@ export function Photo({ blob, label, mirror }) {
 	useEffect(() => {
 		let gone = false;
 		createImageBitmap(blob).then((bitmap) => {
-			if (gone)
+			if (gone || !canvas.current)
 				return;
 			canvas.current.width = bitmap.width;
 			canvas.current.height = bitmap.height;
@@ -162,7 +162,7 @@ export function Poses({ challenge, onDone }) {
 			return undefined;
 		}
 		setUntil(performance.now() + POSE_MS);
-		const timer = setTimeout(() => grab(video.current).then(got, setProblem), POSE_MS);
+		const timer = setTimeout(() => video.current && grab(video.current).then(got, setProblem), POSE_MS);
 		return () => clearTimeout(timer);
 	}, [asked, pictures, live]);
 
