@@ -11,7 +11,7 @@ const { pathToFileURL } = require("node:url");
 const { after, before, test } = require("node:test");
 
 const { ADMIN, root } = require("./lib");
-const { CAMERA, PASSWORD, Server, film, fits, heading, openBrowser, person, signIn, signInAdmin, tabTo, violations, words } = require("./web-lib");
+const { CAMERA, PASSWORD, Server, eventually, film, fits, heading, openBrowser, person, signIn, signInAdmin, tabTo, violations, words } = require("./web-lib");
 
 const fromWeb = createRequire(path.join(root, "web", "package.json"));
 
@@ -171,7 +171,7 @@ test("an administrator does the whole work by keyboard", async () => {
 	await page.keyboard.type("Rooms-and-Rows-42");
 	await page.keyboard.press("Enter");
 	await heading(page, "Events");
-	assert.equal(await page.evaluate(() => document.activeElement.tagName), "H1", "the new page has the focus");
+	await eventually("the new page has the focus", () => page.evaluate(() => document.activeElement.tagName === "H1"));
 
 	await tabTo(page, "New event");
 	await page.keyboard.press("Enter");
@@ -185,7 +185,7 @@ test("an administrator does the whole work by keyboard", async () => {
 	await page.getByRole("dialog").waitFor();
 	await page.keyboard.press("Escape");
 	await page.getByRole("dialog").waitFor({ state: "detached" });
-	assert.equal(await page.evaluate(() => document.activeElement.textContent), "New event", "the focus goes back to where it was");
+	await eventually("the focus goes back to where it was", () => page.evaluate(() => document.activeElement.textContent === "New event"));
 	await context.close();
 });
 
