@@ -14,7 +14,8 @@ WEB ?= 1
 VERSION := 0.1.0
 
 PKGS := libmicrohttpd jansson sqlite3 libpq libcurl openssl libargon2 libqrencode libpng libidn2 libcrypt xlsxwriter zlib hiredis libseccomp
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+# On Debian 13 xlsxwriter brings minizip's directory, whose crypt.h is not the system's.
+PKG_CFLAGS := $(filter-out %/minizip,$(shell pkg-config --cflags $(PKGS)))
 PKG_LIBS := $(shell pkg-config --libs $(PKGS))
 
 OPT ?= -O2
