@@ -7,11 +7,9 @@
  *
  * Of several nodes one leads (leader.h): the others only wait to take over, and then go by when each job last ran.
  */
-#include "jobs/leader.h"
 #include "jobs/rows.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,7 +67,9 @@ storage_probe(struct ctx *cx, int64_t *ret_rows)
 	const char *why = NULL;
 
 	*ret_rows = 0;
-	return storage_check(cx->srv->storage, cx->arena, &why) == STORED ? OK : fail_internal(cx, ERR_UNAVAILABLE, "storage: %s", why);
+	return storage_check(cx->srv->storage, cx->arena, &why) == STORED
+		       ? OK
+		       : fail_internal(cx, ERR_UNAVAILABLE, "storage: %s", why);
 }
 
 /* --- one run --------------------------------------------------------------------------------------------------------------- */
@@ -86,10 +86,10 @@ SQL(JOB_FAILED, "tmtt",
 
 struct turn {
 	const struct job *job;
-	struct leader *leader; /* NULL: asked for by name, whoever leads */
+	const struct lead *lead; /* NULL: asked for by name, whoever leads */
 	const char *node, *error;
 	int64_t started_us, rows;
-	bool lost; /* another node leads: nothing was done */
+	bool lost; /* another claim stands: nothing was done, or it is not noted */
 };
 
 static enum err
@@ -97,8 +97,8 @@ still_leads(struct ctx *cx, struct turn *t)
 {
 	bool leads = true;
 
-	if (t->leader)
-		TRY(leader_holds(cx, t->leader, &leads));
+	if (t->lead)
+		TRY(leader_holds(cx, t->lead, &leads));
 	t->lost = !leads;
 	return OK;
 }
@@ -122,8 +122,11 @@ turn_run(struct ctx *cx, void *arg)
 static enum err
 turn_done(struct ctx *cx, void *arg)
 {
-	const struct turn *t = arg;
+	struct turn *t = arg;
 
+	TRY(still_leads(cx, t));
+	if (t->lost)
+		return OK;
 	return db_exec(cx, &JOB_DONE, NULL, V(t->job->name), V(t->started_us), V(cx->now_us), V(t->node));
 }
 
@@ -146,8 +149,11 @@ turn_outside(struct ctx *cx, struct turn *t)
 static enum err
 turn_failed(struct ctx *cx, void *arg)
 {
-	const struct turn *t = arg;
+	struct turn *t = arg;
 
+	TRY(still_leads(cx, t));
+	if (t->lost)
+		return OK;
 	return db_exec(cx, &JOB_FAILED, NULL, V(t->job->name), V(t->started_us), V(t->error), V(t->node));
 }
 
@@ -180,22 +186,26 @@ note_failure(struct ctx *cx, struct turn *t, enum err e)
 	cx->error = error;
 }
 
-static enum err
-run_job(struct ctx *cx, const struct job *job, struct leader *leader, const atomic_bool *stop, int64_t *ret_rows)
+enum err
+job_lead(struct ctx *cx, const struct job *job, const struct lead *lead, const atomic_bool *stop, int64_t *ret_rows)
 {
-	struct turn t = {.job = job, .leader = leader, .started_us = cx->now_us};
+	struct turn t = {.job = job, .lead = lead, .started_us = cx->now_us};
 	char node[LEADER_NAME];
 	int64_t rows = 0;
 
-	t.node = leader ? leader_name(leader) : node_name(cx, node);
+	*ret_rows = 0;
+	t.node = lead ? leader_name(lead->leader) : node_name(cx, node);
 	for (int i = 0; i < TURNS_MAX; i++) {
 		enum err e = job->outside ? turn_outside(cx, &t) : db_write_bulk(cx, turn_run, &t);
 		if (e != OK) {
 			note_failure(cx, &t, e);
 			return e;
 		}
-		if (t.lost)
+		if (t.lost) {
+			log_info(cx, "job.lost", "another claim to lead stands: this turn is not noted",
+				LOG_TEXT("job", job->name));
 			return OK;
+		}
 		rows += t.rows;
 		if (t.rows < BULK_TURN_ROWS || job->outside || (stop && *stop))
 			break;
@@ -212,7 +222,7 @@ job_run(struct ctx *cx, const char *name, int64_t *ret_rows)
 {
 	for (size_t i = 0; i < job_row_count; i++)
 		if (strcmp(job_rows[i].name, name) == 0)
-			return run_job(cx, &job_rows[i], NULL, NULL, ret_rows);
+			return job_lead(cx, &job_rows[i], NULL, NULL, ret_rows);
 	return fail(cx, ERR_NOT_FOUND, "There is no job %s.", name);
 }
 
@@ -242,15 +252,17 @@ monotonic_us(const struct scheduler *s)
 }
 
 static void
-run_due(struct scheduler *s, size_t i)
+run_due(const struct hand *h, size_t i)
 {
+	struct scheduler *s = h->s;
+	const struct lead lead = {.leader = s->leader, .term = h->term};
 	struct arena a;
 	struct ctx cx;
 	int64_t rows;
 
 	arena_init(&a);
 	ctx_init(&cx, &a, s->srv);
-	enum err e = run_job(&cx, &job_rows[i], s->leader, &s->stop, &rows);
+	enum err e = job_lead(&cx, &job_rows[i], &lead, &s->stop, &rows);
 	(void)e; /* noted, logged and counted where it failed */
 	arena_release(&a);
 	s->due_us[i] = monotonic_us(s) + job_rows[i].period_s * SECONDS_US;
@@ -340,7 +352,7 @@ scheduler_main(void *arg)
 		if (!wait_until(s, works && (!s->srv->bus || s->due_us[i] < look_us) ? s->due_us[i] : look_us))
 			return NULL;
 		if (works && s->due_us[i] <= monotonic_us(s))
-			run_due(s, i);
+			run_due(h, i);
 	}
 }
 

@@ -1,12 +1,15 @@
 /*
- * Jobs in the server: one row each; of several nodes one leads and does them, and when it dies another takes over.  Most are a function over ctx that works in turns of at most
- * BULK_TURN_ROWS rows, through db_write_bulk(), and share one thread.  Those that wait for something outside (mail, files) are
- * called without a transaction, and have a thread of their own so that they keep nobody waiting.
+ * Jobs in the server: one row each; of several nodes one leads and does them, and when it dies another takes over.  Most are a
+ * function over ctx that works in turns of at most BULK_TURN_ROWS rows, through db_write_bulk(), and share one thread.  Those
+ * that wait for something outside (mail, files) are called without a transaction, and have a thread of their own so that they
+ * keep nobody waiting.
  */
 #ifndef MUSTER_JOBS_JOBS_H
 #define MUSTER_JOBS_JOBS_H
 
-#include "core/ctx.h"
+#include <stdatomic.h>
+
+#include "jobs/leader.h"
 
 struct job {
 	const char *name;
@@ -23,5 +26,8 @@ struct scheduler *scheduler_open(const struct server *srv);
 void scheduler_close(struct scheduler *s);
 /* Runs one job by name now, whatever its period; for tests and commands. */
 enum err job_run(struct ctx *cx, const char *name, int64_t *ret_rows) MUST_CHECK;
+/* All its turns, or until *stop, which may be NULL.  Once another claim than `lead`'s stands nothing more is done or noted. */
+enum err job_lead(
+	struct ctx *cx, const struct job *job, const struct lead *lead, const atomic_bool *stop, int64_t *ret_rows) MUST_CHECK;
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * See leader.h.  A claim that comes too late, of a node that lost the lock in between, takes the row from the true leader for a
- * moment: that one's next turn then does nothing and makes it claim again, and the other finds that it has no lock.  At every moment
- * one node at most is named, and only who is named works.
+ * moment: that one's next turn then does nothing and makes it claim again, and the other finds that it has no lock.  At every
+ * moment one node at most is named, and only who is named works.
  */
 #include "jobs/leader.h"
 
@@ -20,9 +20,10 @@ enum { PROOF_BEATS = 2 };
 struct leader {
 	bool alone; /* one process has the database to itself */
 	char name[LEADER_NAME];
-	pthread_mutex_t lock; /* one thread claims, the other waits for it */
-	int64_t claims, claimed_term; /* the bus' term that was claimed last */
-	_Atomic bool lost; /* the row was another's */
+	pthread_mutex_t lock;	    /* one thread claims, the other waits for it */
+	int64_t claimed_term;	    /* the bus' term that was claimed last */
+	_Atomic int64_t claimed_us; /* when: the term of this node's last claim; never the same twice */
+	_Atomic bool lost;	    /* the row was another's */
 	_Atomic int64_t lost_beat;
 };
 
@@ -80,7 +81,7 @@ claim(struct ctx *cx, void *arg)
 {
 	const struct leader *l = arg;
 
-	return db_exec(cx, &LEADER_CLAIM, NULL, V(l->name), V(cx->now_us));
+	return db_exec(cx, &LEADER_CLAIM, NULL, V(l->name), V(l->claimed_us));
 }
 
 static bool
@@ -91,6 +92,7 @@ claim_now(struct leader *l, const struct server *srv)
 
 	arena_init(&a);
 	ctx_init(&cx, &a, srv);
+	l->claimed_us = cx.now_us > l->claimed_us ? cx.now_us : l->claimed_us + 1;
 	bool ok = db_write(&cx, claim, l) == OK;
 	if (!ok)
 		log_warning(&cx, "job.unclaimed", cx.error.internal ? cx.error.internal : "the leader's row cannot be had yet");
@@ -105,30 +107,31 @@ leader_term(struct leader *l, const struct server *srv)
 		return 1;
 	(void)pthread_mutex_lock(&l->lock);
 	int64_t term = bus_term(srv->bus);
-	/* A process that stood still for a while may not know yet that its lock is gone: it claims again when that is proven to live. */
+	/* A process that stood still for a while may not know yet that its lock is gone: it claims again when that is proven to
+	 * live. */
 	if (l->lost && term == l->claimed_term && bus_beats(srv->bus) < l->lost_beat + PROOF_BEATS)
 		term = 0;
 	if (term != 0 && (term != l->claimed_term || l->lost)) {
 		l->lost = false;
 		l->claimed_term = claim_now(l, srv) ? term : 0;
-		l->claims++;
 	}
-	int64_t claimed = term != 0 && l->claimed_term == term ? l->claims : 0;
+	int64_t claimed = term != 0 && l->claimed_term == term ? l->claimed_us : 0;
 	(void)pthread_mutex_unlock(&l->lock);
 	return claimed;
 }
 
-SQL(LEADER_HOLDS, "tm", "UPDATE jobs SET last_finished_at = $2 WHERE name = 'leader' AND leader = $1");
+SQL(LEADER_HOLDS, "tmm", "UPDATE jobs SET last_finished_at = $3 WHERE name = 'leader' AND leader = $1 AND last_started_at = $2");
 
 enum err
-leader_holds(struct ctx *cx, struct leader *l, bool *ret)
+leader_holds(struct ctx *cx, const struct lead *lead, bool *ret)
 {
+	struct leader *l = lead->leader;
 	int64_t rows = 1;
 
 	if (!l->alone)
-		TRY(db_exec(cx, &LEADER_HOLDS, &rows, V(l->name), V(cx->now_us)));
+		TRY(db_exec(cx, &LEADER_HOLDS, &rows, V(l->name), V(lead->term), V(cx->now_us)));
 	*ret = rows > 0;
-	if (!*ret) {
+	if (!*ret && lead->term == l->claimed_us) { /* an earlier claim that is over says nothing of this one */
 		l->lost_beat = bus_beats(cx->srv->bus);
 		l->lost = true;
 	}

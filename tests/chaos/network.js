@@ -42,9 +42,17 @@ async function startNode(i, dir) {
 	return server;
 }
 
-// Nobody does a turn that another did within its period.
+// Every turn that is noted stands after the claim of who did it and before the next one's; and nobody does a turn that another did within
+// its period.  A turn locks the leader's row first, so the order in which these rows were noted is the order of the commits.
 function checkTurns(postgres) {
-	const turns = postgres.rows("SELECT name, leader, extract(epoch FROM started) AS at FROM turns ORDER BY seq");
+	const noted = postgres.rows("SELECT name, leader, extract(epoch FROM started) AS at FROM turns ORDER BY seq");
+	let leads = null;
+	for (const { name, leader } of noted)
+		if (name === "leader")
+			leads = leader;
+		else
+			assert.equal(leader, leads, `a turn of ${name} is noted after another's claim`);
+	const turns = noted.filter((t) => t.name !== "leader");
 	for (const [name, seconds] of Object.entries(PERIODS)) {
 		const times = turns.filter((t) => t.name === name).map((t) => t.at);
 		for (let i = 1; i < times.length; i++)
@@ -59,9 +67,12 @@ async function cuts(postgres, nodes, times) {
 	postgres.value(`CREATE TABLE turns (seq BIGSERIAL, name TEXT, leader TEXT, started TIMESTAMPTZ);
 		CREATE FUNCTION note_turn() RETURNS trigger LANGUAGE plpgsql AS
 			$$ BEGIN INSERT INTO turns (name, leader, started) VALUES (NEW.name, NEW.leader, NEW.last_started_at); RETURN NULL; END $$;
-		CREATE TRIGGER note_turn AFTER INSERT OR UPDATE ON jobs FOR EACH ROW WHEN (NEW.name <> 'leader') EXECUTE FUNCTION note_turn()`);
+		CREATE TRIGGER note_first AFTER INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION note_turn();
+		CREATE TRIGGER note_turn AFTER UPDATE ON jobs FOR EACH ROW WHEN (NEW.name <> 'leader' OR
+			(NEW.leader, NEW.last_started_at) IS DISTINCT FROM (OLD.leader, OLD.last_started_at)) EXECUTE FUNCTION note_turn();
+		INSERT INTO turns (name, leader, started) SELECT name, leader, last_started_at FROM jobs WHERE name = 'leader'`);
 	const leader = () => postgres.value("SELECT leader FROM jobs WHERE name = 'leader'");
-	const works = (name) => Number(postgres.value(`SELECT count(*) FROM turns WHERE leader = '${name}'`)) > 0;
+	const works = (name) => Number(postgres.value(`SELECT count(*) FROM turns WHERE name <> 'leader' AND leader = '${name}'`)) > 0;
 	const order = [await eventually("one leads and works", () => leader() && works(leader()) && leader(), LONG)];
 	let longest = 0;
 	for (let round = 0; round < times; round++) {
@@ -90,7 +101,7 @@ async function cuts(postgres, nodes, times) {
 		for (const [id, mark] of load.acknowledged)
 			all.acknowledged.set(id, mark);
 	const compared = all.compare((text) => postgres.rows(text), true), turns = checkTurns(postgres);
-	return `${times} cuts, ${compared}; ${turns} turns of jobs, none twice; ` +
+	return `${times} cuts, ${compared}; ${turns} turns of jobs, none twice and none after another's claim; ` +
 		`the other led and worked after ${(longest / 1000).toFixed(0)} s at most; asked again: ${loads.map((l) => l.refused).join(" and ")}`;
 }
 

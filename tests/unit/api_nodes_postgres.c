@@ -1,6 +1,6 @@
 /*
- * Two nodes in one process on a real PostgreSQL.  Their monotonic clock stands still, so no lease ends and no ticker's second comes:
- * what changes on one because of the other changed by news.
+ * Two nodes in one process on a real PostgreSQL.  Their monotonic clock stands still, so no lease ends and no ticker's second
+ * comes: what changes on one because of the other changed by news.
  */
 #include "store_env.h"
 
@@ -10,7 +10,7 @@
 #include "core/keys.h"
 #include "http/stream.h"
 #include "identity/session.h"
-#include "jobs/leader.h"
+#include "jobs/jobs.h"
 #include "jobs/limits.h"
 #include "jobs/nodes.h"
 #include "jobs/ticker.h"
@@ -70,9 +70,11 @@ static void
 pair_open(struct two_nodes *p)
 {
 	p->env = env_make(true,
-		"INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders, created_at,"
+		"INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders, "
+		"created_at,"
 		" updated_at) VALUES ('" USER "', 'ada@example.org', 'Ada', 'student', TRUE, TRUE, TRUE, TRUE, now(), now());"
-		"INSERT INTO sessions (id, user_id, created_at, login_at, expires_at, last_used_at, ip_address, user_agent, web, mfa)"
+		"INSERT INTO sessions (id, user_id, created_at, login_at, expires_at, last_used_at, ip_address, user_agent, web, "
+		"mfa)"
 		" VALUES ('" SESSION "', '" USER "', now(), now(), now() + interval '1 day', now(), '', '', FALSE, FALSE)");
 	node_open(&p->a, p->env);
 	node_open(&p->b, p->env);
@@ -233,11 +235,10 @@ a_listener_gets_what_nobody_told(void **state)
 	(void)state;
 	pair_open(&p);
 	struct stream *st = listen_on(&p.b, LIVE_ACCOUNT, USER);
-	(void)env_sql(p.env,
-		arena_printf(&p.env->arena,
-			"INSERT INTO notifications (id, user_id, type, title, message, data, is_read, created_at)"
-			" VALUES ('%s', '" USER "', 'security', 'News', 'while away', '{}', FALSE, now())",
-			id.text));
+	(void)env_sql(p.env, arena_printf(&p.env->arena,
+				     "INSERT INTO notifications (id, user_id, type, title, message, data, is_read, created_at)"
+				     " VALUES ('%s', '" USER "', 'security', 'News', 'while away', '{}', FALSE, now())",
+				     id.text));
 	cut_buses(&p);
 	eventually(was_sent(&p, st, "while away"));
 	stream_abandon(st);
@@ -277,7 +278,7 @@ a_screen_looks_again(void **state)
 /* --- the leader ---- */
 
 struct holding {
-	struct leader *leader;
+	struct lead lead;
 	bool holds;
 };
 
@@ -286,16 +287,22 @@ hold_run(struct ctx *cx, void *arg)
 {
 	struct holding *h = arg;
 
-	return leader_holds(cx, h->leader, &h->holds);
+	return leader_holds(cx, &h->lead, &h->holds);
 }
 
 static bool
-holds(const struct server *srv, struct leader *l)
+holds(const struct server *srv, struct leader *l, int64_t term)
 {
-	struct holding h = {.leader = l};
+	struct holding h = {.lead = {l, term}};
 
 	write_on(srv, hold_run, &h);
 	return h.holds;
+}
+
+static void
+another_claims(struct two_nodes *p)
+{
+	(void)env_sql(p->env, "UPDATE jobs SET leader = 'another', last_started_at = now() WHERE name = 'leader'");
 }
 
 static void
@@ -311,19 +318,67 @@ one_leads_and_each_turn_looks_again(void **state)
 	int64_t first = leader_term(a, &p.a);
 	assert_int_equal(leader_term(a, &p.a), first);
 	assert_int_equal(leader_term(b, &p.b), 0);
-	assert_true(holds(&p.a, a));
-	assert_false(holds(&p.b, b)); /* as one that was stopped, and does not know */
-	(void)env_sql(p.env, "UPDATE jobs SET leader = 'another' WHERE name = 'leader'");
-	assert_false(holds(&p.a, a));
+	assert_true(holds(&p.a, a, first));
+	assert_false(holds(&p.b, b, first)); /* as one that was stopped, and does not know */
+	another_claims(&p);
+	assert_false(holds(&p.a, a, first));
 	eventually(leader_term(a, &p.a) > first); /* its lock was seen to live since, and it claims again */
-	assert_true(holds(&p.a, a));
+	int64_t second = leader_term(a, &p.a);
+	assert_false(holds(&p.a, a, first)); /* what was begun before another led in between */
+	assert_int_equal(leader_term(a, &p.a), second);
+	assert_true(holds(&p.a, a, second));
 	nodes_close(&p.a);
 	eventually(leader_term(b, &p.b) != 0);
-	assert_true(holds(&p.b, b));
-	assert_false(holds(&p.a, a));
+	assert_true(holds(&p.b, b, leader_term(b, &p.b)));
+	assert_false(holds(&p.a, a, second));
 	leader_close(a);
 	leader_close(b);
 	pair_close(&p);
+}
+
+/* A job that another node claims the lead in the middle of, does and notes. */
+static struct two_nodes *robbed;
+static enum err robbed_ends;
+
+static enum err
+robbed_run(struct ctx *cx, int64_t *ret_rows)
+{
+	*ret_rows = 1;
+	another_claims(robbed);
+	(void)env_sql(robbed->env,
+		"INSERT INTO jobs (name, last_started_at, last_finished_at, leader) VALUES ('robbed', now(), now(), 'another')");
+	return robbed_ends == OK ? OK : fail_internal(cx, robbed_ends, "it went wrong");
+}
+
+static void
+who_lost_the_lead_meanwhile_notes_nothing(void **state)
+{
+	static const struct job job = {"robbed", 1, robbed_run, .outside = true};
+	static const enum err ends[] = {OK, ERR_UNAVAILABLE};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		struct two_nodes p;
+		struct arena arena;
+		struct ctx cx;
+		int64_t rows;
+
+		pair_open(&p);
+		robbed = &p;
+		robbed_ends = ends[i];
+		struct lead lead = {.leader = leader_open(&p.a)};
+		eventually((lead.term = leader_term(lead.leader, &p.a)) != 0);
+		arena_init(&arena);
+		ctx_init(&cx, &arena, &p.a);
+		assert_int_equal(job_lead(&cx, &job, &lead, NULL, &rows), ends[i]);
+		assert_int_equal(rows, 0);
+		assert_string_equal(
+			env_sql(p.env, "SELECT leader || COALESCE(last_error, '') FROM jobs WHERE name = 'robbed'"), "another");
+		assert_int_equal(job_lead(&cx, &job, &lead, NULL, &rows), OK); /* not done: its second INSERT would fail */
+		arena_release(&arena);
+		leader_close(lead.leader);
+		pair_close(&p);
+	}
 }
 
 /* --- limits ---- */
@@ -364,6 +419,7 @@ main(void)
 		cmocka_unit_test(a_listener_gets_what_nobody_told),
 		cmocka_unit_test(a_screen_looks_again),
 		cmocka_unit_test(one_leads_and_each_turn_looks_again),
+		cmocka_unit_test(who_lost_the_lead_meanwhile_notes_nothing),
 		cmocka_unit_test(limits_reach_the_other_node),
 	};
 
