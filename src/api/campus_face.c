@@ -82,6 +82,10 @@ show_selfie(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return reply_bytes(rs, type, bytes);
 }
 
+/* The rows differ in who may. */
+#define SHOW_SELFIE                                                                                                                \
+	.handler = show_selfie, .lane = LANE_WORK, .reply_type = "image/jpeg", .status = 200, .errors = ERRORS(ERR_NOT_FOUND)
+
 static const struct route rows[] = {
 	{.method = POST,
 		.path = "/api/v1/student/enroll-face",
@@ -143,14 +147,17 @@ static const struct route rows[] = {
 			"of poses, not mirrored, and liveness_challenge.  It shows that somebody turned a head, and is no proof of life."},
 	{.method = GET,
 		.path = "/api/v1/lecturer/attendance/{id}/selfie",
-		.handler = show_selfie,
+		SHOW_SELFIE,
 		.access = LECTURER,
-		.lane = LANE_WORK,
-		.reply_type = "image/jpeg",
-		.status = 200,
-		.errors = ERRORS(ERR_NOT_FOUND),
 		.tag = "sessions",
 		.summary = "See the selfie of a mark",
 		.text = "For the owner of the session and administrators; each look is audited.  JPEG or PNG, as it was sent."},
+	{.method = GET,
+		.path = "/api/v1/admin/attendance/{id}/selfie",
+		SHOW_SELFIE,
+		.access = REVIEWER,
+		.tag = "review",
+		.summary = "See the selfie of a mark in any session",
+		.text = "For those who decide about it; each look is audited."},
 };
 const struct route_table campus_face_routes = ROUTE_TABLE(SURFACE_CAMPUS, rows);

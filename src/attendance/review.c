@@ -7,6 +7,7 @@
 #include "attendance/review.h"
 
 #include "audit/audit.h"
+#include "core/conf.h"
 #include "notify/notify.h"
 #include "store/db.h"
 
@@ -39,13 +40,15 @@ static const struct schema review_session_schema = SCHEMA("ReviewSession", struc
 	F(struct flagged_row, changed_at, F_TIME | F_NULLABLE, 0, 0, "When"), \
 	F(struct flagged_row, dispute_note, F_NULLABLE, 0, 0, "What the student says"), \
 	F(struct flagged_row, disputed_at, F_TIME | F_NULLABLE, 0, 0, "When"), \
-	F(struct flagged_row, layers, F_JSON | F_NULLABLE, 0, 0, "How each layer judged the mark")
+	F(struct flagged_row, layers, F_JSON | F_NULLABLE, 0, 0, "How each layer judged the mark"), \
+	F(struct flagged_row, has_selfie, 0, 0, 0, "Whether its selfie is there")
 
 static const struct field flagged_row_fields[] = {FLAGGED_FIELDS};
 const struct schema flagged_row_schema = SCHEMA("FlaggedRecord", struct flagged_row, flagged_row_fields);
 static const struct field flagged_list_fields[] = {
 	F_LIST(struct flagged_list, flagged, 0, &flagged_row_schema, "Who waits longest first"),
 	F(struct flagged_list, total, 0, 0, 0, "How many wait"),
+	F(struct flagged_list, selfie_days, 0, 0, 0, "How many days selfies are kept"),
 };
 const struct schema flagged_list_schema = SCHEMA("FlaggedList", struct flagged_list, flagged_list_fields);
 static const struct field decided_row_fields[] = {
@@ -108,7 +111,7 @@ review_scope_own(const struct ctx *cx, const char *session_id)
 	"r.id AS attendance_id, u.id AS \"student.id\", u.email AS \"student.email\", u.full_name AS \"student.full_name\","     \
 	" e.id AS \"session.id\", e.title AS \"session.title\", e.scheduled_at AS \"session.starts_at\", r.status,"              \
 	" r.original_status, r.method, r.marked_at, r.distance_m, r.flags, r.reason, r.marked_by, r.changed_at, r.dispute_note," \
-	" r.disputed_at," LAYERS " AS layers"
+	" r.disputed_at," LAYERS " AS layers, EXISTS (SELECT 1 FROM selfies s WHERE s.attendance_id = r.id) AS has_selfie"
 #define FLAGGED_FROM " FROM attendance_records r JOIN users u ON u.id = r.user_id JOIN events e ON e.id = r.event_id"
 /* The first condition is the index's own. */
 #define WAITING                                                                     \
@@ -124,7 +127,7 @@ SQL(REVIEW_TOTAL, "uu", "SELECT COUNT(*)" FLAGGED_FROM " WHERE" WAITING "{?1 AND
 enum err
 review_queue(struct ctx *cx, const struct review_scope *scope, int64_t limit, struct flagged_list *ret)
 {
-	struct flagged_list out;
+	struct flagged_list out = {.selfie_days = cx->srv->conf->selfie_retention_days};
 	int64_t there = 1;
 
 	if (scope->session_id)

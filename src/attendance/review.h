@@ -28,11 +28,13 @@ struct flagged_row {
 	const char *dispute_note;
 	int64_t disputed_at;
 	const char *layers; /* JSON list of {layer,verdict,detail,score}, as the mark was judged */
+	bool has_selfie;
 	struct list changes; /* in the answer to a decision: struct record_change, this one included */
 };
 struct flagged_list {
 	struct list flagged; /* who waits longest first */
 	int64_t total;
+	int64_t selfie_days; /* that selfies are kept */
 };
 extern const struct schema flagged_row_schema, flagged_list_schema, decided_row_schema, decided_list_schema;
 

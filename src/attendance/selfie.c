@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "attendance/case.h"
+#include "attendance/review.h"
 #include "audit/audit.h"
 #include "core/image.h"
 #include "net/storage.h"
@@ -109,9 +110,9 @@ static enum err
 read_row(struct ctx *cx, void *arg)
 {
 	struct reading *r = arg;
-	const char *owner = cx->actor->role == ROLE_ADMIN ? NULL : cx->actor->user_id.text;
+	const struct review_scope scope = review_scope_own(cx, NULL);
 
-	TRY(db_one(cx, &SELFIE_OF_RECORD, &stored_selfie_schema, &r->found, V(r->attendance_id), V(owner)));
+	TRY(db_one(cx, &SELFIE_OF_RECORD, &stored_selfie_schema, &r->found, V(r->attendance_id), V(scope.owner_id)));
 	return audit_ok(cx, AUDIT_EXPORT, "selfie", r->attendance_id);
 }
 

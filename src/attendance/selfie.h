@@ -28,7 +28,7 @@ enum err selfie_prepare(struct ctx *cx, const struct mark_in *in, const struct s
 /* In the write lane, after the mark's own rows: names the object, where the session asks for it. */
 enum err selfie_keep(struct ctx *cx, const struct mark_case *c, const char *attendance_id) MUST_CHECK;
 
-/* On the work lane: the bytes, for the owner of the session or an administrator; audited.  ERR_NOT_FOUND; ERR_UNAVAILABLE. */
+/* On the work lane: the bytes, for the owner of the session and whoever decides everywhere; audited.  ERR_NOT_FOUND; ERR_UNAVAILABLE. */
 enum err selfie_read(struct ctx *cx, const char *attendance_id, const char **ret_type, struct span *ret) MUST_CHECK;
 
 /* Jobs: what is older than SELFIE_RETENTION_DAYS; objects over an hour old that no row names. */

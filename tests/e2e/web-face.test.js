@@ -9,7 +9,7 @@ const path = require("node:path");
 const { after, before, test } = require("node:test");
 
 const stub = require("./face-stub.js");
-const { newDirectory, root } = require("./lib");
+const { eventually, newDirectory, root } = require("./lib");
 const { PASSWORD, Server, clean, fits, heading, openBrowser, person, signIn, signInAdmin, violations } = require("./web-lib");
 
 const shared = path.resolve(root, "..", "shared", "face");
@@ -47,6 +47,10 @@ const session = (extra, of = server, token = lecturer) => of.want(201, of.post("
 async function camera(page, sees) {
 	await page.addInitScript((start) => {
 		globalThis.sees = start;
+		const { mediaDevices } = navigator; // small pictures are drawn faster
+		const open = mediaDevices?.getUserMedia.bind(mediaDevices);
+		if (open)
+			mediaDevices.getUserMedia = () => open({ video: { width: 320, height: 240, frameRate: 10 } });
 		const toBlob = HTMLCanvasElement.prototype.toBlob;
 		HTMLCanvasElement.prototype.toBlob = function (done, ...rest) {
 			const pose = document.querySelector(".pose")?.classList[1];
@@ -155,6 +159,30 @@ async function enrol(page) {
 	await page.getByText("Your face is enrolled.").waitFor();
 }
 
+// An administrator looks at the only mark that waits, decides after its picture is gone, and is on record for it.
+async function looked() {
+	const looks = () => server.sql("SELECT COUNT(*) AS n FROM audit_logs WHERE entity_type = 'selfie'")[0].n;
+	const desk = await person(browser, server, { reducedMotion: "reduce" });
+	await signInAdmin(desk.page);
+	await desk.page.goto("/app/flagged");
+	const show = button(desk.page, "Show the selfie of Student bob");
+	await show.waitFor();
+	assert.equal(looks(), 0, "nobody looks who only reads the queue");
+	await show.click();
+	const picture = desk.page.getByRole("img", { name: "Selfie of Student bob at check-in" });
+	await picture.waitFor();
+	await eventually("the picture is drawn", () => picture.evaluate((c) => c.width === 320));
+	assert.equal(looks(), 1);
+	await clean(desk.page, "a selfie in the queue");
+	await button(desk.page, "Hide the selfie of Student bob").click();
+	await show.waitFor();
+	server.sql("DELETE FROM selfies");
+	await desk.page.reload();
+	await desk.page.getByText("The selfie is gone: selfies are kept for 30 days").waitFor();
+	assert.deepEqual(desk.complaints, []);
+	await desk.context.close();
+}
+
 test("a session asks for a selfie: looked at, sent, and what came of it; refused, and tried again with the same scan", async () => {
 	const { page, context, complaints } = await phone("bob", "face 0");
 	await enrol(page);
@@ -174,6 +202,7 @@ test("a session asks for a selfie: looked at, sent, and what came of it; refused
 	await page.getByText("The lecturer looks at your mark, because of this:").waitFor();
 	await page.getByText("not your enrolled face").waitFor();
 	await clean(page, "a flagged mark");
+	await looked();
 
 	await scan(page, { require_face: true, policy: { face: "reject" } });
 	await nowSees(page, "face 90");

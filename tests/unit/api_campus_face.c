@@ -298,7 +298,7 @@ a_helper_that_fails_is_no_verdict(void **state)
 /* --- selfies at rest ---- */
 
 struct room {
-	struct test_user lecturer, stranger, admin, student;
+	struct test_user lecturer, stranger, admin, student, reviewer;
 	const char *record;
 };
 
@@ -307,7 +307,7 @@ static struct room
 open_room(struct test *t)
 {
 	struct room r = {test_user(t, ROLE_LECTURER), test_user(t, ROLE_LECTURER), test_user(t, ROLE_ADMIN), test_user(t, ROLE_STUDENT),
-		"01980000-0000-7000-8000-00000000aaaa"};
+		test_user(t, ROLE_REVIEWER), "01980000-0000-7000-8000-00000000aaaa"};
 
 	struct test_reply *e = call(t, POST, "/api/admin/events", r.admin.bearer, "{'title':'Algebra','scheduled_at':'2026-08-01T12:00:00Z'}");
 	expect_status(e, 201);
@@ -345,19 +345,26 @@ is_stored(struct test *t, const char *object)
 #define OBJECT(day, hex) "selfies/2026-08-0" day "/01" hex "-0000-7000-8000-000000000001"
 
 static void
-the_owner_sees_a_selfie_and_nobody_else(void **state)
+those_who_decide_see_a_selfie_and_nobody_else(void **state)
 {
 	struct test *t = test_open(NULL);
 	struct room r = open_room(t);
 	const char *path = TEXT(t, "/api/v1/lecturer/attendance/%s/selfie", r.record);
+	const char *any = TEXT(t, "/api/v1/admin/attendance/%s/selfie", r.record), *queue = "/api/v1/admin/flagged";
 	struct span jpeg = grey_jpeg(&t->arena);
 
 	(void)state;
 	expect_error(call(t, GET, path, r.lecturer.bearer, NULL), 404, "not_found");
+	expect_error(call(t, GET, any, r.reviewer.bearer, NULL), 404, "not_found");
+	assert_true(json_is_false(reply_at(call(t, GET, queue, r.reviewer.bearer, NULL), "flagged.0.has_selfie")));
 	const char *object = store(t, &r, OBJECT("1", "9f0d5400"), true);
-	const struct test_user *those[] = {&r.lecturer, &r.admin};
-	for (size_t i = 0; i < 2; i++) {
-		struct test_reply *got = call(t, GET, path, those[i]->bearer, NULL);
+	assert_true(json_is_true(reply_at(call(t, GET, queue, r.reviewer.bearer, NULL), "flagged.0.has_selfie")));
+	const struct {
+		const struct test_user *who;
+		const char *path;
+	} those[] = {{&r.lecturer, path}, {&r.admin, path}, {&r.admin, any}, {&r.reviewer, any}};
+	for (size_t i = 0; i < sizeof(those) / sizeof(those[0]); i++) {
+		struct test_reply *got = call(t, GET, those[i].path, those[i].who->bearer, NULL);
 		expect_status(got, 200);
 		assert_int_equal(got->body_n, jpeg.n);
 		assert_memory_equal(got->body, jpeg.p, jpeg.n);
@@ -366,9 +373,10 @@ the_owner_sees_a_selfie_and_nobody_else(void **state)
 		assert_string_equal(got->x.reply.content_type, "image/jpeg");
 	}
 	assert_int_equal(count(t, TEXT(t, "SELECT COUNT(*) FROM audit_logs WHERE action = 'export' AND entity_type = 'selfie'"
-					  " AND entity_id = '%s'", r.record)), 2);
+					  " AND entity_id = '%s'", r.record)), 4);
 	expect_error(call(t, GET, path, r.stranger.bearer, NULL), 404, "not_found");
 	expect_error(call(t, GET, path, r.student.bearer, NULL), 403, "forbidden");
+	expect_error(call(t, GET, any, r.lecturer.bearer, NULL), 403, "forbidden");
 	const char *why = NULL;
 	assert_int_equal(storage_delete(t->srv.storage, &t->arena, object, &why), STORED);
 	expect_error(call(t, GET, path, r.lecturer.bearer, NULL), 404, "not_found");
@@ -493,7 +501,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(consent_is_asked_for_outside_development),
 		cmocka_unit_test(without_a_model_faces_are_unavailable),
 		cmocka_unit_test(a_helper_that_fails_is_no_verdict),
-		cmocka_unit_test(the_owner_sees_a_selfie_and_nobody_else),
+		cmocka_unit_test(those_who_decide_see_a_selfie_and_nobody_else),
 		cmocka_unit_test(the_sweep_takes_old_orphans_alone),
 		cmocka_unit_test(selfies_end_with_their_time),
 		cmocka_unit_test(deleting_a_face_deletes_its_selfies),

@@ -33,7 +33,7 @@ export default {
 	'step.askDevice': 'Stattdessen um diesen Browser bitten',
 	'step.selfie': 'Hier wird ein Selfie verlangt',
 	'step.poses': 'Hier werden drei Selfies verlangt',
-	'step.selfieText': 'Es wird mit Ihrem hinterlegten Gesicht verglichen. Nur die Lehrperson kann es sehen, für begrenzte Zeit.',
+	'step.selfieText': 'Es wird mit Ihrem hinterlegten Gesicht verglichen. Für begrenzte Zeit sehen können es nur die Lehrperson und wer über Einträge entscheidet.',
 	'step.send': 'Senden und einchecken',
 	'step.noSelfie': 'Ohne Selfie weitermachen',
 	'checkin.flagged': 'Sie stehen auf der Liste. Die Lehrperson sieht Ihren Eintrag an, und zwar deshalb:',
@@ -181,4 +181,12 @@ export default {
 	'error.network_not_allowed': 'Dieser Termin besteht auf dem Netz des Hauses. Gehen Sie in dessen WLAN und versuchen Sie es noch einmal.',
 	'error.another_face': 'Das ist ein anderes Gesicht als das hinterlegte. Löschen Sie zuerst jenes.',
 	'error.unreadable': 'Diese Datei ist kein lesbares Bild. Wählen Sie ein JPEG oder PNG.',
+
+	'flagged.showSelfie': 'Selfie zeigen',
+	'flagged.showSelfieOf': 'Selfie von {name} zeigen',
+	'flagged.hideSelfie': 'Selfie verbergen',
+	'flagged.hideSelfieOf': 'Selfie von {name} verbergen',
+	'flagged.selfieOf': 'Selfie von {name} beim Einchecken',
+	'flagged.selfieHint': 'Dass Sie es ansehen, wird festgehalten.',
+	'flagged.selfieGone': { one: 'Das Selfie ist nicht mehr da: Selfies bleiben {n} Tag, oder bis sie gelöscht werden.', other: 'Das Selfie ist nicht mehr da: Selfies bleiben {n} Tage, oder bis sie gelöscht werden.' },
 };

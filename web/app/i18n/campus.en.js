@@ -33,7 +33,7 @@ export default {
 	'step.askDevice': 'Ask for this browser instead',
 	'step.selfie': 'This session asks for a selfie',
 	'step.poses': 'This session asks for three selfies',
-	'step.selfieText': 'It is compared with the face you enrolled. Only the lecturer can see it, for a limited time.',
+	'step.selfieText': 'It is compared with the face you enrolled. Only the lecturer and those who decide about marks can see it, for a limited time.',
 	'step.send': 'Send and check in',
 	'step.noSelfie': 'Go on without a selfie',
 	'checkin.flagged': 'You are on the list. The lecturer looks at your mark, because of this:',
@@ -182,4 +182,12 @@ export default {
 	'error.network_not_allowed': 'This session insists on the network of the house. Join its Wi-Fi and try again.',
 	'error.another_face': 'This is another face than the enrolled one. Delete that one first.',
 	'error.unreadable': 'That file is no picture that can be read. Choose a JPEG or PNG.',
+
+	'flagged.showSelfie': 'Show the selfie',
+	'flagged.showSelfieOf': 'Show the selfie of {name}',
+	'flagged.hideSelfie': 'Hide the selfie',
+	'flagged.hideSelfieOf': 'Hide the selfie of {name}',
+	'flagged.selfieOf': 'Selfie of {name} at check-in',
+	'flagged.selfieHint': 'That you looked is recorded.',
+	'flagged.selfieGone': { one: 'The selfie is gone: selfies are kept for {n} day, or until the student deletes them.', other: 'The selfie is gone: selfies are kept for {n} days, or until the student deletes them.' },
 };

@@ -6,10 +6,11 @@ import { t } from '../lib/i18n.js';
 import { formOf } from '../lib/photo.js';
 import { api } from '../lib/session.js';
 import { fullDay } from '../lib/time.js';
-import { Booth, Photo } from '../ui/booth.jsx';
+import { Booth } from '../ui/booth.jsx';
 import { Icon } from '../ui/icons.jsx';
 import { said } from '../ui/layers.jsx';
 import { Button, Chip, Confirm, Empty, Failure, Listing, Notice, PageHead } from '../ui/parts.jsx';
+import { Photo } from '../ui/photo.jsx';
 
 const PICTURES_MAX = 3;
 const facts = ['why', 'kept', 'seen', 'free'];

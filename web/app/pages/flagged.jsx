@@ -6,13 +6,12 @@ import { Empty, Listing, PageHead, Say } from '../ui/parts.jsx';
 
 export default function Flagged() {
 	const source = useData('/api/v1/admin/flagged', { every: 10 });
-	const { flagged = [], total = 0 } = source.data ?? {};
 	return (
 		<>
 			<PageHead title={t('flagged.title')} lead={t('flagged.lead')} />
-			{source.data && <Say>{t('flagged.waiting', { n: total })}</Say>}
-			<Listing source={source} count={flagged.length} empty={<Empty icon="check" title={t('flagged.empty')}>{t('flagged.emptyText')}</Empty>}>
-				<FlaggedRows rows={flagged} onDecided={source.reload} showSession />
+			{source.data && <Say>{t('flagged.waiting', { n: source.data.total })}</Say>}
+			<Listing source={source} count={source.data?.flagged.length} empty={<Empty icon="check" title={t('flagged.empty')}>{t('flagged.emptyText')}</Empty>}>
+				<FlaggedRows queue={source.data} onDecided={source.reload} showSession />
 			</Listing>
 		</>
 	);

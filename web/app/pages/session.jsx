@@ -144,7 +144,7 @@ export default function SessionPage({ params }) {
 			{(flagged.data?.total ?? 0) > 0 && (
 				<section>
 					<h2 class="section">{t('flagged.title')} <span class="count">{flagged.data.total}</span></h2>
-					<FlaggedRows rows={flagged.data.flagged} onDecided={all} />
+					<FlaggedRows queue={flagged.data} onDecided={all} />
 				</section>
 			)}
 			<div class="section-head">

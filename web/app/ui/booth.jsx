@@ -6,6 +6,7 @@ import { cameraFault, fromFile, grab, openFront } from '../lib/photo.js';
 import { useSecondsLeft } from '../lib/time.js';
 import { Icon } from './icons.jsx';
 import { Button, Failure, Ring } from './parts.jsx';
+import { Photo } from './photo.jsx';
 
 const POSE_MS = 4_000;
 
@@ -29,26 +30,6 @@ function useFront(video) {
 		};
 	}, [attempt]);
 	return { ...state, again: () => setAttempt((n) => n + 1) };
-}
-
-/* A picture, drawn: the policy of the page shows no addresses made by scripts. */
-export function Photo({ blob, label, mirror }) {
-	const canvas = useRef(null);
-	useEffect(() => {
-		let gone = false;
-		createImageBitmap(blob).then((bitmap) => {
-			if (gone || !canvas.current)
-				return;
-			canvas.current.width = bitmap.width;
-			canvas.current.height = bitmap.height;
-			canvas.current.getContext('2d').drawImage(bitmap, 0, 0);
-			bitmap.close();
-		}, () => undefined);
-		return () => {
-			gone = true;
-		};
-	}, [blob]);
-	return <canvas ref={canvas} class={mirror ? 'photo mirror' : 'photo'} role="img" aria-label={label} />;
 }
 
 function Finder({ camera, video, children }) {
