@@ -46,6 +46,17 @@ async function checkLanguages() {
 		throw new Error(`languages differ: ${odd.join(', ')}`);
 }
 
+/* A word that the first load may say, by a text or the beginning of one, has to come with it. */
+async function checkFirstWords(files) {
+	const all = Object.keys((await import(join(app, 'i18n/en.js'))).default);
+	const first = Object.keys((await import(join(app, 'i18n/first.en.js'))).default);
+	const said = files.filter((f) => !/i18n|pages\.js$/.test(f)).map((f) => readFileSync(join(here, f), 'utf8')).join('\n');
+	const used = [...said.matchAll(/'([^'\n]+)'|`([\w.]+\.)\$\{/g)].flatMap(([, word, start]) => all.filter((k) => k === word || (start && k.startsWith(start))));
+	const late = [...new Set(used)].filter((k) => !first.includes(k));
+	if (late.length)
+		throw new Error(`the first words lack ${late.join(', ')}`);
+}
+
 const scripts = [];
 function emit(name, text) {
 	writeFileSync(join(out, name), text);
@@ -89,12 +100,15 @@ function needs(entry) {
 }
 
 const main = needs('app/main.jsx');
+const first = [...new Set([...main, ...needs('app/pages/checkin.jsx')])];
+const chunkOf = ([name]) => first.includes(name.slice(name.lastIndexOf('/') + 1));
+await checkFirstWords(Object.entries(result.metafile.outputs).filter(chunkOf).flatMap(([, o]) => Object.keys(o.inputs)).filter((f) => f.startsWith('app/')));
 const style = names.find((n) => n.startsWith('style-'));
 const preloads = (list) => [...new Set(list)].map((n) => `<link rel="modulepreload" href="/app/assets/${n}">`).join('\n\t');
 const html = (list) => page('index.html').replace('%STYLE%', `/app/assets/${style}`).replace('%SCRIPT%', `/app/assets/${main[0]}`)
 	.replace('%PRELOAD%', preloads(list));
 emit('index.html', html(main.slice(1)));
-emit('c.html', html([...main.slice(1), ...needs('app/pages/checkin.jsx')]));
+emit('c.html', html(first.slice(1)));
 
 cpSync(join(app, 'static'), out, { recursive: true });
 const shell = ['/app/', '/c', ...names.map((n) => `/app/assets/${n}`), '/app/manifest.webmanifest', '/app/icon.svg'];
@@ -105,8 +119,7 @@ const { pages } = await import(join(app, 'pages.js'));
 writeFileSync(join(out, 'pages.txt'), `${[...new Set(pages.map((p) => p.path))].join('\n')}\n`);
 
 const total = scripts.reduce((sum, [, n]) => sum + n, 0);
-const first = [...main, ...needs('app/pages/checkin.jsx')];
-const size = (list) => [...new Set(list)].reduce((sum, n) => sum + (scripts.find(([name]) => name === `assets/${n}`)?.[1] ?? 0), 0);
+const size = (list) => list.reduce((sum, n) => sum + (scripts.find(([name]) => name === `assets/${n}`)?.[1] ?? 0), 0);
 const kb = (n) => `${(n / 1000).toFixed(1)} kB`;
 console.log(`web app: ${kb(total)} of scripts gzipped in ${scripts.length} files; check-in page ${kb(size(first))}; budget ${kb(BUDGET)}`);
 if (total > BUDGET)

@@ -18,5 +18,11 @@ startNews();
 await startLanguage();
 render(<Shell />, document.getElementById('app'));
 
-if ('serviceWorker' in navigator)
-	navigator.serviceWorker.register('/app/sw.js', { scope: '/' }).catch(() => undefined);
+/* Fetches the whole app: not while somebody waits for the first page. */
+const keepShell = () => navigator.serviceWorker.register('/app/sw.js', { scope: '/' }).catch(() => undefined);
+if ('serviceWorker' in navigator) {
+	if (document.readyState === 'complete')
+		setTimeout(keepShell);
+	else
+		addEventListener('load', () => setTimeout(keepShell), { once: true });
+}

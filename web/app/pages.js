@@ -4,10 +4,10 @@
  *
  * who: anyone, user (any signed-in account), or a role, which admits administrators too.  bare: without header and menu.  screen: a screen of the room, seen also by
  * whoever brings a display token in the fragment.  nav: place in the menu of each role that has the page there; the first four are in
- * the bar at the bottom of a phone, the others under "More".
+ * the bar at the bottom of a phone, the others under "More".  light: the words of the first load are enough.
  */
 export const pages = [
-	{ path: '/c', who: 'anyone', title: 'checkin.title', bare: true, load: () => import('./pages/checkin.jsx') },
+	{ path: '/c', who: 'anyone', title: 'checkin.title', bare: true, light: true, load: () => import('./pages/checkin.jsx') },
 	{ path: '/app/', who: 'anyone', title: 'signin.title', bare: true, load: () => import('./pages/home.jsx') },
 	{ path: '/app/signup', who: 'anyone', title: 'signup.title', bare: true, load: () => import('./pages/signup.jsx') },
 	{ path: '/app/forgot', who: 'anyone', title: 'forgot.title', bare: true, load: () => import('./pages/forgot.jsx') },

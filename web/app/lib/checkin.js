@@ -21,9 +21,8 @@ import { effect, signal } from '@preact/signals';
 
 import { deviceState, signedFor } from './device.js';
 import { feedback } from './feedback.js';
-import { ApiError, randomKey, request } from './http.js';
+import { ApiError, formOf, randomKey, request } from './http.js';
 import { makeKey, sign } from './keys.js';
-import { formOf } from './photo.js';
 import { api, session } from './session.js';
 import { forget, load, save } from './store.js';
 

@@ -79,3 +79,11 @@ export async function request(path, { method = 'GET', body, form, text: plain, t
 export function randomKey() {
 	return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, '0')).join('');
 }
+
+/* multipart/form-data with pictures. */
+export function formOf(fields, name, pictures) {
+	const form = new FormData();
+	Object.entries(fields).filter(([, v]) => v !== undefined && v !== null).forEach(([k, v]) => form.append(k, v));
+	pictures.forEach((p, i) => form.append(name, p, `${i + 1}.jpg`));
+	return form;
+}

@@ -50,10 +50,3 @@ export async function fromFile(file) {
 		bitmap.close();
 	}
 }
-
-export function formOf(fields, name, pictures) {
-	const form = new FormData();
-	Object.entries(fields).filter(([, v]) => v !== undefined && v !== null).forEach(([k, v]) => form.append(k, v));
-	pictures.forEach((p, i) => form.append(name, p, `${i + 1}.jpg`));
-	return form;
-}

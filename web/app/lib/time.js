@@ -26,6 +26,9 @@ export function toLocalInput(iso) {
 }
 export const fromLocalInput = (text) => `${new Date(text).toISOString().slice(0, 19)}Z`;
 
+/** `until` by Date.now(), as useSecondsLeft() wants it. */
+export const left = (until) => performance.now() + until - Date.now();
+
 /** Seconds left until `until` (performance.now() milliseconds), redrawn each second. */
 export function useSecondsLeft(until) {
 	const [, redraw] = useState(0);

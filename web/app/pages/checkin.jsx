@@ -1,21 +1,15 @@
 /* /c: opened by a phone's camera with the code behind the #, or by the scanner of the app. */
-import { useEffect } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 
-import { answer, dismiss, payloadOf, retry, scan, take } from '../lib/checkin.js';
-import { useAction } from '../lib/data.js';
-import { register } from '../lib/device.js';
-import { t } from '../lib/i18n.js';
-import { api, session } from '../lib/session.js';
-import { clock, countdown, moment, useSecondsLeft } from '../lib/time.js';
-import { Booth, Poses } from '../ui/booth.jsx';
-import { Card, Languages } from '../ui/card.jsx';
+import { dismiss, payloadOf, retry, scan, take } from '../lib/checkin.js';
+import { t, wholeLanguage } from '../lib/i18n.js';
+import { session } from '../lib/session.js';
+import { clock, countdown, left, moment, useSecondsLeft } from '../lib/time.js';
+import { Languages } from '../ui/card.jsx';
 import { Icon, Logo } from '../ui/icons.jsx';
 import { Layers } from '../ui/layers.jsx';
-import { Button, errorText, Failure, Notice } from '../ui/parts.jsx';
+import { Button, errorText, Notice } from '../ui/parts.jsx';
 import { SignIn } from '../ui/signin.jsx';
-
-/* What is left until `until` (Date.now() milliseconds). */
-const left = (until) => performance.now() + until - Date.now();
 
 /* `aside`: a countdown, which would be read out every second if it stood in the live region. */
 function Panel({ kind, icon, title, children, aside, actions }) {
@@ -83,54 +77,21 @@ function Idle() {
 	);
 }
 
-/* How long the scan waits for its owner. */
-function Kept({ until }) {
-	const seconds = useSecondsLeft(left(until));
-	return <p class="hint center">{t('step.kept', { time: countdown(seconds) })}</p>;
-}
-
-function Step({ title, event, until, children }) {
-	return (
-		<Card title={title}>
-			<p class="lead">{event.title}</p>
-			{children}
-			<Kept until={until} />
-			<div class="center"><Button kind="quiet" onClick={dismiss}>{t('checkin.drop')}</Button></div>
-		</Card>
-	);
-}
-
-/* The session wants a registered device, and this browser is none. */
-function DeviceStep({ event, until, here }) {
-	const take = useAction(async () => {
-		await register();
-		await answer({ device: 'asked' });
-	});
-	const able = here === 'free' || here === 'other';
-	return (
-		<Step title={t('step.device')} event={event} until={until}>
-			<p class="text">{t(`step.device.${here}`)}</p>
-			<Failure error={take.error} />
-			<div class="form">
-				{here === 'free' && <Button kind="primary wide" icon="phone" busy={take.busy} onClick={take.run}>{t('step.register')}</Button>}
-				<Button kind={here === 'free' ? 'wide' : 'primary wide'} onClick={() => answer({ device: 'without' })}>{t('step.without')}</Button>
-				{able && here === 'other' && <p class="aside"><a href="/app/device">{t('step.askDevice')}</a></p>}
-			</div>
-		</Step>
-	);
-}
-
-function SelfieStep({ event, until, liveness }) {
-	const challenge = () => api(`/api/v1/student/liveness?event_id=${event.id}`);
-	return (
-		<Step title={t(liveness ? 'step.poses' : 'step.selfie')} event={event} until={until}>
-			<p class="text">{t('step.selfieText')}</p>
-			{liveness
-				? <Poses challenge={challenge} onDone={(pictures, token) => answer({ pictures, liveness: { challenge: token, at: Date.now() } })} />
-				: <Booth use={t('step.send')} onUse={(blob) => answer({ pictures: [blob] })} />}
-			<div class="center"><Button kind="quiet" onClick={() => answer({ pictures: [], liveness: undefined })}>{t('step.noSelfie')}</Button></div>
-		</Step>
-	);
+/* What some sessions ask for comes with its words when it is asked for; the scan is kept, so the page can be loaded again. */
+function Later(props) {
+	const [steps, set] = useState(null);
+	useEffect(() => {
+		Promise.all([import('../ui/steps.jsx'), wholeLanguage()]).then(([m]) => set(m), () => set({ failed: true }));
+	}, []);
+	if (!steps)
+		return <Busy title={props.event.title} />;
+	if (steps.failed)
+		return (
+			<Panel kind="wait" icon="cloud" title={t('offline.title')} actions={<Button kind="primary" onClick={() => location.reload()}>{t('again')}</Button>}>
+				<p>{t('offline.text')}</p>
+			</Panel>
+		);
+	return props.phase === 'device' ? <steps.DeviceStep {...props} /> : <steps.SelfieStep {...props} />;
 }
 
 /* Marked; with what the checks said, when they said anything a person should know. */
@@ -169,9 +130,8 @@ function Show() {
 	case 'account':
 		return <Account {...s} />;
 	case 'device':
-		return <DeviceStep {...s} />;
 	case 'selfie':
-		return <SelfieStep {...s} />;
+		return <Later {...s} />;
 	case 'queued':
 		return <Queued {...s} />;
 	case 'waiting':

@@ -2,8 +2,8 @@
 import { useState } from 'preact/hooks';
 
 import { useAction, useData } from '../lib/data.js';
+import { formOf } from '../lib/http.js';
 import { t } from '../lib/i18n.js';
-import { formOf } from '../lib/photo.js';
 import { api } from '../lib/session.js';
 import { fullDay } from '../lib/time.js';
 import { Booth } from '../ui/booth.jsx';

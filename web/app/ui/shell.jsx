@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 
 import { scan } from '../lib/checkin.js';
 import { handedToken } from '../lib/frames.js';
-import { language, t } from '../lib/i18n.js';
+import { language, t, wholeLanguage } from '../lib/i18n.js';
 import { latest, useNewsOf } from '../lib/news.js';
 import { go, pageOf, place } from '../lib/router.js';
 import { session, startSession } from '../lib/session.js';
@@ -38,8 +38,8 @@ function usePage(path) {
 		if (!page)
 			set({ path, page: null });
 		else
-			page.load().then(
-				(m) => current && set({ path, page, params, Page: m.default }),
+			Promise.all([page.load(), page.light || wholeLanguage()]).then(
+				([m]) => current && set({ path, page, params, Page: m.default }),
 				() => current && set({ path, page, failed: true }),
 			);
 		return () => {
