@@ -74,8 +74,8 @@ export default function EventPage({ params }) {
 	return (
 		<>
 			<PageHead title={event.title} back={back} lead={`${fullDay(event.scheduled_at)}, ${clock(event.scheduled_at)}${event.ends_at ? ` – ${clock(event.ends_at)}` : ''}${event.notes ? ` · ${event.notes}` : ''}`}>
-				<ElsewhereButton base={`/api/admin/events/${event.id}`} page={`/app/project/${event.id}`} />
 				<Button kind="primary" icon="screen" href={`/app/project/${event.id}`}>{t('event.project')}</Button>
+				<ElsewhereButton base={`/api/admin/events/${event.id}`} page={`/app/project/${event.id}`} />
 			</PageHead>
 			{event.description && <p class="panel text">{event.description}</p>}
 			<div class="section-head">

@@ -129,8 +129,8 @@ export default function SessionPage({ params }) {
 	return (
 		<>
 			<PageHead title={s.title} back={back} lead={`${fullDay(s.starts_at)}, ${clock(s.starts_at)} – ${clock(s.ends_at)}${s.course ? ` · ${s.course.code} ${s.course.title}` : ''}`}>
-				{open && <ElsewhereButton base={path} page={`/app/screen/${s.id}`} />}
 				{open && <Button kind="primary" icon="screen" href={`/app/screen/${s.id}`}>{t('event.project')}</Button>}
+				{open && <ElsewhereButton base={path} page={`/app/screen/${s.id}`} />}
 			</PageHead>
 			<p class="session-facts"><StateChip status={s.status} /> {s.code && open && <span>{t('session.label')} <b>{s.code}</b></span>}
 				{s.geofence_radius_m && <span>{t('session.fenced', { metres: s.geofence_radius_m })}</span>}
