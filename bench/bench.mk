@@ -22,6 +22,8 @@ $(B)/bench/seed.o: bench/seed.c
 $(B)/bench/seed: $(B)/bench/seed.o $(LIB_OBJS)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
+-include $(B)/bench/seed.d
+
 .PHONY: bench bench-programs
 bench-programs: $(B)/muster $(BENCH)
 bench: bench-programs

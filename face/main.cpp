@@ -81,7 +81,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: muster-face DIRECTORY (started by muster, with a socket as descriptor %d)\n", int(FACE_SOCKET));
 		return 2;
 	}
-	(void)!nice(5); // requests come first
+	(void)!nice(10); // requests come first
 	if (argv[1][0])
 		engine = load_engine(find_models(argv[1]), message);
 	hello.magic = FACE_MAGIC;

@@ -44,7 +44,7 @@ static const struct schema device_look_schema = SCHEMA("DeviceLook", struct devi
  * sessions are searched for new devices only.
  */
 #define ID_OR_KEY "COALESCE($2, CASE WHEN d.public_key IS NOT NULL THEN d.device_hash END)"
-#define USED_HERE "device_uses x WHERE x.device_hash = " ID_OR_KEY " AND x.event_id = $3 AND x.user_id "
+#define USED_HERE "x.device_hash = " ID_OR_KEY " AND x.event_id = $3"
 #define USED_THERE                                                                                   \
 	"(SELECT y.used_at FROM device_uses y WHERE y.device_hash = " ID_OR_KEY " AND y.event_id = v.id" \
 	" AND y.user_id <> $1{+ OFFSET 0})"
@@ -54,12 +54,13 @@ SQL(DEVICE_LOOK, "utuummm",
 	" CASE WHEN d.device_hash = $2 THEN FALSE ELSE EXISTS (SELECT 1 FROM devices o WHERE o.device_hash = $2"
 	" AND o.status = 'bound' AND o.user_id <> $1{+ OFFSET 0}) END AS elsewhere,"
 	" EXISTS (SELECT 1 FROM spent_claims s WHERE s.claim_id = $4{+ OFFSET 0}) AS spent,"
-	" EXISTS (SELECT 1 FROM " USED_HERE "= $1{+ OFFSET 0}) AS again, (SELECT x.attendance_id FROM " USED_HERE "<> $1) AS twin,"
+	" COALESCE(x.user_id = $1, FALSE) AS again, CASE WHEN x.user_id <> $1 THEN x.attendance_id END AS twin,"
 	" CASE WHEN d.device_hash = $2 AND COALESCE(d.decided_at, d.created_at) <= $5 THEN NULL ELSE"
 	" (SELECT MAX(" USED_THERE ") FROM events v WHERE v.kind = 'session' AND v.scheduled_at > $6"
 	" AND (v.ends_at IS NULL OR v.ends_at > $7) AND v.id <> $3) END AS lately"
 	" FROM {+@ CROSS JOIN }users u LEFT JOIN {+LATERAL (SELECT * FROM }devices d"
-	"{+ WHERE d.user_id = $1 AND d.status = 'bound' OFFSET 0) d} ON d.user_id = u.id AND d.status = 'bound' WHERE u.id = $1");
+	"{+ WHERE d.user_id = $1 AND d.status = 'bound' OFFSET 0) d} ON d.user_id = u.id AND d.status = 'bound'"
+	" LEFT JOIN {+LATERAL (SELECT * FROM }device_uses x{+ WHERE " USED_HERE " OFFSET 0) x} ON " USED_HERE " WHERE u.id = $1");
 
 struct before_look {
 	int64_t at, distance_m;
@@ -74,11 +75,12 @@ static const struct field before_look_fields[] = {
 };
 static const struct schema before_look_schema = SCHEMA("MarkBefore", struct before_look, before_look_fields);
 
+/* Not IN (…), as in attendance_records: SQLite would build a table of the list each time. */
 SQL(BEFORE_LOOK, "uum",
 	"SELECT r.marked_at AS at, r.distance_m, e.latitude, e.longitude, e.geofence_radius_m AS radius_m"
 	" FROM attendance_records r JOIN events e ON e.id = r.event_id WHERE r.user_id = $1 AND r.marked_at > $3 AND r.event_id <> $2"
-	" AND e.latitude IS NOT NULL AND e.longitude IS NOT NULL AND r.method IN ('qr', 'code')"
-	" AND r.status IN ('present', 'late', 'flagged') ORDER BY r.marked_at DESC LIMIT 1");
+	" AND e.latitude IS NOT NULL AND e.longitude IS NOT NULL AND (r.method = 'qr' OR r.method = 'code')"
+	" AND r.status <> 'absent' AND r.status <> 'excused' AND r.status <> 'rejected' ORDER BY r.marked_at DESC LIMIT 1");
 
 /* --- the device ------------------------------------------------------------------------------------------------------------ */
 

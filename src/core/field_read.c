@@ -5,6 +5,7 @@
  * sentence, so that a form can show all of them at once; the member's place is written as "items.0.name".
  */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/field.h"
@@ -422,21 +423,29 @@ bool_of_text(const char *text, enum tri *ret)
 	return true;
 }
 
+static const char *
+after_digits(const char *s)
+{
+	size_t n = strspn(s, "0123456789");
+
+	return n ? s + n : NULL;
+}
+
+/* JSON's grammar for a number: strtod() alone takes "0x1p3", "nan" and a leading blank too.  The program sets no locale. */
 static bool
 double_of_text(const char *text, double *ret)
 {
-	struct arena a;
-	bool good = false;
+	const char *s = text + (text[0] == '-');
 
-	/* JSON's grammar for a number, and its reader: strtod() would follow the locale and take "0x1p3" and "nan". */
-	arena_init(&a);
-	const json_t *v = text[0] == '-' || (text[0] >= '0' && text[0] <= '9') ? json_read(&a, span_str(text)) : NULL;
-	if (json_is_number(v)) {
-		*ret = json_number_value(v);
-		good = true;
-	}
-	arena_release(&a);
-	return good;
+	s = s[0] == '0' ? s + 1 : after_digits(s);
+	if (s && s[0] == '.')
+		s = after_digits(s + 1);
+	if (s && (s[0] == 'e' || s[0] == 'E'))
+		s = after_digits(s + 1 + (s[1] == '-' || s[1] == '+'));
+	if (!s || s[0])
+		return false;
+	*ret = strtod(text, NULL);
+	return isfinite(*ret);
 }
 
 static void
