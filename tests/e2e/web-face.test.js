@@ -43,6 +43,9 @@ async function link(of, token, id) {
 }
 const session = (extra, of = server, token = lecturer) => of.want(201, of.post("/api/v1/lecturer/sessions", { title: "Algebra", duration_minutes: 60, ...extra }, token));
 
+// Nothing here is about an app without a network, so it need not be fetched whole by each.
+const visitor = (of, options) => person(browser, of, { reducedMotion: "reduce", serviceWorkers: "block", ...options });
+
 // What stands before the camera of this page: text of the stub, or by the pose that the page asks for.
 async function camera(page, sees) {
 	await page.addInitScript((start) => {
@@ -66,7 +69,7 @@ const nowSees = (page, sees) => page.evaluate((s) => {
 // A student who is signed in, with a phone.
 async function phone(name, sees, options = {}) {
 	const student = await server.student(name, admin);
-	const one = await person(browser, server, { reducedMotion: "reduce", viewport: { width: 390, height: 844 }, ...options });
+	const one = await visitor(server, { viewport: { width: 390, height: 844 }, ...options });
 	await camera(one.page, sees);
 	await signIn(one.page, student.email, PASSWORD);
 	await heading(one.page, "My attendance");
@@ -114,7 +117,6 @@ test("a face is enrolled with consent, tried, enrolled anew and deleted without 
 	await page.getByLabel("From a file").setInputFiles({ name: "me.jpg", mimeType: "image/jpeg", buffer: stub.picture("face 20") });
 	await button(page, "Use this picture").click();
 	await page.getByText("2 of at most 3 pictures.").waitFor();
-	await clean(page, "two pictures");
 	await button(page, "Enrol my face").click();
 	await page.getByText("Your face is enrolled.").waitFor();
 	await page.getByText("From 2 pictures, which were thrown away.").waitFor();
@@ -162,7 +164,7 @@ async function enrol(page) {
 // An administrator looks at the only mark that waits, decides after its picture is gone, and is on record for it.
 async function looked() {
 	const looks = () => server.sql("SELECT COUNT(*) AS n FROM audit_logs WHERE entity_type = 'selfie'")[0].n;
-	const desk = await person(browser, server, { reducedMotion: "reduce" });
+	const desk = await visitor(server);
 	await signInAdmin(desk.page);
 	await desk.page.goto("/app/flagged");
 	const show = button(desk.page, "Show the selfie of Student bob");
@@ -209,7 +211,6 @@ test("a session asks for a selfie: looked at, sent, and what came of it; refused
 	await take(page, "Send and check in");
 	await heading(page, "Not checked in");
 	await page.getByText("and this session insists on it").waitFor();
-	await clean(page, "a refused selfie");
 	await page.reload();
 	await heading(page, "Not checked in");
 	await button(page, "Try again").click();
@@ -310,7 +311,7 @@ test("a session asks for the device: this browser is registered and signs; anoth
 	await first.page.getByText("It holds a key that never leaves it").waitFor();
 	await clean(first.page, "a registered device");
 
-	const second = await person(browser, server, { reducedMotion: "reduce", viewport: { width: 390, height: 844 } });
+	const second = await visitor(server, { viewport: { width: 390, height: 844 } });
 	await signIn(second.page, first.student.email, PASSWORD);
 	await heading(second.page, "My attendance");
 	await scan(second.page, { require_device: true, policy: { device: "reject" } });
@@ -318,7 +319,6 @@ test("a session asks for the device: this browser is registered and signs; anoth
 	await button(second.page, "Go on without").click();
 	await heading(second.page, "Not checked in");
 	await second.page.getByText("This session insists on your registered device.").waitFor();
-	await clean(second.page, "a refused device");
 	await second.page.goto("/app/device");
 	await button(second.page, "Ask for this browser").click();
 	await second.page.getByLabel("Why").fill("The old phone is broken");
@@ -327,13 +327,12 @@ test("a session asks for the device: this browser is registered and signs; anoth
 	await second.page.getByText("Reason: The old phone is broken").waitFor();
 	await clean(second.page, "a request that waits");
 
-	const desk = await person(browser, server, { reducedMotion: "reduce" });
+	const desk = await visitor(server);
 	await signInAdmin(desk.page);
 	await desk.page.goto("/app/devices");
 	await desk.page.getByText("The old phone is broken").waitFor();
 	await clean(desk.page, "requests");
 	await button(desk.page, "Deny the device of Student gina").click();
-	await clean(desk.page, "denying");
 	await desk.page.getByRole("dialog").getByRole("button", { name: "Deny" }).click();
 	await desk.page.getByText("Student gina keeps the device there was.").waitFor();
 	await desk.page.getByText("Nobody asks for another device").waitFor();
@@ -356,7 +355,7 @@ test("a session asks for the device: this browser is registered and signs; anoth
 });
 
 test("the lecturer asks for selfies and head turns by the form; German is complete", async () => {
-	const desk = await person(browser, server, { reducedMotion: "reduce" });
+	const desk = await visitor(server);
 	await signIn(desk.page, "prof@students.example.org", PASSWORD);
 	await heading(desk.page, "Sessions");
 	await button(desk.page, "New session").first().click();
@@ -369,7 +368,7 @@ test("the lecturer asks for selfies and head turns by the form; German is comple
 	await desk.page.getByRole("link", { name: /With faces/ }).waitFor();
 	assert.deepEqual(server.sql("SELECT require_face AS f, require_liveness AS l FROM events WHERE title = 'With faces'"), [{ f: 1, l: 1 }]);
 
-	const german = await person(browser, server, { locale: "de-DE", colorScheme: "dark", reducedMotion: "reduce", viewport: { width: 320, height: 640 } });
+	const german = await visitor(server, { locale: "de-DE", colorScheme: "dark", viewport: { width: 320, height: 640 } });
 	const student = await server.student("hans", admin);
 	await german.page.goto("/app/");
 	await german.page.getByLabel("E-Mail").fill(student.email);
@@ -398,7 +397,7 @@ test("the lecturer asks for selfies and head turns by the form; German is comple
 test("without models nothing of faces is offered", async () => {
 	const plain = await Server.start({ env: { SINGLE_DEVICE: "false" } });
 	const student = await plain.student("ida", await plain.admin());
-	const { page, context } = await person(browser, plain, { reducedMotion: "reduce" });
+	const { page, context } = await visitor(plain);
 	await signIn(page, student.email, PASSWORD);
 	await heading(page, "My attendance");
 	await page.goto("/app/more");
@@ -424,7 +423,7 @@ test("real faces, by the camera app: who enrolled passes, somebody else is flagg
 			return t.diagnostic("faces are not compared here: the helper has no models");
 		const token = await real.admin(), prof = await teacher(real);
 		const student = await real.student("real", token);
-		const { page, context } = await person(browser, real, { reducedMotion: "reduce" });
+		const { page, context } = await visitor(real);
 		await blocked(page);
 		await signIn(page, student.email, PASSWORD);
 		await heading(page, "My attendance");
