@@ -6,7 +6,7 @@ const { spawnSync } = require("node:child_process");
 const fs = require("node:fs");
 const path = require("node:path");
 
-const NAMES = ["kills", "disk-full", "disk-readonly", "disk-hangs", "disk-slow", "restarts", "network", "clock", "idle", "slowloris"];
+const NAMES = ["kills", "disk-full", "disk-readonly", "disk-hangs", "disk-slow", "restarts", "network", "clock", "idle", "slowloris", "soak"];
 const INSIDE = "MUSTER_CHAOS_INSIDE";
 
 // The words that put a program where it may mount and make networks, or null.
