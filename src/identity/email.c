@@ -40,6 +40,9 @@ fold_run(struct arena *a, struct buf *out, const char *run, size_t n)
 		return false;
 	if (idn2_to_unicode_8z8z(ascii, &folded, 0) != IDN2_OK || !folded[0]) /* a run of ignored characters alone leaves nothing */
 		return false;
+	for (const char *p = folded; *p; p++) /* some characters are mapped to marks, U+FE68 to a backslash */
+		if (!in_run(*p))
+			return false;
 	buf_str(out, folded);
 	return true;
 }

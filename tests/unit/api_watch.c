@@ -31,6 +31,7 @@ gauge(struct test *t, const char *name)
 static void
 open_metrics(struct test *t)
 {
+	metrics_close(t->srv.metrics);
 	t->srv.metrics = metrics_open(0);
 }
 
