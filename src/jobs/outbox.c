@@ -2,8 +2,9 @@
  * Mail out of the outbox.
  *
  * A mail is claimed by moving its next try into the future (so a second node, or this one after a crash, comes to it later), sent
- * with no transaction open, and then struck out; a crash in between sends it twice, never not at all.  What was sent keeps no
- * data. When the server does not answer, the run ends with that as its error: /v1/ready reads it from `jobs`.
+ * with no transaction open, and then struck out; a crash in between sends it twice, never not at all.  Who outlasted the claim
+ * and failed leaves the row to whoever claimed it since: `attempts` counts claims, so it names one.  What was sent keeps no data.
+ * When the server does not answer, the run ends with that as its error: /v1/ready reads it from `jobs`.
  */
 #include "core/conf.h"
 #include "core/log.h"
@@ -43,8 +44,9 @@ SQL(OUTBOX_CLAIM, "mm",
 	" AND next_try_at <= $1 ORDER BY next_try_at, id LIMIT 1) AND sent_at IS NULL AND next_try_at <= $1"
 	" RETURNING id, recipient, template AS name, data, attempts");
 SQL(OUTBOX_SENT, "um", "UPDATE outbox SET sent_at = $2, data = '{}', last_error = NULL WHERE id = $1");
-SQL(OUTBOX_AGAIN, "umt", "UPDATE outbox SET next_try_at = $2, last_error = $3 WHERE id = $1 AND sent_at IS NULL");
-SQL(OUTBOX_DROP, "u", "DELETE FROM outbox WHERE id = $1");
+SQL(OUTBOX_AGAIN, "umti",
+	"UPDATE outbox SET next_try_at = $2, last_error = $3 WHERE id = $1 AND sent_at IS NULL AND attempts = $4");
+SQL(OUTBOX_DROP, "ui", "DELETE FROM outbox WHERE id = $1 AND sent_at IS NULL AND attempts = $2");
 SQL(OUTBOX_OLD, "mmi",
 	"DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE (sent_at IS NULL AND created_at < $1) OR sent_at < $2 LIMIT "
 	"$3)");
@@ -72,7 +74,7 @@ try_again(struct ctx *cx, void *arg)
 {
 	const struct turn *t = arg;
 
-	return db_exec(cx, &OUTBOX_AGAIN, NULL, V_ID(t->mail.id), V(t->next_us), V(t->error));
+	return db_exec(cx, &OUTBOX_AGAIN, NULL, V_ID(t->mail.id), V(t->next_us), V(t->error), V(t->mail.attempts));
 }
 
 static enum err
@@ -80,7 +82,7 @@ drop(struct ctx *cx, void *arg)
 {
 	const struct turn *t = arg;
 
-	return db_exec(cx, &OUTBOX_DROP, NULL, V_ID(t->mail.id));
+	return db_exec(cx, &OUTBOX_DROP, NULL, V_ID(t->mail.id), V(t->mail.attempts));
 }
 
 static enum err
