@@ -459,7 +459,8 @@ main(int argc, char **argv)
 	b.event_id = arena_new(&arena, struct uuid, (size_t)b.events);
 	b.payload = arena_new(&arena, char *, (size_t)b.events);
 	b.session_id = arena_new(&arena, struct uuid, (size_t)b.sessions);
-	b.password_hash = password_hash(&arena, srv.conf, "Correct-horse-7");
+	if (password_hash(&b.cx, "Correct-horse-7", &b.password_hash) != OK)
+		die("hash", "no memory");
 	if (migrate_up(&arena, srv.conf->database_url, b.cx.now_us, &applied, &message) != OK)
 		die("migrate", message);
 	if (db_open(&arena, &(struct db_options){.url = srv.conf->database_url, .readers = 1, .cache_mb = 64}, &srv.store, &message) != OK)

@@ -20,4 +20,4 @@ $(B)/muster-face: $(FACE_OBJS)
 # These tests ask it.
 $(B)/tests/net_face $(B)/tests/api_campus_face $(B)/tests/api_campus_liveness: | $(B)/muster-face
 # It turns faces itself.
-$(B)/tests/api_campus_liveness: ALL_LIBS += -ljpeg
+$(B)/tests/api_campus_liveness $(B)/torture/api_campus_liveness: ALL_LIBS += -ljpeg

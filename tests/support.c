@@ -33,6 +33,7 @@
 #pragma weak hasher_open
 #pragma weak hasher_close
 #pragma weak password_hash
+#pragma weak password_verify
 #pragma weak account_insert
 #pragma weak account_by_id
 #pragma weak mint_session
@@ -274,6 +275,28 @@ test_close(struct test *t)
 
 /* --- accounts ---- */
 
+const char *
+test_hash(struct test *t, const char *password)
+{
+	const char *hash = NULL;
+	struct ctx cx;
+
+	test_ctx(t, &cx);
+	assert_int_equal(password_hash(&cx, password, &hash), OK);
+	return hash;
+}
+
+bool
+test_hash_is(struct test *t, const char *hash, const char *password)
+{
+	bool same = false;
+	struct ctx cx;
+
+	test_ctx(t, &cx);
+	assert_int_equal(password_verify(&cx, hash, password, &same), OK);
+	return same;
+}
+
 struct making {
 	const char *password_hash;
 	struct test_user *user;
@@ -312,7 +335,7 @@ make(struct test *t, struct making *m)
 
 	test_ctx(t, &cx);
 	if (m->insert)
-		m->password_hash = password_hash(&t->arena, t->srv.conf, TEST_PASSWORD);
+		m->password_hash = test_hash(t, TEST_PASSWORD);
 	enum err e = db_write(&cx, make_user, m);
 	if (e != OK)
 		fail_msg("no account: %s at %s:%d: %s", err_row(e)->name, cx.error.file, cx.error.line,

@@ -76,6 +76,9 @@ struct test_user {
 /* Active, with TEST_PASSWORD and one session; the address is made from role and number. */
 struct test_user test_user(struct test *t, enum role role);
 struct test_user test_user_named(struct test *t, enum role role, const char *email, const char *full_name);
+/* By what the configuration says; and whether a password is the one of a hash. */
+const char *test_hash(struct test *t, const char *password);
+bool test_hash_is(struct test *t, const char *hash, const char *password);
 /* Another session of the same account, as a login gives it. */
 void test_login(struct test *t, struct test_user *u);
 

@@ -150,11 +150,11 @@ reset_in_transaction(struct ctx *cx, void *arg)
 static int
 reset_password(struct app *app, const char *email, const char *password, bool made)
 {
-	struct reset r = {.hash = password_hash(&app->arena, app->conf, password)};
+	struct reset r = {0};
 
 	if (!email_canonical(&app->arena, email, &r.email))
 		return cli_fail("%s is not an e-mail address", email);
-	if (db_write(&app->cx, reset_in_transaction, &r) != OK)
+	if (password_hash(&app->cx, password, &r.hash) != OK || db_write(&app->cx, reset_in_transaction, &r) != OK)
 		return cli_error(&app->cx);
 	return report("new password for", r.email, password, made);
 }

@@ -76,7 +76,7 @@ seed_demo(struct ctx *cx, int *ret_created)
 	for (int i = 0; i < DEMOS; i++) {
 		missing = missing || !s.exists[i];
 		if (!s.exists[i])
-			s.hash[i] = password_hash(cx->arena, cx->srv->conf, demos[i].password);
+			TRY(password_hash(cx, demos[i].password, &s.hash[i]));
 	}
 	if (missing)
 		TRY(db_write(cx, insert, &s));

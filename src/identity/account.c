@@ -179,7 +179,7 @@ admin_ensure(struct ctx *cx, const char *email, const char *password, bool *ret_
 	}
 	TRY(db_read(cx, admin_look, &e));
 	if (!e.exists) {
-		e.account.password_hash = password_hash(cx->arena, cx->srv->conf, password);
+		TRY(password_hash(cx, password, &e.account.password_hash));
 		TRY(db_write(cx, admin_insert, &e));
 	}
 	*ret_created = e.created;

@@ -3,7 +3,8 @@
  *
  * Bounds come before work: a stored text whose parameters exceed them is never computed, since an imported row could otherwise
  * stop the hash lane.  A plain bcrypt hash never matches a password over 72 bytes, though the work is done: bcrypt would compare
- * its first 72 bytes only.  Digests are compared in constant time; passwords and keys are wiped.
+ * its first 72 bytes only.  Digests are compared in constant time; passwords and keys are wiped.  Argon2 wants megabytes and
+ * perhaps threads for each run: that there are none is not the same as a wrong password.
  */
 #include "identity/hash.h"
 
@@ -16,6 +17,7 @@
 #include <string.h>
 
 #include "core/crypto.h"
+#include "core/fault.h"
 
 enum { BCRYPT_SALT_CHARS = 22, BCRYPT_DIGEST_CHARS = 31, BCRYPT_TEXT_CHARS = 60, DIGEST_BYTES = 32, SETTING_MAX = 32 };
 
@@ -303,17 +305,34 @@ pbkdf2_matches(const struct hash *h, const char *password)
 	return same;
 }
 
+static bool
+argon2_ran(int rc)
+{
+	return rc != ARGON2_MEMORY_ALLOCATION_ERROR && rc != ARGON2_THREAD_FAIL;
+}
+
+static bool
+argon2_matches(const char *stored, const char *password, bool *ret_same)
+{
+	int rc = FAULT("argon2.memory") ? ARGON2_MEMORY_ALLOCATION_ERROR : argon2id_verify(stored, password, strlen(password));
+
+	*ret_same = rc == ARGON2_OK;
+	return argon2_ran(rc);
+}
+
 bool
-hash_matches(const char *stored, const struct hash *h, const char *password)
+hash_matches(const char *stored, const struct hash *h, const char *password, bool *ret_same)
 {
 	switch (h->scheme) {
 	case SCHEME_BCRYPT:
 	case SCHEME_BCRYPT_SHA256:
-		return bcrypt_matches(h, password);
+		*ret_same = bcrypt_matches(h, password);
+		return true;
 	case SCHEME_ARGON2ID:
-		return argon2id_verify(stored, password, strlen(password)) == ARGON2_OK;
+		return argon2_matches(stored, password, ret_same);
 	case SCHEME_PBKDF2:
-		return pbkdf2_matches(h, password);
+		*ret_same = pbkdf2_matches(h, password);
+		return true;
 	case SCHEME_UNSET:
 		break;
 	}
@@ -355,8 +374,11 @@ make_argon2(struct arena *a, const char *password)
 	char text[HASH_TEXT_MAX];
 
 	crypto_random(salt, sizeof(salt));
-	int rc = argon2id_hash_encoded(ARGON2_PASSES, ARGON2_MEMORY_KIB, ARGON2_LANES, password, strlen(password), salt,
-		sizeof(salt), DIGEST_BYTES, text, sizeof(text));
+	int rc = FAULT("argon2.memory") ? ARGON2_MEMORY_ALLOCATION_ERROR
+					: argon2id_hash_encoded(ARGON2_PASSES, ARGON2_MEMORY_KIB, ARGON2_LANES, password,
+						  strlen(password), salt, sizeof(salt), DIGEST_BYTES, text, sizeof(text));
+	if (!argon2_ran(rc))
+		return NULL;
 	if (rc != ARGON2_OK)
 		BUG("argon2: %s", argon2_error_message(rc));
 	return arena_strdup(a, text);

@@ -39,8 +39,9 @@ struct hash {
 
 /* False for anything malformed, unknown or out of bounds. */
 bool hash_parse(const char *stored, struct hash *ret);
-bool hash_matches(const char *stored, const struct hash *h, const char *password);
-/* The salt is chosen at random.  bcrypt demands at most BCRYPT_BYTES_MAX bytes of password. */
+/* False: the scheme found no memory or thread to run in, so nothing was compared. */
+bool hash_matches(const char *stored, const struct hash *h, const char *password, bool *ret_same) MUST_CHECK;
+/* The salt is chosen at random.  bcrypt demands at most BCRYPT_BYTES_MAX bytes of password.  NULL: no memory or thread, as above. */
 char *hash_make(struct arena *a, enum hash_scheme scheme, int64_t bcrypt_cost, const char *password);
 
 /* What this program writes. */

@@ -40,6 +40,7 @@ time_one_us(const struct config *conf)
 	struct hash h;
 	struct arena a;
 	int64_t scale = 1, begun;
+	bool same;
 	const char *params = "$bcrypt-sha256$v=2,t=2b,r=6$";
 
 	arena_init(&a);
@@ -55,7 +56,8 @@ time_one_us(const struct config *conf)
 	if (!stored || !hash_parse(stored, &h))
 		BUG("no hash to time for %s", params);
 	begun = time_monotonic_us();
-	(void)hash_matches(stored, &h, "how long does this take?");
+	if (!hash_matches(stored, &h, "how long does this take?", &same))
+		BUG("no memory for one hash");
 	int64_t us = (time_monotonic_us() - begun) * scale;
 	arena_release(&a);
 	return us < 1 ? 1 : us;

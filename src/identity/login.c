@@ -157,13 +157,14 @@ static enum err
 hash_password(struct ctx *cx, struct attempt *t)
 {
 	const struct config *conf = cx->srv->conf;
+	bool same;
 
 	TRY(choose_hash(cx, t));
-	bool same = password_verify(t->hash, t->in->password);
+	TRY(password_verify(cx, t->hash, t->in->password, &same));
 	t->right = same && t->found && t->hash == t->account.password_hash && t->locked_until == 0;
 	t->new_hash = t->hash;
 	if (t->right && t->account.is_active && password_stale(conf, t->hash))
-		t->new_hash = password_hash(cx->arena, conf, t->in->password);
+		return password_hash(cx, t->in->password, &t->new_hash);
 	return OK;
 }
 

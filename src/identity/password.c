@@ -168,8 +168,10 @@ password_check(struct ctx *cx, enum password_policy policy, const char *field, c
 
 /* --- formats ---- */
 
-char *
-password_hash(struct arena *a, const struct config *conf, const char *password)
+static const char no_memory[] = "no memory to run the password hash in";
+
+static char *
+make_hash(struct arena *a, const struct config *conf, const char *password)
 {
 	switch (conf->password_hash) {
 	case CONF_HASH_BCRYPT:
@@ -183,12 +185,27 @@ password_hash(struct arena *a, const struct config *conf, const char *password)
 	BUG("PASSWORD_HASH %d", conf->password_hash);
 }
 
-bool
-password_verify(const char *hash, const char *password)
+enum err
+password_hash(struct ctx *cx, const char *password, const char **ret)
+{
+	const char *made = make_hash(cx->arena, cx->srv->conf, password);
+
+	if (!made)
+		return fail_internal(cx, ERR_UNAVAILABLE, "%s", no_memory);
+	*ret = made;
+	return OK;
+}
+
+enum err
+password_verify(struct ctx *cx, const char *hash, const char *password, bool *ret_same)
 {
 	struct hash h;
+	bool same = false;
 
-	return hash_parse(hash, &h) && hash_matches(hash, &h, password);
+	if (hash_parse(hash, &h) && !hash_matches(hash, &h, password, &same))
+		return fail_internal(cx, ERR_UNAVAILABLE, "%s", no_memory);
+	*ret_same = same;
+	return OK;
 }
 
 bool

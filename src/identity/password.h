@@ -16,9 +16,13 @@ enum err password_check(struct ctx *cx, enum password_policy policy, const char 
 			const char *full_name) MUST_CHECK;
 bool password_common(const char *password); /* among the 10,000 most common; case does not matter */
 
-/* Slow: tens to hundreds of milliseconds; only on the hash lane (identity/hasher.h) or in a command. */
-char *password_hash(struct arena *a, const struct config *conf, const char *password);
-bool password_verify(const char *hash, const char *password); /* false for malformed or out-of-bounds hashes too */
+/*
+ * Slow: tens to hundreds of milliseconds; only on the hash lane (identity/hasher.h) or in a command.  ERR_UNAVAILABLE: the scheme found no
+ * memory to run in, which says nothing of the password.
+ */
+enum err password_hash(struct ctx *cx, const char *password, const char **ret) MUST_CHECK;
+/* *ret_same is false for malformed or out-of-bounds hashes too. */
+enum err password_verify(struct ctx *cx, const char *hash, const char *password, bool *ret_same) MUST_CHECK;
 /* True when the hash is not what the present configuration would write. */
 bool password_stale(const struct config *conf, const char *hash);
 /* Well-formed, known scheme, parameters in bounds: for imports. */

@@ -156,8 +156,12 @@ password_confirm(struct ctx *cx, const char *password, const char **ret_hash)
 	struct confirming c = {.locked_until = 0};
 
 	TRY(db_write(cx, confirm_begin, &c));
-	bool right = c.locked_until == 0 && c.who.password_hash && password_verify(c.who.password_hash, password);
-	enum err e = db_write(cx, right ? confirm_right : confirm_failed, &c);
+	bool right = false;
+	enum err e = OK;
+	if (c.locked_until == 0 && c.who.password_hash)
+		e = password_verify(cx, c.who.password_hash, password, &right);
+	if (e == OK)
+		e = db_write(cx, right ? confirm_right : confirm_failed, &c);
 	if (e == ERR_UNAVAILABLE || e == ERR_OVERLOADED)
 		return confirm_not_judged(cx, &c, e);
 	TRY(e);
@@ -194,6 +198,6 @@ password_change(struct ctx *cx, const char *current, const char *new_password)
 
 	TRY(password_check(cx, POLICY_CLASSES, "new_password", new_password, cx->actor->email, cx->actor->full_name));
 	TRY(password_confirm(cx, current, &c.who.password_hash));
-	c.new_hash = password_hash(cx->arena, cx->srv->conf, new_password);
+	TRY(password_hash(cx, new_password, &c.new_hash));
 	return db_write(cx, change_write, &c);
 }

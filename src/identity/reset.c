@@ -175,6 +175,6 @@ reset_confirm(struct ctx *cx, const char *token, const char *new_password)
 
 	TRY(db_read(cx, confirm_look, &c));
 	TRY(password_check(cx, POLICY_CLASSES, "new_password", new_password, c.who.email, c.who.full_name));
-	c.hash = password_hash(cx->arena, cx->srv->conf, new_password);
+	TRY(password_hash(cx, new_password, &c.hash));
 	return db_write(cx, confirm_write, &c);
 }

@@ -85,7 +85,7 @@ signup(struct ctx *cx, const struct newcomer *in, struct signup_done *ret)
 	TRY(password_check(cx, in->surface == LOGIN_CAMPUS ? POLICY_LENGTH : POLICY_CLASSES, "password", in->password,
 		job.request.email, in->full_name));
 	TRY(throttle_ip(cx, limit_of(conf, in->surface)));
-	job.request.password_hash = password_hash(cx->arena, conf, in->password);
+	TRY(password_hash(cx, in->password, &job.request.password_hash));
 	job.request.life_us = portal ? conf->approval_timeout_minutes * MINUTES_US : conf->signup_request_hours * HOURS_US;
 	TRY(db_write(cx, at_once ? write_account : write_request, &job));
 	*ret = job.done;

@@ -63,7 +63,7 @@ sign_up(struct test *t, const char *email)
 {
 	struct signing s = {.in = {.email = email,
 				    .full_name = "Somebody",
-				    .password_hash = password_hash(&t->arena, t->srv.conf, TEST_PASSWORD),
+				    .password_hash = test_hash(t, TEST_PASSWORD),
 				    .role = ROLE_STUDENT,
 				    .life_us = 3 * MINUTES_US}};
 	struct ctx cx;
@@ -146,7 +146,7 @@ static void
 changed_between_hash_and_write(void **state)
 {
 	struct test *t = *state;
-	const char *other = password_hash(&t->arena, t->srv.conf, "Another-Horse-8");
+	const char *other = test_hash(t, "Another-Horse-8");
 	const char *const changes[] = {
 		"UPDATE users SET is_active = 0, disabled_at = created_at",
 		"UPDATE users SET is_active = 0",
@@ -206,8 +206,7 @@ long_passwords_are_not_cut(void **state)
 	password[200] = 0;
 	for (int n = 64; n <= 200; n += 136) {
 		password[n] = 0;
-		sql_run(t, arena_printf(&t->arena, "UPDATE users SET password_hash = '%s'",
-				   password_hash(&t->arena, t->srv.conf, password)));
+		sql_run(t, arena_printf(&t->arena, "UPDATE users SET password_hash = '%s'", test_hash(t, password)));
 		assert_int_equal(login(t, u.email, password).e, OK);
 		password[n - 1] = 'y';
 		assert_int_equal(login(t, u.email, password).e, ERR_INVALID_CREDENTIALS);
