@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 30000, TURN_MS = 50, DEADLINE_MS = 500 };
+enum { PATIENCE_MS = 30000, TURN_MS = 5, DEADLINE_MS = 50 };
 
 static struct http_server *server;
 static int port;
