@@ -134,6 +134,13 @@ class Client {
 		return { email, id: decided.user.id, token: await this.login(email, STUDENT_PASSWORD) };
 	}
 
+	// The same with another role.
+	async staff(name, role, adminToken) {
+		const made = await this.student(name, adminToken);
+		await this.want(200, this.request("PATCH", `/api/admin/users/${made.id}`, { token: adminToken, body: { role } }));
+		return { ...made, token: await this.login(made.email, STUDENT_PASSWORD) };
+	}
+
 	event(adminToken, extra) {
 		return this.want(201, this.post("/api/admin/events",
 			{ title: "Lecture", scheduled_at: new Date().toISOString(), ...extra }, adminToken));

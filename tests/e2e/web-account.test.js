@@ -4,25 +4,17 @@
 
 const assert = require("node:assert/strict");
 const { execFileSync } = require("node:child_process");
-const { after, before, test } = require("node:test");
+const { test } = require("node:test");
 
 const { decoded, mailServer } = require("./peers");
-const { PASSWORD, Server, clean, eventually, heading, openBrowser, person, signIn, signInAdmin } = require("./web-lib");
+const { PASSWORD, Server, clean, eventually, heading, person, signIn, signInAdmin, together } = require("./web-lib");
 
 const STEP_MS = 30000;
 const NEW_PASSWORD = "Another-Hall-18";
 const oathtool = (secret, at) => execFileSync("oathtool", ["--totp", "-b", "-N", at, secret], { encoding: "utf8" }).trim();
 
 let server, browser, admin;
-before(async () => {
-	server = await Server.start({ env: { SINGLE_DEVICE: "false" } });
-	browser = await openBrowser();
-	admin = await server.admin();
-});
-after(async () => {
-	await browser?.close();
-	await server?.discard();
-});
+together((s) => { ({ server, browser, admin } = s); });
 
 test("a second factor: set up in the app, then asked for at the door; a backup code instead", async () => {
 	const student = await server.student("factor", admin);

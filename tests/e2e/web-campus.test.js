@@ -2,32 +2,18 @@
 "use strict";
 
 const assert = require("node:assert/strict");
-const { after, before, test } = require("node:test");
+const { test } = require("node:test");
 
-const { PASSWORD, Server, clean, createCourse, createSession, decide, eventually, heading, importRoster, openBrowser, person, saved, signIn } = require("./web-lib");
+const { PASSWORD, clean, createCourse, createSession, decide, eventually, heading, importRoster, person, saved, signIn, together } = require("./web-lib");
 
 const HERE = { latitude: 52.52, longitude: 13.405 };
 const AWAY = { latitude: 52.53, longitude: 13.405, accuracy: 10 }; // a good kilometre
 
 let server, browser, admin;
-before(async () => {
-	server = await Server.start({ env: { SINGLE_DEVICE: "false" } });
-	browser = await openBrowser();
-	admin = await server.admin();
-});
-after(async () => {
-	await browser?.close();
-	await server?.discard();
-});
-
-async function staff(name, role) {
-	const made = await server.student(name, admin);
-	await server.want(200, server.request("PATCH", `/api/admin/users/${made.id}`, { token: admin, body: { role } }));
-	return { ...made, token: await server.login(made.email, PASSWORD) };
-}
+together((s) => { ({ server, browser, admin } = s); });
 
 test("course, roster, session, screen, check-in from elsewhere, review, dispute, decision, export", async () => {
-	const lecturer = await staff("prof", "lecturer"), reviewer = await staff("rev", "reviewer");
+	const lecturer = await server.staff("prof", "lecturer", admin), reviewer = await server.staff("rev", "reviewer", admin);
 	const lena = await server.student("lena", admin), max = await server.student("max", admin);
 	const desk = await person(browser, server, { reducedMotion: "reduce" });
 	const { page } = desk;

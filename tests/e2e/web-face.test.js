@@ -6,11 +6,11 @@
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
-const { after, before, test } = require("node:test");
+const { test } = require("node:test");
 
 const stub = require("./face-stub.js");
 const { eventually, newDirectory, root } = require("./lib");
-const { PASSWORD, Server, clean, fits, heading, openBrowser, person, signIn, signInAdmin, violations } = require("./web-lib");
+const { PASSWORD, Server, clean, fits, heading, person, signIn, signInAdmin, together, violations } = require("./web-lib");
 
 const shared = path.resolve(root, "..", "shared", "face");
 
@@ -21,22 +21,10 @@ async function faceServer(env) {
 	made.ownDir = true;
 	return made;
 }
-async function teacher(at) {
-	const token = await at.admin();
-	const made = await at.student("prof", token);
-	await at.want(200, at.request("PATCH", `/api/admin/users/${made.id}`, { token, body: { role: "lecturer" } }));
-	return at.login(made.email, PASSWORD);
-}
-before(async () => {
-	server = await faceServer();
-	browser = await openBrowser();
-	admin = await server.admin();
-	lecturer = await teacher(server);
-});
-after(async () => {
-	await browser?.close();
-	await server?.discard();
-});
+together(async (s) => {
+	({ server, browser, admin } = s);
+	lecturer = (await server.staff("prof", "lecturer", admin)).token;
+}, faceServer);
 
 async function link(of, token, id) {
 	return `/c#${(await of.want(200, of.get(`/api/v1/lecturer/sessions/${id}/qr`, token))).qr_payload}`;
@@ -421,7 +409,7 @@ test("real faces, by the camera app: who enrolled passes, somebody else is flagg
 	try {
 		if (!real.logs().some((l) => l.event_type === "faces.ready"))
 			return t.diagnostic("faces are not compared here: the helper has no models");
-		const token = await real.admin(), prof = await teacher(real);
+		const token = await real.admin(), prof = (await real.staff("prof", "lecturer", token)).token;
 		const student = await real.student("real", token);
 		const { page, context } = await visitor(real);
 		await blocked(page);

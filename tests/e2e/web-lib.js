@@ -3,6 +3,7 @@
 
 const assert = require("node:assert/strict");
 const { createRequire } = require("node:module");
+const { after, before } = require("node:test");
 const fs = require("node:fs");
 const path = require("node:path");
 const { pathToFileURL } = require("node:url");
@@ -21,6 +22,21 @@ const PASSWORD = "Lecture-Hall-17";
 // Chromium, as Debian names it; CHROMIUM names another.
 function openBrowser(flags = []) {
 	return chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", headless: true, args: [...FLAGS, ...flags] });
+}
+
+// What the tests of a file share: a server, a browser and the administrator's token.  They are made before the first test, given to
+// `set`, which may make more, and ended after the last.
+function together(set, start = () => Server.start({ env: { SINGLE_DEVICE: "false" } })) {
+	let server, browser;
+	before(async () => {
+		server = await start();
+		browser = await openBrowser();
+		await set({ server, browser, admin: await server.admin() });
+	});
+	after(async () => {
+		await browser?.close();
+		await server?.discard();
+	});
 }
 
 // A person with a browser of their own.  What the page complains about on its console is collected in `complaints`.
@@ -203,5 +219,5 @@ async function clean(page, what) {
 
 module.exports = {
 	CAMERA, PASSWORD, Server, approve, clean, createCourse, createSession, decide, eventually, film, filmOf, fits, heading, importRoster, openBrowser,
-	person, saved, signIn, signInAdmin, signUp, tabTo, violations, words,
+	person, saved, signIn, signInAdmin, signUp, tabTo, together, violations, words,
 };

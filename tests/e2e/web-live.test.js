@@ -2,21 +2,13 @@
 "use strict";
 
 const assert = require("node:assert/strict");
-const { after, before, test } = require("node:test");
+const { test } = require("node:test");
 
-const { PASSWORD, Server, clean, eventually, heading, openBrowser, person, signIn, signInAdmin } = require("./web-lib");
+const { PASSWORD, clean, eventually, heading, person, signIn, signInAdmin, together } = require("./web-lib");
 
 const STREAM = "**/api/notifications/stream";
 let server, browser, admin;
-before(async () => {
-	server = await Server.start({ env: { SINGLE_DEVICE: "false" } });
-	browser = await openBrowser();
-	admin = await server.admin();
-});
-after(async () => {
-	await browser?.close();
-	await server?.discard();
-});
+together((s) => { ({ server, browser, admin } = s); });
 
 // A student with a record of today; `change(status)` decides about it anew, which is told to the student.
 async function recorded(name) {
@@ -152,13 +144,11 @@ test("an event's screen on another computer, by a link and without signing in; e
 });
 
 test("a session's screen by a link, too; it goes on when the lecturer signs out, and shows the session's end", async () => {
-	const made = await server.student("prof", admin);
-	await server.want(200, server.request("PATCH", `/api/admin/users/${made.id}`, { token: admin, body: { role: "lecturer" } }));
-	const token = await server.login(made.email, PASSWORD);
+	const { email, token } = await server.staff("prof", "lecturer", admin);
 	const session = await server.want(201, server.post("/api/v1/lecturer/sessions",
 		{ title: "Topology", starts_at: new Date(Date.now() - 60000).toISOString(), duration_minutes: 60, rotate_seconds: 5 }, token));
 	const { page, context } = await person(browser, server, { reducedMotion: "reduce" });
-	await signIn(page, made.email, PASSWORD);
+	await signIn(page, email, PASSWORD);
 	await heading(page, "Sessions");
 	await page.goto(`/app/sessions/${session.id}`);
 	const screen = await hall(page);
@@ -171,7 +161,7 @@ test("a session's screen by a link, too; it goes on when the lecturer signs out,
 	await page.getByRole("button", { name: "Sign out" }).click();
 	await heading(page, "Sign in");
 	await eventually("the next code comes", async () => (await qr.getAttribute("data-text")) !== first, 30000);
-	await server.want(200, server.post(`/api/v1/lecturer/sessions/${session.id}/close`, undefined, await server.login(made.email, PASSWORD)));
+	await server.want(200, server.post(`/api/v1/lecturer/sessions/${session.id}/close`, undefined, await server.login(email, PASSWORD)));
 	await screen.page.getByText("Check-in for this session is closed").waitFor();
 	assert.deepEqual(screen.complaints, []);
 	await screen.context.close();

@@ -8,28 +8,22 @@ const { createRequire } = require("node:module");
 const os = require("node:os");
 const path = require("node:path");
 const { pathToFileURL } = require("node:url");
-const { after, before, test } = require("node:test");
+const { test } = require("node:test");
 
 const { ADMIN, root } = require("./lib");
-const { CAMERA, PASSWORD, Server, eventually, film, fits, heading, openBrowser, person, signIn, signInAdmin, tabTo, violations, words } = require("./web-lib");
+const { CAMERA, PASSWORD, Server, eventually, film, fits, heading, openBrowser, person, signIn, signInAdmin, tabTo, together, violations, words } = require("./web-lib");
 
 const fromWeb = createRequire(path.join(root, "web", "package.json"));
 
 let server, browser, token, event, student;
-before(async () => {
-	server = await Server.start({ env: { SINGLE_DEVICE: "false", QR_EXPIRY_SECONDS: "3600", APPROVAL_TIMEOUT_MINUTES: "60" } });
-	browser = await openBrowser();
-	token = await server.admin();
+together(async (s) => {
+	({ server, browser, admin: token } = s);
 	student = await server.student("lena", token);
 	event = await server.event(token, { title: "Orientation week, with a title that is long enough to need a second line", notes: "Room 2.14" });
 	await server.event(token, { title: "Next lecture", scheduled_at: new Date(Date.now() + 86400000).toISOString() });
 	await server.want(201, server.mark((await server.qr(token, event.id)).qr_payload, student.token));
 	await server.want(201, server.post("/api/auth/signup", { email: "waits@students.example.org", password: PASSWORD, full_name: "Waits Patiently" }));
-});
-after(async () => {
-	await browser?.close();
-	await server?.discard();
-});
+}, () => Server.start({ env: { SINGLE_DEVICE: "false", QR_EXPIRY_SECONDS: "3600", APPROVAL_TIMEOUT_MINUTES: "60" } }));
 
 // Each page, with what shows that it is complete; `t` gives the words of the language.
 const anyone = [

@@ -2,19 +2,12 @@
 "use strict";
 
 const assert = require("node:assert/strict");
-const { after, before, test } = require("node:test");
+const { test } = require("node:test");
 
-const { PASSWORD, Server, approve, eventually, heading, openBrowser, person, saved, signIn, signInAdmin, signUp } = require("./web-lib");
+const { PASSWORD, Server, approve, eventually, heading, person, saved, signIn, signInAdmin, signUp, together } = require("./web-lib");
 
 let server, browser;
-before(async () => {
-	server = await Server.start();
-	browser = await openBrowser();
-});
-after(async () => {
-	await browser?.close();
-	await server?.discard();
-});
+together((s) => { ({ server, browser } = s); }, () => Server.start());
 
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 
