@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 30000, TURN_MS = 5, DEADLINE_MS = 50 };
+enum { PATIENCE_MS = 30000, TURN_MS = 5, DEADLINE_MS = 50, SOURCES = 250 };
 
 static struct http_server *server;
 static int port;
@@ -97,6 +97,20 @@ fuzz_http_end(void)
 	server = NULL;
 }
 
+/* From one of many addresses in turn: one has too few ports for the thousands of connections that the system remembers as closed. */
+static int
+connected(void)
+{
+	static uint32_t turn;
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + turn++ % SOURCES)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	HOLDS(fd >= 0 && setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int)) == 0);
+	HOLDS(bind(fd, (const struct sockaddr *)&from, sizeof(from)) == 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
+	return fd;
+}
+
 /*
  * Everything that comes back until the server closes.  The library may overlook the end of our side when it comes along with data, or
  * while the request is in another thread; such a connection ends by a deadline, or here when all that was handled is answered.
@@ -104,15 +118,13 @@ fuzz_http_end(void)
 static struct span
 talk(struct arena *a, struct span in)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = connected();
 	const struct linger reset = {.l_onoff = 1}; /* so that the other side does not keep its half either */
 	struct pollfd ready = {.fd = fd, .events = POLLIN};
 	struct buf out;
 	char piece[4096];
 	ssize_t n = 1;
 
-	HOLDS(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
 	for (size_t at = 0; at < in.n && (n = send(fd, in.p + at, in.n - at, MSG_NOSIGNAL)) > 0;)
 		at += (size_t)n;
 	shutdown(fd, SHUT_WR);
