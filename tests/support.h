@@ -127,6 +127,12 @@ void reply_free(struct test_reply *r);
 void torture_before(struct test *t, const struct test_request *rq);
 void torture_after(void);
 void torture_end(struct test *t);
+/*
+ * What a test program may say of its peers and files, which tests/torture cannot put back: they are to remember how it is, and to go back
+ * to that.  What is wrong after a run in which something failed, and after the next one, before which the clock may be moved; NULL: nothing.
+ */
+enum torture_moment { TORTURE_KEEP, TORTURE_BACK, TORTURE_AFTER, TORTURE_RETRY, TORTURE_AGAIN };
+const char *torture_peers(struct test *t, const char *step, enum torture_moment moment);
 /* `body` in JSON with single quotes for double ones; NULL for none. */
 struct test_reply *call(struct test *t, enum method m, const char *path, const char *bearer, const char *body);
 

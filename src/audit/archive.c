@@ -1,8 +1,8 @@
 /*
  * Old rows in files.
  *
- * A file holds the rows of whole seals, one JSON object a line, compressed; it is complete and on the disk before the database is
- * told of it, and only then a seal's rows go, seal by seal.  A crash in between leaves a file that the next run writes again.
+ * A file holds the rows of whole seals, one JSON object a line, compressed; it is complete and on the disk, and so is its name, before
+ * the database is told of it, and only then a seal's rows go, seal by seal.  A crash in between leaves a file that the next run writes again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -178,9 +178,9 @@ write_file(struct ctx *cx, const struct seal *seals, size_t n, const char *path)
 		e = write_seal(cx, f, &seals[i]);
 	int closed = gzclose(f);
 	TRY(e);
-	if (closed != Z_OK || !to_disk(draft) || FAULT("file.rename") || rename(draft, path) != 0)
+	if (closed != Z_OK || !to_disk(draft) || FAULT("file.rename") || rename(draft, path) != 0 ||
+		!to_disk(archive_path(cx, "")) || !to_disk(cx->srv->conf->data_dir))
 		return fail_internal(cx, ERR_UNAVAILABLE, "%s: %s", path, strerror(errno));
-	(void)to_disk(arena_printf(cx->arena, "%s/archive", cx->srv->conf->data_dir));
 	return OK;
 }
 

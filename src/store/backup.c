@@ -164,13 +164,13 @@ backup_write(struct arena *a, const char *url, const char *path, const char **re
 		(void)unlink(draft);
 		return ERR_UNAVAILABLE;
 	}
-	if (!sync_path(draft) || FAULT("file.rename") || rename(draft, path) != 0) {
-		*ret_message = arena_printf(a, "%s: %s", path, strerror(errno));
+	bool named = sync_path(draft) && !FAULT("file.rename") && rename(draft, path) == 0;
+	if (named && sync_path(dirname(arena_strdup(a, path))))
+		return OK;
+	*ret_message = arena_printf(a, "%s: %s", path, strerror(errno));
+	if (!named) /* else it is whole, and perhaps there */
 		(void)unlink(draft);
-		return ERR_UNAVAILABLE;
-	}
-	(void)sync_path(dirname(arena_strdup(a, path)));
-	return OK;
+	return ERR_UNAVAILABLE;
 }
 
 /* Leaving the write-ahead log needs the file for oneself: a way to ask whether anybody has it open. */

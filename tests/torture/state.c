@@ -1,7 +1,7 @@
 /*
  * SQLite is copied by its backup interface, through files that never fail; to the program that is another process's write.  On
  * PostgreSQL rows are kept in tables of the same names in a schema `torture`, as tests/support_sql.c keeps those of migrations.
- * Uploads are never written in place, so hard links keep them.
+ * Files are never written in place, so hard links keep them.
  */
 #include "torture/state.h"
 
@@ -261,7 +261,7 @@ same(const struct state_table *a, const struct state_table *b)
 static bool
 is_left_out(const char *table, enum but but)
 {
-	if (str_eq(table, "audit_logs") || str_eq(table, "idempotency_keys"))
+	if (str_eq(table, "audit_logs") || str_eq(table, "idempotency_keys") || str_eq(table, "jobs"))
 		return but >= BUT_TRACES;
 	return str_eq(table, "login_failures") && but == BUT_COUNTS;
 }
@@ -295,6 +295,8 @@ state_print_difference(const struct state *want, const struct state *have)
 
 /* --- keeping ---- */
 
+static const char *const folders[] = {"uploads", "archive", "backups"};
+enum { FOLDERS = sizeof(folders) / sizeof(folders[0]) };
 static const char *files_from, *files_to;
 
 static int
@@ -342,7 +344,8 @@ void
 state_keep(struct test *t)
 {
 	open_own(t);
-	copy_files(t, "uploads", "uploads.kept");
+	for (size_t i = 0; i < FOLDERS; i++)
+		copy_files(t, folders[i], arena_printf(&t->arena, "%s.kept", folders[i]));
 	if (own.pg)
 		PQclear(ask("SELECT torture.keep()"));
 	else
@@ -352,7 +355,8 @@ state_keep(struct test *t)
 void
 state_put_back(struct test *t)
 {
-	copy_files(t, "uploads.kept", "uploads");
+	for (size_t i = 0; i < FOLDERS; i++)
+		copy_files(t, arena_printf(&t->arena, "%s.kept", folders[i]), folders[i]);
 	if (own.pg)
 		PQclear(ask("SELECT torture.put_back()"));
 	else

@@ -1,6 +1,8 @@
 /*
  * Torture: before a test's request is really made, it is made again and again with one thing failing, on the state that it
  * will find, and that state is put back each time.  So the test goes on as if nothing had been, and asserts what it always asserts.
+ * What a test does without a request is a step, and made again as well: a run of a job, and a db_write() of its own; their calls
+ * lead here (torture.mk).
  *
  * What must hold for the k-th point that fails, once or for ever after:
  *	the reply is the one of the clean run, or 503, or another error that the row lists (the dispatcher is strict);
@@ -8,6 +10,8 @@
  *	any other reply: they are as they were, or, when the outcome of a COMMIT is not known, as the clean run left them; only the audit
  *	trail and the kept replies may tell of the failure;
  *	asked again, with nothing failing, the request gives the reply of the clean run and its state.
+ * Of a step the reply is its error: the clean one, or ERR_UNAVAILABLE or ERR_OVERLOADED.  A job that works in several transactions may
+ * stop between them, and run again it ends where the clean run ended.
  *
  * MUSTER_TORTURE=1 turns it on; MUSTER_TORTURE_POINTS: at most so many points of one name in a request (default 6);
  * MUSTER_TORTURE_EACH: at most so many requests of a route with one status (default 2); MUSTER_TORTURE_REPORT: a file to add the
@@ -19,6 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jobs/jobs.h"
+#include "net/redis.h"
 #include "store/engine.h"
 #include "torture/fault.h"
 #include "torture/state.h"
@@ -27,6 +33,7 @@
 #pragma weak session_table_flush
 #pragma weak limiter_open
 #pragma weak limiter_close
+#pragma weak torture_peers
 
 enum { NAMES_MAX = 64, SEEN_MAX = 4096, LIMIT_KEYS = 1000, RETRY_MS = 20000, SHOWN_MAX = 20, HEALTHY_RUNS = 3, PAUSE_MS = 300, STATUSES_USUAL = 5 };
 
@@ -38,6 +45,7 @@ static struct {
 	const char *name;
 	long counts[COUNTS];
 } points[NAMES_MAX];
+extern const char __executable_start;
 static uint64_t seen[SEEN_MAX];
 static size_t n_seen;
 static long per_name, per_route, shown;
@@ -45,6 +53,13 @@ static bool on;
 static pthread_t main_thread;
 static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER; /* calls of other threads, or replays */
 
+struct step {
+	enum err (*run)(struct ctx *cx, void *arg);
+	void *arg;
+	const struct ctx *cx;
+	bool whole;          /* one transaction */
+	const int64_t *rows; /* that a job did; NULL: it is none */
+};
 struct answer {
 	int status;
 	char code[64];
@@ -52,10 +67,12 @@ struct answer {
 };
 struct trial {
 	struct test *t;
-	const struct test_request *rq;
+	const struct test_request *rq; /* NULL: `step` it is */
+	const struct step *step;
 	const char *route;
 	struct arena arena; /* of the states */
 	uint64_t random_state;
+	int64_t wall_us, monotonic_us;
 	struct answer clean;
 	struct state old, new;
 	const char *names[FAULT_POINTS_MAX];
@@ -121,26 +138,54 @@ start(void)
 
 /* --- one pass ---- */
 
+static const char *
+peers(struct trial *y, enum torture_moment moment)
+{
+	return torture_peers ? torture_peers(y->t, y->route, moment) : NULL;
+}
+
+static void
+await_redis(const struct test *t)
+{
+	int64_t until = time_monotonic_us() + RETRY_MS * INT64_C(1000);
+	struct redis_state now = {.up = !t->srv.redis};
+
+	while (!now.up && time_monotonic_us() < until) {
+		redis_look(t->srv.redis, &now);
+		(void)poll(NULL, 0, now.up ? 0 : 2);
+	}
+}
+
 static void
 put_back(struct trial *y)
 {
 	state_put_back(y->t);
+	await_redis(y->t);
+	(void)peers(y, TORTURE_BACK);
 	if (session_table_flush && y->t->srv.sessions)
 		session_table_flush(y->t->srv.sessions);
 }
 
-/* The counters of limits are a pass's own. */
 static struct answer
-run(struct trial *y, long at, bool ever, uint64_t random_state)
+make_step(const struct trial *y)
 {
-	struct test *t = y->t;
-	struct limiter *kept = t->srv.limiter;
+	struct ctx cx = *y->step->cx;
 	struct answer got = {0};
 
-	t->random_state = random_state;
-	t->srv.limiter = limiter_open(&t->srv.source, LIMIT_KEYS);
-	fault_arm(at, ever);
-	struct test_reply *r = request_run(t, y->rq);
+	error_clear(&cx);
+	cx.now_us += y->t->wall_us - y->wall_us;
+	enum err e = y->step->run(&cx, y->step->arg);
+	got.status = e == OK ? 200 : err_row(e)->status;
+	(void)str_copy(got.code, sizeof(got.code), e == OK ? "" : err_row(e)->name);
+	return got;
+}
+
+static struct answer
+make_request(const struct trial *y)
+{
+	struct answer got = {0};
+	struct test_reply *r = request_run(y->t, y->rq);
+
 	(void)fault_disarm();
 	got.status = r->status;
 	got.streams = r->x.reply.stream != NULL;
@@ -150,7 +195,24 @@ run(struct trial *y, long at, bool ever, uint64_t random_state)
 	else
 		(void)str_copy(got.code, sizeof(got.code), error_code(r));
 	reply_free(r);
-	limiter_close(t->srv.limiter);
+	return got;
+}
+
+/* The counters of limits are a pass's own, unless Redis has them. */
+static struct answer
+run(struct trial *y, long at, bool ever, uint64_t random_state)
+{
+	struct test *t = y->t;
+	struct limiter *kept = t->srv.limiter;
+
+	t->random_state = random_state;
+	if (!t->srv.redis)
+		t->srv.limiter = limiter_open(&t->srv.source, LIMIT_KEYS);
+	fault_arm(at, ever);
+	struct answer got = y->rq ? make_request(y) : make_step(y);
+	(void)fault_disarm();
+	if (t->srv.limiter != kept)
+		limiter_close(t->srv.limiter);
 	t->srv.limiter = kept;
 	return got;
 }
@@ -218,10 +280,12 @@ judge(struct trial *y, const char *name, bool ever, const struct answer *got, co
 	if (got->status / 100 == 2 && flags(y, name, ever))
 		return NULL;
 	if (is_clean(y, got))
-		return state_differs(now, &y->new, BUT_NOTHING) ? "the clean reply, and another state" : NULL;
-	if (got->status / 100 == 2 || got->status == 500)
+		return state_differs(now, &y->new, y->step && got->status >= 400 ? BUT_TRACES : BUT_NOTHING)
+			       ? "the clean reply, and another state"
+			       : NULL; /* a job's failure is noted where that can be */
+	if (got->status / 100 == 2 || got->status == 500 || (y->step && got->status != 503))
 		return "another reply";
-	if (spends(y))
+	if (spends(y) || (y->step && !y->step->whole))
 		return NULL;
 	return state_differs(now, &y->old, but) && state_differs(now, &y->new, but) ? "a state between old and new" : NULL;
 }
@@ -231,10 +295,12 @@ static const char *
 judge_again(struct trial *y, bool was_old, const struct answer *again, struct arena *a, struct state *ret_now)
 {
 	state_read(y->t, a, &y->old, ret_now);
-	if (!was_old || spends(y))
+	if ((!was_old && (!y->step || y->step->whole)) || spends(y))
 		return again->status >= 500 ? "asked again, it fails" : NULL;
 	if (!is_clean(y, again))
 		return "asked again, another reply";
+	if (torture_peers && y->step && !y->step->whole)
+		return peers(y, TORTURE_AGAIN);
 	return state_differs(ret_now, &y->new, BUT_COUNTS) ? "asked again, another state" : NULL;
 }
 
@@ -257,11 +323,12 @@ try(struct trial *y, long at, bool ever)
 		violation(y, name, at, ever, &got, "a transaction stays open");
 	state_read(y->t, &a, &y->old, &now);
 	touched = state_differs(&now, &y->old, BUT_NOTHING) != NULL;
-	if ((wrong = judge(y, name, ever, &got, &now))) {
+	if ((wrong = peers(y, TORTURE_AFTER)) || (wrong = judge(y, name, ever, &got, &now))) {
 		violation(y, name, at, ever, &got, wrong);
 		if (shown < SHOWN_MAX)
 			state_print_difference(&y->new, &now);
 	} else if (!is_clean(y, &got)) {
+		(void)peers(y, TORTURE_RETRY);
 		struct answer again = ask_again(y);
 		wrong = judge_again(y, !state_differs(&now, &y->old, BUT_COUNTS), &again, &a, &later);
 		if (wrong) {
@@ -271,8 +338,12 @@ try(struct trial *y, long at, bool ever)
 		}
 		touched = state_differs(&later, &y->old, BUT_NOTHING) != NULL;
 	}
-	if (touched)
+	y->t->wall_us = y->wall_us;
+	y->t->monotonic_us = y->monotonic_us;
+	if (touched || torture_peers)
 		put_back(y);
+	else
+		await_redis(y->t);
 }
 
 /* --- which ---- */
@@ -311,8 +382,10 @@ is_new(const char *what, long max)
 static bool
 is_wanted(struct trial *y)
 {
+	bool idle = y->step && y->step->rows && *y->step->rows == 0;
+
 	return y->clean.status < 500 && !y->clean.streams &&
-	       is_new(arena_printf(&y->arena, "%s %d %s", y->route, y->clean.status, y->clean.code), per_route);
+	       is_new(arena_printf(&y->arena, "%s %d %s%s", y->route, y->clean.status, y->clean.code, idle ? "idle" : ""), per_route);
 }
 
 static bool
@@ -320,6 +393,7 @@ run_clean(struct trial *y)
 {
 	struct test *t = y->t;
 
+	(void)peers(y, TORTURE_KEEP);
 	state_read(t, &y->arena, NULL, &y->old);
 	state_keep(t);
 	y->clean = run(y, 0, false, y->random_state);
@@ -350,19 +424,25 @@ recover(struct trial *y)
 	}
 }
 
+static const char *
+route_of(struct test *t, struct arena *a, const struct test_request *rq)
+{
+	enum surface surface;
+	const char *path = arena_strndup(a, rq->path, strcspn(rq->path, "?"));
+	const struct route *route = dispatch_route(t->d, a, rq->method, path, &surface);
+
+	return route ? arena_printf(a, "%s %s", method_name(rq->method), route->path) : "unmatched";
+}
+
 static void
-replay(struct test *t, const struct test_request *rq)
+replay(struct test *t, const struct test_request *rq, const struct step *step, const char *name)
 {
 	struct trial *y = calloc(1, sizeof(*y));
-	enum surface surface;
-	const char *query = strchr(rq->path, '?');
 
 	assert_non_null(y);
-	*y = (struct trial){.t = t, .rq = rq, .random_state = t->random_state};
+	*y = (struct trial){.t = t, .rq = rq, .step = step, .random_state = t->random_state, .wall_us = t->wall_us, .monotonic_us = t->monotonic_us};
 	arena_init(&y->arena);
-	const char *path = query ? arena_strndup(&y->arena, rq->path, (size_t)(query - rq->path)) : rq->path;
-	const struct route *route = dispatch_route(t->d, &y->arena, rq->method, path, &surface);
-	y->route = route ? arena_printf(&y->arena, "%s %s", method_name(rq->method), route->path) : "unmatched";
+	y->route = rq ? route_of(t, &y->arena, rq) : name;
 	if (is_new(y->route, per_route * STATUSES_USUAL) && run_clean(y)) {
 		for (long at = 1; at <= y->n_names; at++)
 			for (int ever = 0; ever < 2 && is_sampled(y, at); ever++)
@@ -376,16 +456,22 @@ replay(struct test *t, const struct test_request *rq)
 
 /* --- around a call ---- */
 
-void
-torture_before(struct test *t, const struct test_request *rq)
+static void
+before(struct test *t, const struct test_request *rq, const struct step *step, const char *name)
 {
 	if (!on)
 		return;
 	if (pthread_equal(pthread_self(), main_thread) && pthread_rwlock_trywrlock(&gate) == 0) {
-		replay(t, rq);
+		replay(t, rq, step, name);
 		(void)pthread_rwlock_unlock(&gate);
 	}
 	(void)pthread_rwlock_rdlock(&gate);
+}
+
+void
+torture_before(struct test *t, const struct test_request *rq)
+{
+	before(t, rq, NULL, NULL);
 }
 
 void
@@ -393,6 +479,73 @@ torture_after(void)
 {
 	if (on)
 		(void)pthread_rwlock_unlock(&gate);
+}
+
+/* --- steps ---- */
+
+static struct test *
+test_of(const struct ctx *cx)
+{
+	return (struct test *)((uintptr_t)cx->srv - offsetof(struct test, srv));
+}
+
+struct writing {
+	enum err (*run)(struct ctx *cx, void *arg);
+	void *arg;
+};
+
+static enum err
+write_again(struct ctx *cx, void *arg)
+{
+	const struct writing *w = arg;
+
+	return db_write(cx, w->run, w->arg);
+}
+
+/* A function has no name here: addr2line -e PROGRAM tells it. */
+enum err torture_db_write(struct ctx *cx, enum err (*run_it)(struct ctx *cx, void *arg), void *arg);
+enum err
+torture_db_write(struct ctx *cx, enum err (*run_it)(struct ctx *cx, void *arg), void *arg)
+{
+	struct writing w = {run_it, arg};
+	char name[64];
+
+	if (cx->db)
+		return db_write(cx, run_it, arg);
+	(void)snprintf(name, sizeof(name), "write 0x%zx", (size_t)((uintptr_t)run_it - (uintptr_t)&__executable_start));
+	before(test_of(cx), NULL, &(const struct step){write_again, &w, cx, true, NULL}, name);
+	enum err e = db_write(cx, run_it, arg);
+	torture_after();
+	return e;
+}
+
+struct running {
+	const char *name;
+	int64_t rows;
+};
+
+static enum err
+run_again(struct ctx *cx, void *arg)
+{
+	struct running *r = arg;
+
+	return job_run(cx, r->name, &r->rows);
+}
+
+enum err torture_job_run(struct ctx *cx, const char *name, int64_t *ret_rows);
+enum err
+torture_job_run(struct ctx *cx, const char *name, int64_t *ret_rows)
+{
+	struct running r = {name, 0};
+	bool whole = true;
+
+	for (size_t i = 0; i < job_row_count; i++)
+		if (strcmp(job_rows[i].name, name) == 0)
+			whole = !job_rows[i].outside;
+	before(test_of(cx), NULL, &(const struct step){run_again, &r, cx, whole, &r.rows}, name);
+	enum err e = job_run(cx, name, ret_rows);
+	torture_after();
+	return e;
 }
 
 void
