@@ -1,15 +1,7 @@
 /* Campus: courses and their rosters. */
-#include "api/route.h"
+#include "api/lists.h"
 
 #include "attendance/course.h"
-
-struct limit_query {
-	int64_t limit;
-};
-static const struct field limit_query_fields[] = {
-	F(struct limit_query, limit, 0, 1, 1000, "At most so many; default: all"),
-};
-static const struct schema limit_query_schema = SCHEMA("CoursesQuery", struct limit_query, limit_query_fields);
 
 struct courses {
 	struct list courses;
@@ -35,10 +27,9 @@ create(struct ctx *cx, const struct request *rq, struct reply *rs)
 static enum err
 list(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	const struct limit_query *q = rq->query;
 	struct courses out;
 
-	TRY(course_list(cx, q->limit != FIELD_NONE ? q->limit : LIST_MAX, &out.courses));
+	TRY(course_list(cx, limit_of(rq), &out.courses));
 	return reply_record(rs, &courses_schema, &out);
 }
 

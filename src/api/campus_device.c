@@ -1,5 +1,5 @@
 /* Campus: the device a student marks with, and the requests of students who have another one. */
-#include "api/route.h"
+#include "api/lists.h"
 
 #include "attendance/device.h"
 
@@ -24,21 +24,12 @@ challenge(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return reply_record(rs, &device_challenge_schema, &out);
 }
 
-struct resets_query {
-	int64_t limit;
-};
-static const struct field resets_query_fields[] = {
-	F(struct resets_query, limit, 0, 1, 1000, "At most so many; default: all"),
-};
-static const struct schema resets_query_schema = SCHEMA("DeviceRequestsQuery", struct resets_query, resets_query_fields);
-
 static enum err
 list_resets(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	const struct resets_query *q = rq->query;
 	struct device_requests out;
 
-	TRY(device_request_list(cx, q->limit != FIELD_NONE ? q->limit : LIST_MAX, &out));
+	TRY(device_request_list(cx, limit_of(rq), &out));
 	return reply_record(rs, &device_requests_schema, &out);
 }
 
@@ -91,7 +82,7 @@ static const struct route rows[] = {
 		.handler = list_resets,
 		.access = ADMIN,
 		.lane = LANE_READ,
-		.query = &resets_query_schema,
+		.query = &limit_query_schema,
 		.reply = &device_requests_schema,
 		.status = 200,
 		.tag = "devices",

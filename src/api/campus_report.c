@@ -38,7 +38,7 @@ absences(struct ctx *cx, const struct request *rq, struct reply *rs)
 	const struct absence_query *q = rq->query;
 	struct absence_list out;
 
-	TRY(report_absences(cx, rq->params[0], q->consecutive != FIELD_NONE ? q->consecutive : CONSECUTIVE_DEFAULT, &out));
+	TRY(report_absences(cx, rq->params[0], field_or(q->consecutive, CONSECUTIVE_DEFAULT), &out));
 	return reply_record(rs, &absence_list_schema, &out);
 }
 

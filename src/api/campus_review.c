@@ -20,7 +20,7 @@ queue(struct ctx *cx, const struct request *rq, struct reply *rs, const char *se
 	const struct queue_query *q = rq->query;
 	struct flagged_list out;
 
-	TRY(review_queue(cx, &scope, q->limit != FIELD_NONE ? q->limit : QUEUE_LIMIT_DEFAULT, &out));
+	TRY(review_queue(cx, &scope, field_or(q->limit, QUEUE_LIMIT_DEFAULT), &out));
 	return reply_record(rs, &flagged_list_schema, &out);
 }
 
@@ -76,6 +76,13 @@ dispute(struct ctx *cx, const struct request *rq, struct reply *rs)
 }
 
 /* The rows differ in who may, and in what. */
+#define QUEUE_ROW                                                                                                      \
+	.method = GET, .lane = LANE_READ, .query = &queue_query_schema, .reply = &flagged_list_schema, .status = 200, \
+	.fresh_session = true, .tag = "review"
+#define DECIDE_ROW                                                                                                        \
+	.method = POST, .handler = decide, .lane = LANE_WRITE, .reply = &decided_row_schema, .status = 200,              \
+	.failure = AUDIT_REVIEW_DECIDED, .fresh_session = true, .tag = "review"
+#define CONFIRM_ROW DECIDE_ROW, .body = &review_note_schema, .errors = ERRORS(ERR_ALREADY_DECIDED)
 #define DECIDE_MANY                                                                                                           \
 	.handler = decide_many, .lane = LANE_WRITE, .reply = &decided_list_schema, .status = 200,                              \
 	.errors = ERRORS(ERR_NOT_FOUND, ERR_ALREADY_DECIDED), .failure = AUDIT_REVIEW_DECIDED, .fresh_session = true,         \
@@ -83,71 +90,33 @@ dispute(struct ctx *cx, const struct request *rq, struct reply *rs)
 	.text = "With one status and reason; without a status each is confirmed.  All of them or none."
 
 static const struct route rows[] = {
-	{.method = GET,
+	{QUEUE_ROW,
 		.path = "/api/v1/lecturer/sessions/{id}/flagged",
 		.handler = queue_of_session,
 		.access = LECTURER,
-		.lane = LANE_READ,
-		.query = &queue_query_schema,
-		.reply = &flagged_list_schema,
-		.status = 200,
-		.fresh_session = true,
-		.tag = "review",
 		.summary = "What waits for a decision in a session",
 		.text = "Records that a layer flagged, and those whose student disputes them."},
-	{.method = POST,
-		.path = "/api/v1/lecturer/attendance/{id}/confirm",
-		.handler = decide,
-		.access = LECTURER,
-		.lane = LANE_WRITE,
-		.body = &review_note_schema,
-		.reply = &decided_row_schema,
-		.status = 200,
-		.errors = ERRORS(ERR_ALREADY_DECIDED),
-		.failure = AUDIT_REVIEW_DECIDED,
-		.fresh_session = true,
-		.tag = "review",
-		.summary = "Accept a record that waits",
-		.text = "A flagged mark becomes present or late, by its time.  The student is told."},
-	{.method = GET,
+	{QUEUE_ROW,
 		.path = "/api/v1/admin/flagged",
 		.handler = queue_of_all,
 		.access = REVIEWER,
-		.lane = LANE_READ,
-		.query = &queue_query_schema,
-		.reply = &flagged_list_schema,
-		.status = 200,
-		.fresh_session = true,
-		.tag = "review",
 		.summary = "What waits for a decision anywhere"},
-	{.method = POST,
-		.path = "/api/v1/admin/attendance/{id}/set-status",
-		.handler = decide,
+	{CONFIRM_ROW,
+		.path = "/api/v1/lecturer/attendance/{id}/confirm",
+		.access = LECTURER,
+		.summary = "Accept a record that waits",
+		.text = "A flagged mark becomes present or late, by its time.  The student is told."},
+	{CONFIRM_ROW,
+		.path = "/api/v1/admin/attendance/{id}/verify",
 		.access = REVIEWER,
-		.lane = LANE_WRITE,
+		.summary = "Accept a record that waits, in any session"},
+	{DECIDE_ROW,
+		.path = "/api/v1/admin/attendance/{id}/set-status",
+		.access = REVIEWER,
 		.body = &review_decision_schema,
-		.reply = &decided_row_schema,
-		.status = 200,
-		.failure = AUDIT_REVIEW_DECIDED,
-		.fresh_session = true,
-		.tag = "review",
 		.summary = "Decide what a record is, and why",
 		.text = "The first status stays in original_status, and every decision in the audit trail.  The student is told, "
-			"with "
-			"the reason."},
-	{.method = POST,
-		.path = "/api/v1/admin/attendance/{id}/verify",
-		.handler = decide,
-		.access = REVIEWER,
-		.lane = LANE_WRITE,
-		.body = &review_note_schema,
-		.reply = &decided_row_schema,
-		.status = 200,
-		.errors = ERRORS(ERR_ALREADY_DECIDED),
-		.failure = AUDIT_REVIEW_DECIDED,
-		.fresh_session = true,
-		.tag = "review",
-		.summary = "Accept a record that waits, in any session"},
+			"with the reason."},
 	{.method = POST,
 		.path = "/api/v1/lecturer/attendance/decide",
 		DECIDE_MANY,

@@ -1,5 +1,5 @@
 /* Campus: a session's records, by hand and as a list; and a student's own. */
-#include "api/route.h"
+#include "api/lists.h"
 
 #include "attendance/manual.h"
 #include "attendance/session.h"
@@ -12,22 +12,6 @@ own_session(struct ctx *cx, const struct request *rq)
 	struct campus_session session;
 
 	return campus_session_get(cx, rq->params[0], &session);
-}
-
-struct limit_query {
-	int64_t limit;
-};
-static const struct field limit_query_fields[] = {
-	F(struct limit_query, limit, 0, 1, 1000, "At most so many; default: all"),
-};
-static const struct schema limit_query_schema = SCHEMA("MarksQuery", struct limit_query, limit_query_fields);
-
-static int64_t
-limit_of(const struct request *rq)
-{
-	const struct limit_query *q = rq->query;
-
-	return q->limit != FIELD_NONE ? q->limit : LIST_MAX;
 }
 
 static enum err

@@ -1,5 +1,5 @@
 /* Campus: a lecturer's sessions. */
-#include "api/route.h"
+#include "api/lists.h"
 
 #include "attendance/session.h"
 
@@ -14,7 +14,7 @@ struct sessions_query {
 	struct uuid course_id;
 };
 static const struct field sessions_query_fields[] = {
-	F(struct sessions_query, limit, 0, 1, 1000, "At most so many; default: all"),
+	LIMIT_FIELD(struct sessions_query),
 	F(struct sessions_query, course_id, 0, 0, 0, "Only this course's"),
 };
 static const struct schema sessions_query_schema = SCHEMA("SessionsQuery", struct sessions_query, sessions_query_fields);
@@ -35,7 +35,7 @@ list(struct ctx *cx, const struct request *rq, struct reply *rs)
 	const char *course_id = q->course_id.text[0] ? q->course_id.text : NULL;
 	struct sessions out;
 
-	TRY(campus_session_list(cx, course_id, q->limit != FIELD_NONE ? q->limit : LIST_MAX, &out.sessions));
+	TRY(campus_session_list(cx, course_id, field_or(q->limit, LIST_MAX), &out.sessions));
 	return reply_record(rs, &sessions_schema, &out);
 }
 

@@ -1,5 +1,5 @@
 /* Portal: what administrators decide and look up. */
-#include "api/route.h"
+#include "api/lists.h"
 
 #include "identity/approval.h"
 
@@ -14,8 +14,7 @@ struct approval_query {
 };
 static const struct field approval_query_fields[] = {
 	F_ENUM(struct approval_query, status, 0, approval_statuses, "Only these; default: all"),
-	F(struct approval_query, page, 0, 1, PAGE_DEPTH_MAX, "From 1"),
-	F(struct approval_query, limit, 0, 1, PAGE_LIMIT_MAX, "Default 20"),
+	PAGE_QUERY_FIELDS(struct approval_query),
 };
 static const struct schema approval_query_schema = SCHEMA("ApprovalQuery", struct approval_query, approval_query_fields);
 
@@ -26,22 +25,15 @@ struct approval_page {
 static const struct field approval_page_fields[] = {
 	F_LIST(struct approval_page, requests, 0, &approval_row_schema, "Newest first"),
 	F(struct approval_page, total, 0, 0, 0, "How many there are in all pages"),
-	F(struct approval_page, page, 0, 0, 0, "This page"),
-	F(struct approval_page, limit, 0, 0, 0, "Its size"),
+	PAGE_FIELDS(struct approval_page),
 };
 static const struct schema approval_page_schema = SCHEMA("ApprovalPage", struct approval_page, approval_page_fields);
-
-static int64_t
-or_default(int64_t v, int64_t fallback)
-{
-	return v == FIELD_NONE ? fallback : v;
-}
 
 static enum err
 list_approvals(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
 	const struct approval_query *q = rq->query;
-	struct approval_page out = {.page = or_default(q->page, 1), .limit = or_default(q->limit, PAGE_LIMIT_DEFAULT)};
+	struct approval_page out = {.page = field_or(q->page, 1), .limit = field_or(q->limit, PAGE_LIMIT_DEFAULT)};
 
 	TRY(approval_list(cx, q->status, out.page, out.limit, &out.requests, &out.total));
 	return reply_record(rs, &approval_page_schema, &out);
@@ -105,8 +97,7 @@ static const struct field audit_query_fields[] = {
 	F(struct audit_query, user_id, 0, 0, 0, "Only what this account did"),
 	F(struct audit_query, from, F_TIME, 0, 0, "Not before"),
 	F(struct audit_query, to, F_TIME | F_DAY_END, 0, 0, "Not after; a date means all of that day"),
-	F(struct audit_query, page, 0, 1, PAGE_DEPTH_MAX, "From 1"),
-	F(struct audit_query, limit, 0, 1, PAGE_LIMIT_MAX, "Default 20"),
+	PAGE_QUERY_FIELDS(struct audit_query),
 };
 static const struct schema audit_query_schema = SCHEMA("AuditQuery", struct audit_query, audit_query_fields);
 
@@ -117,8 +108,7 @@ struct audit_page {
 static const struct field audit_page_fields[] = {
 	F_LIST(struct audit_page, logs, 0, &audit_row_schema, "Newest first"),
 	F(struct audit_page, total, 0, 0, 0, "How many there are in all pages; with a filter, 10001 means more than 10000"),
-	F(struct audit_page, page, 0, 0, 0, "This page"),
-	F(struct audit_page, limit, 0, 0, 0, "Its size"),
+	PAGE_FIELDS(struct audit_page),
 };
 static const struct schema audit_page_schema = SCHEMA("AuditPage", struct audit_page, audit_page_fields);
 
@@ -130,8 +120,8 @@ list_audit(struct ctx *cx, const struct request *rq, struct reply *rs)
 		.user_id = q->user_id,
 		.from_us = q->from,
 		.to_us = q->to,
-		.page = or_default(q->page, 1),
-		.limit = or_default(q->limit, PAGE_LIMIT_DEFAULT)};
+		.page = field_or(q->page, 1),
+		.limit = field_or(q->limit, PAGE_LIMIT_DEFAULT)};
 	struct audit_page out = {.page = f.page, .limit = f.limit};
 
 	TRY(audit_list(cx, &f, &out.logs, &out.total));

@@ -1,26 +1,10 @@
 /* Portal: claims, marks, a student's own records, and an event's roll for administrators. */
-#include "api/route.h"
+#include "api/lists.h"
 
 #include "attendance/mark.h"
 #include "attendance/record.h"
 #include "store/db.h"
 #include "core/conf.h"
-
-struct limit_query {
-	int64_t limit;
-};
-static const struct field limit_query_fields[] = {
-	F(struct limit_query, limit, 0, 1, 1000, "At most so many; default: all"),
-};
-static const struct schema limit_query_schema = SCHEMA("LimitQuery", struct limit_query, limit_query_fields);
-
-static int64_t
-limit_of(const struct request *rq)
-{
-	const struct limit_query *q = rq->query;
-
-	return q->limit != FIELD_NONE ? q->limit : LIST_MAX;
-}
 
 static enum err
 claim(struct ctx *cx, const struct request *rq, struct reply *rs)

@@ -1,5 +1,5 @@
 /* Portal: events, for everybody who is signed in; made and changed by administrators. */
-#include "api/route.h"
+#include "api/lists.h"
 
 #include "attendance/event.h"
 
@@ -13,7 +13,7 @@ static const struct field event_query_fields[] = {
 	F(struct event_query, from, F_TIME, 0, 0, "Not before; default: 30 days ago"),
 	F(struct event_query, to, F_TIME | F_DAY_END, 0, 0, "Not after; default: 90 days ahead"),
 	F_ENUM(struct event_query, kind, 0, kind_names, "all: campus sessions too, for administrators"),
-	F(struct event_query, limit, 0, 1, 1000, "At most so many; default: all"),
+	LIMIT_FIELD(struct event_query),
 };
 static const struct schema event_query_schema = SCHEMA("EventQuery", struct event_query, event_query_fields);
 
@@ -29,12 +29,12 @@ static enum err
 list_events(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
 	const struct event_query *q = rq->query;
-	int64_t from_us = q->from != TIME_NONE ? q->from : cx->now_us - 30 * DAYS_US;
-	int64_t to_us = q->to != TIME_NONE ? q->to : cx->now_us + 90 * DAYS_US;
+	int64_t from_us = field_or(q->from, cx->now_us - 30 * DAYS_US);
+	int64_t to_us = field_or(q->to, cx->now_us + 90 * DAYS_US);
 	bool all = q->kind == 2 && cx->actor->role == ROLE_ADMIN;
 	struct event_list out;
 
-	TRY(event_list(cx, from_us, to_us, all, q->limit != FIELD_NONE ? q->limit : LIST_MAX, &out.events));
+	TRY(event_list(cx, from_us, to_us, all, field_or(q->limit, LIST_MAX), &out.events));
 	return reply_record(rs, &event_list_schema, &out);
 }
 

@@ -1,5 +1,5 @@
 /* Portal: one's own notifications. */
-#include "api/route.h"
+#include "api/lists.h"
 
 #include "notify/notify.h"
 
@@ -9,8 +9,7 @@ struct notification_query {
 };
 static const struct field notification_query_fields[] = {
 	F(struct notification_query, unread, 0, 0, 0, "true: only unread ones"),
-	F(struct notification_query, page, 0, 1, 1000000, "From 1"),
-	F(struct notification_query, limit, 0, 1, PAGE_LIMIT_MAX, "Default 20"),
+	PAGE_QUERY_FIELDS(struct notification_query),
 };
 static const struct schema notification_query_schema =
 	SCHEMA("NotificationQuery", struct notification_query, notification_query_fields);
@@ -23,8 +22,7 @@ static const struct field notification_page_fields[] = {
 	F_LIST(struct notification_page, notifications, 0, &notification_schema, "Newest first"),
 	F(struct notification_page, unread, 0, 0, 0, "How many are unread"),
 	F(struct notification_page, total, 0, 0, 0, "How many there are in all pages"),
-	F(struct notification_page, page, 0, 0, 0, "This page"),
-	F(struct notification_page, limit, 0, 0, 0, "Its size"),
+	PAGE_FIELDS(struct notification_page),
 };
 static const struct schema notification_page_schema =
 	SCHEMA("NotificationPage", struct notification_page, notification_page_fields);
@@ -43,8 +41,8 @@ list_notifications(struct ctx *cx, const struct request *rq, struct reply *rs)
 	const struct notification_query *q = rq->query;
 	struct notification_page out;
 
-	out.page = q->page != FIELD_NONE ? q->page : 1;
-	out.limit = q->limit != FIELD_NONE ? q->limit : PAGE_LIMIT_DEFAULT;
+	out.page = field_or(q->page, 1);
+	out.limit = field_or(q->limit, PAGE_LIMIT_DEFAULT);
 	TRY(notification_list(cx, q->unread == TRI_YES, out.page, out.limit, &out.notifications, &out.total, &out.unread));
 	return reply_record(rs, &notification_page_schema, &out);
 }

@@ -1,5 +1,5 @@
 /* Portal: accounts, for administrators: who there is, and what each may do. */
-#include "api/route.h"
+#include "api/lists.h"
 
 #include "identity/account_list.h"
 
@@ -11,8 +11,7 @@ struct user_query {
 static const struct field user_query_fields[] = {
 	F(struct user_query, search, F_TRIM, 0, ACCOUNT_SEARCH_MAX, "Part of address or name; case does not matter"),
 	F_ENUM(struct user_query, role, 0, role_names, "Only this role"),
-	F(struct user_query, page, 0, 1, PAGE_DEPTH_MAX, "From 1"),
-	F(struct user_query, limit, 0, 1, PAGE_LIMIT_MAX, "Default 20"),
+	PAGE_QUERY_FIELDS(struct user_query),
 };
 static const struct schema user_query_schema = SCHEMA("UserQuery", struct user_query, user_query_fields);
 
@@ -23,8 +22,7 @@ struct user_page {
 static const struct field user_page_fields[] = {
 	F_LIST(struct user_page, users, 0, &account_row_schema, "Newest first"),
 	F(struct user_page, total, 0, 0, 0, "How many there are in all pages; with a filter, 10001 means more than 10000"),
-	F(struct user_page, page, 0, 0, 0, "This page"),
-	F(struct user_page, limit, 0, 0, 0, "Its size"),
+	PAGE_FIELDS(struct user_page),
 };
 static const struct schema user_page_schema = SCHEMA("UserPage", struct user_page, user_page_fields);
 
@@ -34,8 +32,8 @@ list_users(struct ctx *cx, const struct request *rq, struct reply *rs)
 	const struct user_query *q = rq->query;
 	const struct account_filter f = {.search = q->search,
 		.role = q->role,
-		.page = q->page != FIELD_NONE ? q->page : 1,
-		.limit = q->limit != FIELD_NONE ? q->limit : PAGE_LIMIT_DEFAULT};
+		.page = field_or(q->page, 1),
+		.limit = field_or(q->limit, PAGE_LIMIT_DEFAULT)};
 	struct user_page out = {.page = f.page, .limit = f.limit};
 
 	TRY(account_list(cx, &f, &out.users, &out.total));

@@ -279,7 +279,7 @@ insert(struct ctx *cx, const struct session_in *in, const struct uuid *id, const
 {
 	int64_t starts_at = in->starts_at != TIME_NONE ? in->starts_at : cx->now_us / SECONDS_US * SECONDS_US;
 	int64_t ends_at = starts_at + in->duration_minutes * MINUTES_US;
-	int64_t rotate_s = in->rotate_seconds != FIELD_NONE ? in->rotate_seconds : default_rotation(cx->srv->conf);
+	int64_t rotate_s = field_or(in->rotate_seconds, default_rotation(cx->srv->conf));
 	double radius_m = isnan(in->geofence_radius_m) && !isnan(in->latitude) ? RADIUS_DEFAULT_M : in->geofence_radius_m;
 	char label[LABEL_CHARS + 1];
 	int64_t rows = 0;

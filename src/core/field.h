@@ -117,6 +117,13 @@ bool field_resolve(const struct schema *s, const char *column, struct field_path
 /* The address of that member in `rec`; makes K_PTR objects on the way in `a`. */
 void *field_at(struct arena *a, const struct field_path *path, void *rec);
 
+/* An integer or a time that was left out gives the fallback. */
+static inline int64_t
+field_or(int64_t value, int64_t fallback)
+{
+	return value != FIELD_NONE ? value : fallback;
+}
+
 int enum_index(const char *const *names, const char *s); /* 0 when unknown */
 
 #endif
