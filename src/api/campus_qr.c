@@ -1,5 +1,5 @@
 /* Campus: the code of a session, and the screens that show it.  Replies with a code are the owner's and are kept by nobody. */
-#include "api/frames.h"
+#include "api/displays.h"
 
 #include "attendance/display.h"
 #include "attendance/session_qr.h"
@@ -35,22 +35,18 @@ static enum err
 make_display(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
 	struct session_code there;
-	struct display out;
 
 	TRY(session_qr(cx, rq->params[0], &there)); /* ours, and not closed */
-	TRY(display_open(cx, rq->params[0], &out));
-	return reply_record(rs, &display_schema, &out);
+	return display_open_handler(cx, rq, rs);
 }
 
 static enum err
 revoke_displays(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
 	struct campus_session there;
-	struct displays_revoked out;
 
 	TRY(campus_session_get(cx, rq->params[0], &there));
-	TRY(display_revoke(cx, rq->params[0], &out));
-	return reply_record(rs, &displays_revoked_schema, &out);
+	return display_revoke_handler(cx, rq, rs);
 }
 
 static const struct route rows[] = {

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "api/frames.h"
+#include "api/displays.h"
 #include "attendance/display.h"
 #include "identity/session.h"
 #include "notify/live.h"
@@ -92,8 +92,8 @@ notification_stream(struct ctx *cx, const struct request *rq, struct reply *rs)
 
 /* --- displays --------------------------------------------------------------------------------------------------------------- */
 
-static enum err
-make_display(struct ctx *cx, const struct request *rq, struct reply *rs)
+enum err
+display_open_handler(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
 	struct display out;
 
@@ -101,8 +101,8 @@ make_display(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return reply_record(rs, &display_schema, &out);
 }
 
-static enum err
-revoke_displays(struct ctx *cx, const struct request *rq, struct reply *rs)
+enum err
+display_revoke_handler(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
 	struct displays_revoked out;
 
@@ -194,7 +194,7 @@ static const struct route rows[] = {
 			"header, never into the address."},
 	{.method = POST,
 		.path = "/api/admin/events/{id}/display",
-		.handler = make_display,
+		.handler = display_open_handler,
 		.access = ADMIN,
 		.lane = LANE_WRITE,
 		.reply = &display_schema,
@@ -210,7 +210,7 @@ static const struct route rows[] = {
 			"for 12 hours.  Give it to the page in the fragment of its address."},
 	{.method = DELETE,
 		.path = "/api/admin/events/{id}/display",
-		.handler = revoke_displays,
+		.handler = display_revoke_handler,
 		.access = ADMIN,
 		.lane = LANE_WRITE,
 		.reply = &displays_revoked_schema,
