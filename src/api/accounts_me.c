@@ -4,22 +4,9 @@
 #include "identity/verify.h"
 #include "store/db.h"
 
-static const struct field wishes_fields[] = {
-	F(struct mail_wishes, decisions, 0, 0, 0, "Decisions about the account and its marks"),
-	F(struct mail_wishes, marks, 0, 0, 0, "Marks, for administrators"),
-	F(struct mail_wishes, reminders, 0, 0, 0, "Sessions that begin soon"),
-};
-static const struct schema wishes_schema = SCHEMA("MailWishes", struct mail_wishes, wishes_fields);
 static const struct field me_fields[] = {
-	F(struct profile, id, 0, 0, 0, "Account"),
-	F(struct profile, email, 0, 0, 0, "Its address"),
-	F(struct profile, name, 0, 0, 0, "Name"),
-	F_ENUM(struct profile, role, 0, role_names_upper, "Role"),
-	F(struct profile, is_active, 0, 0, 0, "Always true: others are not signed in"),
-	F(struct profile, mfa_enabled, 0, 0, 0, "A second factor is asked for"),
-	F(struct profile, email_verified, 0, 0, 0, "The address was proven"),
-	F(struct profile, created_at, F_TIME, 0, 0, "Sign-up"),
-	F_OBJ(struct profile, mail, &wishes_schema, "Which mail is wanted"),
+	PROFILE_FIELDS(role_names_upper),
+	F_OBJ(struct profile, mail, &mail_wishes_schema, "Which mail is wanted"),
 };
 static const struct schema me_schema = SCHEMA("UserMe", struct profile, me_fields);
 

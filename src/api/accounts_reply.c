@@ -1,16 +1,7 @@
 /* The replies that several files of the accounts surface give.  Roles are in upper case here, and only here. */
 #include "api/accounts.h"
 
-static const struct field user_fields[] = {
-	F(struct profile, id, 0, 0, 0, "Account"),
-	F(struct profile, email, 0, 0, 0, "Its address"),
-	F(struct profile, name, 0, 0, 0, "Name"),
-	F_ENUM(struct profile, role, 0, role_names_upper, "Role"),
-	F(struct profile, is_active, 0, 0, 0, "May sign in"),
-	F(struct profile, mfa_enabled, 0, 0, 0, "A second factor is asked for"),
-	F(struct profile, email_verified, 0, 0, 0, "The address was proven"),
-	F(struct profile, created_at, F_TIME, 0, 0, "Sign-up"),
-};
+static const struct field user_fields[] = {PROFILE_FIELDS(role_names_upper)};
 const struct schema accounts_user_schema = SCHEMA("User", struct profile, user_fields);
 
 static const struct field message_out_fields[] = {F(struct message_out, message, 0, 0, 0, "For the person")};

@@ -8,7 +8,7 @@
 #ifndef MUSTER_ATTENDANCE_DEVICE_H
 #define MUSTER_ATTENDANCE_DEVICE_H
 
-#include "core/field.h"
+#include "identity/account.h"
 
 enum { DEVICE_TEXT_MAX = 200, DEVICE_REASON_MAX = 300 };
 
@@ -37,18 +37,14 @@ struct device_challenge {
 extern const struct schema device_challenge_schema;
 enum err device_challenge_make(struct ctx *cx, struct device_challenge *ret) MUST_CHECK;
 
-struct device_person {
-	struct uuid id;
-	const char *email, *full_name;
-};
 struct device_request {
 	struct uuid request_id;
-	struct device_person user;
+	struct account_ref user;
 	const char *kind;             /* "imei", "public_key" */
 	const char *reason;           /* NULL: none was given */
 	int64_t requested_at;
 	int64_t bound_at;             /* of the present device; TIME_NONE: there is none */
-	struct device_person *owner;  /* the account that has this device now; NULL: nobody */
+	struct account_ref *owner;  /* the account that has this device now; NULL: nobody */
 };
 struct device_requests {
 	struct list requests;

@@ -11,20 +11,14 @@
 
 /* --- the list -------------------------------------------------------------------------------------------------------------- */
 
-static const struct field device_person_fields[] = {
-	F(struct device_person, id, 0, 0, 0, "Account"),
-	F(struct device_person, email, 0, 0, 0, "Its address"),
-	F(struct device_person, full_name, 0, 0, 0, "Its name"),
-};
-static const struct schema device_person_schema = SCHEMA("DevicePerson", struct device_person, device_person_fields);
 static const struct field device_request_fields[] = {
 	F(struct device_request, request_id, 0, 0, 0, "Request"),
-	F_OBJ(struct device_request, user, &device_person_schema, "Who asks"),
+	F_OBJ(struct device_request, user, &account_ref_schema, "Who asks"),
 	F(struct device_request, kind, 0, 0, 0, "imei or public_key"),
 	F(struct device_request, reason, F_NULLABLE, 0, 0, "What was said for it"),
 	F(struct device_request, requested_at, F_TIME, 0, 0, "When"),
 	F(struct device_request, bound_at, F_TIME | F_NULLABLE, 0, 0, "Since when the account has its present device; null: it has none"),
-	F_PTR(struct device_request, owner, F_NULLABLE, &device_person_schema, "Who would lose this device; null: nobody"),
+	F_PTR(struct device_request, owner, F_NULLABLE, &account_ref_schema, "Who would lose this device; null: nobody"),
 };
 static const struct schema device_request_schema = SCHEMA("DeviceRequest", struct device_request, device_request_fields);
 static const struct field device_requests_fields[] = {
@@ -33,10 +27,10 @@ static const struct field device_requests_fields[] = {
 const struct schema device_requests_schema = SCHEMA("DeviceRequests", struct device_requests, device_requests_fields);
 
 SQL(DEVICE_REQUESTS, "i",
-	"SELECT d.id AS request_id, u.id AS \"user.id\", u.email AS \"user.email\", u.full_name AS \"user.full_name\","
+	"SELECT d.id AS request_id, " ACCOUNT_REF("u", "user") ","
 	" CASE WHEN d.public_key IS NULL THEN 'imei' ELSE 'public_key' END AS kind, d.reason, d.created_at AS requested_at,"
 	" COALESCE(b.decided_at, b.created_at) AS bound_at,"
-	" ou.id AS \"owner.id\", ou.email AS \"owner.email\", ou.full_name AS \"owner.full_name\""
+	" " ACCOUNT_REF("ou", "owner")
 	" FROM devices d JOIN users u ON u.id = d.user_id"
 	" LEFT JOIN devices b ON b.user_id = d.user_id AND b.status = 'bound'"
 	" LEFT JOIN devices o ON o.device_hash = d.device_hash AND o.status = 'bound' AND o.user_id <> d.user_id"

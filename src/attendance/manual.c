@@ -19,35 +19,29 @@ const char *const manual_own_statuses[] = {"", "present", "late", "excused", "ab
 static const struct field manual_new_fields[] = {
 	F(struct manual_in, user_id, F_REQUIRED, 0, 0, "Whose attendance"),
 	F_ENUM(struct manual_in, status, F_REQUIRED, manual_own_statuses, "What it is"),
-	F(struct manual_in, reason, F_REQUIRED | F_TRIM | F_MULTILINE, 1, TEXT_MAX_BYTES, "Why; the student reads it"),
+	MANUAL_REASON,
 };
 const struct schema manual_new_schema = SCHEMA("ManualNew", struct manual_in, manual_new_fields);
 static const struct field manual_change_fields[] = {
 	F_ENUM(struct manual_in, status, 0, manual_statuses, "What it is from now on; absent: as it is"),
-	F(struct manual_in, reason, F_REQUIRED | F_TRIM | F_MULTILINE, 1, TEXT_MAX_BYTES, "Why; the student reads it"),
+	MANUAL_REASON,
 };
 const struct schema manual_change_schema = SCHEMA("ManualChange", struct manual_in, manual_change_fields);
 /* A lecturer's change: rejecting is a reviewer's. */
 static const struct field manual_own_change_fields[] = {
 	F_ENUM(struct manual_in, status, 0, manual_own_statuses, "What it is from now on; absent: as it is"),
-	F(struct manual_in, reason, F_REQUIRED | F_TRIM | F_MULTILINE, 1, TEXT_MAX_BYTES, "Why; the student reads it"),
+	MANUAL_REASON,
 };
 const struct schema manual_own_change_schema = SCHEMA("OwnManualChange", struct manual_in, manual_own_change_fields);
 static const struct field manual_delete_fields[] = {
 	F_ENUM(struct manual_in, status, F_TOLERATED, manual_statuses, "Ignored"),
-	F(struct manual_in, reason, F_REQUIRED | F_TRIM | F_MULTILINE, 1, TEXT_MAX_BYTES, "Why; the student reads it"),
+	MANUAL_REASON,
 };
 const struct schema manual_delete_schema = SCHEMA("ManualDelete", struct manual_in, manual_delete_fields);
 
-static const struct field manual_user_fields[] = {
-	F(struct record_user, id, 0, 0, 0, "Account"),
-	F(struct record_user, email, 0, 0, 0, "Its address"),
-	F(struct record_user, full_name, 0, 0, 0, "Its name"),
-};
-static const struct schema manual_user_schema = SCHEMA("ManualUser", struct record_user, manual_user_fields);
 static const struct field manual_record_fields[] = {
 	F(struct manual_record, attendance_id, 0, 0, 0, "The record"),
-	F_OBJ(struct manual_record, user, &manual_user_schema, "Whose it is"),
+	F_OBJ(struct manual_record, user, &account_ref_schema, "Whose it is"),
 	F(struct manual_record, status, 0, 0, 0, "present, late, excused, absent, flagged or rejected"),
 	F(struct manual_record, original_status, 0, 0, 0, "What it was at first"),
 	F(struct manual_record, method, 0, 0, 0, "qr, code, manual or import"),
@@ -73,10 +67,9 @@ static const struct field manual_case_fields[] = {
 static const struct schema manual_case_schema = SCHEMA("ManualCase", struct manual_case, manual_case_fields);
 
 SQL(MANUAL_LOAD, "uu",
-	"SELECT r.id AS \"record.attendance_id\", u.id AS \"record.user.id\", u.email AS \"record.user.email\","
-	" u.full_name AS \"record.user.full_name\", r.status AS \"record.status\", r.original_status AS "
-	"\"record.original_status\","
-	" r.method AS \"record.method\", r.marked_at AS \"record.marked_at\", r.reason AS \"record.reason\","
+	"SELECT r.id AS \"record.attendance_id\", " ACCOUNT_REF("u", "record.user") ", r.status AS \"record.status\","
+	" r.original_status AS \"record.original_status\", r.method AS \"record.method\","
+	" r.marked_at AS \"record.marked_at\", r.reason AS \"record.reason\","
 	" r.marked_by AS \"record.marked_by\", r.changed_at AS \"record.changed_at\", e.title, u.mail_decisions"
 	" FROM attendance_records r JOIN users u ON u.id = r.user_id JOIN events e ON e.id = r.event_id"
 	" WHERE r.id = $1 AND r.event_id = $2 AND NOT e.is_deleted");

@@ -14,6 +14,8 @@ struct manual_in { /* also a change, without user_id */
 	int status; /* index into manual_statuses; 0 in a change: as it is */
 	const char *reason;
 };
+#define MANUAL_REASON \
+	F(struct manual_in, reason, F_REQUIRED | F_TRIM | F_MULTILINE, 1, TEXT_MAX_BYTES, "Why; the student reads it")
 extern const char *const manual_statuses[]; /* present late excused absent rejected; the last only in a change */
 extern const char *const manual_own_statuses[]; /* the same without the last: a lecturer's */
 extern const struct schema manual_own_change_schema; /* without rejected */
@@ -21,7 +23,7 @@ extern const struct schema manual_new_schema, manual_change_schema, manual_delet
 
 struct manual_record {
 	struct uuid attendance_id;
-	struct record_user user;
+	struct account_ref user;
 	const char *status, *original_status, *method;
 	int64_t marked_at;
 	const char *reason;

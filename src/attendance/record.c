@@ -73,15 +73,9 @@ record_list_own(struct ctx *cx, int64_t limit, struct own_records *ret)
 
 /* --- an event's roll ------------------------------------------------------------------------------------------------------- */
 
-static const struct field record_user_fields[] = {
-	F(struct record_user, id, 0, 0, 0, "Account"),
-	F(struct record_user, email, 0, 0, 0, "Its address"),
-	F(struct record_user, full_name, 0, 0, 0, "Its name"),
-};
-static const struct schema record_user_schema = SCHEMA("RecordUser", struct record_user, record_user_fields);
 static const struct field roll_record_fields[] = {
 	F(struct roll_record, attendance_id, 0, 0, 0, "The record"),
-	F_OBJ(struct roll_record, user, &record_user_schema, "Whose it is"),
+	F_OBJ(struct roll_record, user, &account_ref_schema, "Whose it is"),
 	F(struct roll_record, status, 0, 0, 0, "present, late, excused, absent, flagged or rejected"),
 	F(struct roll_record, method, 0, 0, 0, "qr, code, manual or import"),
 	F(struct roll_record, marked_at, F_TIME, 0, 0, "When the code was presented"),
@@ -98,9 +92,8 @@ const struct schema roll_schema = SCHEMA("Roll", struct roll, roll_fields);
 
 SQL(ROLL_EVENT, "u", "SELECT id, title, scheduled_at FROM events WHERE id = $1 AND NOT is_deleted");
 SQL(ROLL_RECORDS, "ui",
-	"SELECT r.id AS attendance_id, u.id AS \"user.id\", u.email AS \"user.email\", u.full_name AS \"user.full_name\", "
-	"r.status,"
-	" r.method, r.marked_at, r.reason, r.marked_by FROM attendance_records r JOIN users u ON u.id = r.user_id"
+	"SELECT r.id AS attendance_id, " ACCOUNT_REF("u", "user") ", r.status, r.method, r.marked_at, r.reason, r.marked_by"
+	" FROM attendance_records r JOIN users u ON u.id = r.user_id"
 	" WHERE r.event_id = $1 ORDER BY r.marked_at, r.id LIMIT $2");
 SQL(ROLL_TOTAL, "u", "SELECT COUNT(*) FROM attendance_records WHERE event_id = $1");
 

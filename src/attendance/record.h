@@ -3,7 +3,7 @@
 #define MUSTER_ATTENDANCE_RECORD_H
 
 #include "attendance/sheet.h"
-#include "core/field.h"
+#include "identity/account.h"
 
 struct record_event {
 	struct uuid id;
@@ -24,13 +24,9 @@ struct own_records {
 extern const struct schema own_records_schema;
 enum err record_list_own(struct ctx *cx, int64_t limit, struct own_records *ret) MUST_CHECK;
 
-struct record_user {
-	struct uuid id;
-	const char *email, *full_name;
-};
 struct roll_record {
 	struct uuid attendance_id;
-	struct record_user user;
+	struct account_ref user;
 	const char *status, *method;
 	int64_t marked_at;
 	const char *reason;

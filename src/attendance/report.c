@@ -178,8 +178,8 @@ report_series(struct ctx *cx, const struct report_query *q, struct report *ret)
 	static const int64_t back_days[] = {
 		[PERIOD_DAY] = DEFAULT_DAYS, [PERIOD_WEEK] = DEFAULT_WEEKS * 7, [PERIOD_MONTH] = DEFAULT_MONTH_DAYS};
 	int period = q->period ? q->period : PERIOD_DAY;
-	int64_t to = q->to != FIELD_NONE ? q->to : cx->now_us;
-	int64_t from = q->from != FIELD_NONE ? q->from : to - back_days[period] * DAYS_US;
+	int64_t to = field_or(q->to, cx->now_us);
+	int64_t from = field_or(q->from, to - back_days[period] * DAYS_US);
 	struct list days;
 
 	TRY(db_all(cx, &SESSIONS_BY_DAY, &totals_schema, &days, V(cx->now_us), V(owner_only(cx)), V(from), V(to),
@@ -200,14 +200,8 @@ report_series(struct ctx *cx, const struct report_query *q, struct report *ret)
 
 /* --- absences -------------------------------------------------------------------------------------------------------------- */
 
-static const struct field absence_student_fields[] = {
-	F(struct absence_student, id, 0, 0, 0, "Account"),
-	F(struct absence_student, email, 0, 0, 0, "Its address"),
-	F(struct absence_student, full_name, 0, 0, 0, "Its name"),
-};
-static const struct schema absence_student_schema = SCHEMA("AbsentStudent", struct absence_student, absence_student_fields);
 static const struct field absence_fields[] = {
-	F_OBJ(struct absence, student, &absence_student_schema, "Who stays away"),
+	F_OBJ(struct absence, student, &account_ref_schema, "Who stays away"),
 	F(struct absence, consecutive, 0, 0, 0, "Sessions missed in a row until now; excused ones do not count"),
 	F(struct absence, last_attended_at, F_TIME | F_NULLABLE, 0, 0, "Start of the session attended last"),
 };
@@ -219,7 +213,7 @@ const struct schema absence_list_schema = SCHEMA("AbsenceList", struct absence_l
 
 SQL(COURSE_OWN, "uu", "SELECT COUNT(*) FROM courses WHERE id = $1 AND NOT is_deleted{?2 AND owner_id = $2}");
 SQL(ABSENCES, "umi",
-	"SELECT * FROM (SELECT t.id AS \"student.id\", t.email AS \"student.email\", t.full_name AS \"student.full_name\","
+	"SELECT * FROM (SELECT " ACCOUNT_REF("t", "student") ","
 	" t.last_at AS last_attended_at, (SELECT COUNT(*) FROM events e WHERE e.course_id = $1 AND NOT e.is_deleted"
 	" AND COALESCE(e.closed_at, e.ends_at, e.scheduled_at) <= $2"
 	" AND (t.last_at IS NULL OR e.scheduled_at > t.last_at) AND COALESCE(e.ends_at, e.scheduled_at) >= t.enrolled_at"

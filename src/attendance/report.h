@@ -7,7 +7,7 @@
 #define MUSTER_ATTENDANCE_REPORT_H
 
 #include "attendance/sheet.h"
-#include "core/field.h"
+#include "identity/account.h"
 
 struct report_sessions {
 	int64_t total, open;
@@ -50,12 +50,8 @@ extern const struct schema report_schema;
 enum err report_series(struct ctx *cx, const struct report_query *q, struct report *ret) MUST_CHECK;
 
 /* --- who stays away ---- */
-struct absence_student {
-	struct uuid id;
-	const char *email, *full_name;
-};
 struct absence {
-	struct absence_student student;
+	struct account_ref student;
 	int64_t consecutive;	  /* sessions missed since, or since the enrolment; excused ones do not count */
 	int64_t last_attended_at; /* TIME_NONE: never */
 };

@@ -13,12 +13,6 @@
 
 /* --- shapes ---------------------------------------------------------------------------------------------------------------- */
 
-static const struct field flagged_student_fields[] = {
-	F(struct record_user, id, 0, 0, 0, "Account"),
-	F(struct record_user, email, 0, 0, 0, "Its address"),
-	F(struct record_user, full_name, 0, 0, 0, "Its name"),
-};
-static const struct schema flagged_student_schema = SCHEMA("FlaggedStudent", struct record_user, flagged_student_fields);
 static const struct field review_session_fields[] = {
 	F(struct review_session, id, 0, 0, 0, "Session or event"),
 	F(struct review_session, title, 0, 0, 0, "Its title"),
@@ -27,7 +21,7 @@ static const struct field review_session_fields[] = {
 static const struct schema review_session_schema = SCHEMA("ReviewSession", struct review_session, review_session_fields);
 #define FLAGGED_FIELDS \
 	F(struct flagged_row, attendance_id, 0, 0, 0, "The record"), \
-	F_OBJ(struct flagged_row, student, &flagged_student_schema, "Whose it is"), \
+	F_OBJ(struct flagged_row, student, &account_ref_schema, "Whose it is"), \
 	F_OBJ(struct flagged_row, session, &review_session_schema, "What was marked"), \
 	F(struct flagged_row, status, 0, 0, 0, "present, late, excused, absent, flagged or rejected"), \
 	F(struct flagged_row, original_status, 0, 0, 0, "What it was at first"), \
@@ -70,7 +64,7 @@ static const struct field decisions_own_in_fields[] = {DECISIONS_FIELDS(manual_o
 const struct schema decisions_own_in_schema = SCHEMA("OwnDecisionsIn", struct decisions_in, decisions_own_in_fields);
 static const struct field decision_fields[] = {
 	F_ENUM(struct manual_in, status, F_REQUIRED, manual_statuses, "What it is from now on"),
-	F(struct manual_in, reason, F_REQUIRED | F_TRIM | F_MULTILINE, 1, TEXT_MAX_BYTES, "Why; the student reads it"),
+	MANUAL_REASON,
 };
 const struct schema review_decision_schema = SCHEMA("ReviewDecision", struct manual_in, decision_fields);
 static const struct field note_fields[] = {
@@ -108,8 +102,8 @@ review_scope_own(const struct ctx *cx, const char *session_id)
 #define BOTH_LOGS "SUBSTR(" FIRST_LOG ", 1, LENGTH(" FIRST_LOG ") - 1) || ',' || SUBSTR(" LAST_LOG ", 2)"
 #define LAYERS " CASE WHEN " LOGS " > 1 THEN " BOTH_LOGS " ELSE " FIRST_LOG " END"
 #define FLAGGED_COLUMNS                                                                                                          \
-	"r.id AS attendance_id, u.id AS \"student.id\", u.email AS \"student.email\", u.full_name AS \"student.full_name\","     \
-	" e.id AS \"session.id\", e.title AS \"session.title\", e.scheduled_at AS \"session.starts_at\", r.status,"              \
+	"r.id AS attendance_id, " ACCOUNT_REF("u", "student") ", e.id AS \"session.id\", e.title AS \"session.title\","        \
+	" e.scheduled_at AS \"session.starts_at\", r.status,"                                                                  \
 	" r.original_status, r.method, r.marked_at, r.distance_m, r.flags, r.reason, r.marked_by, r.changed_at, r.dispute_note," \
 	" r.disputed_at," LAYERS " AS layers, EXISTS (SELECT 1 FROM selfies s WHERE s.attendance_id = r.id) AS has_selfie"
 #define FLAGGED_FROM " FROM attendance_records r JOIN users u ON u.id = r.user_id JOIN events e ON e.id = r.event_id"

@@ -17,7 +17,7 @@ struct review_session {
 };
 struct flagged_row {
 	struct uuid attendance_id;
-	struct record_user student;
+	struct account_ref student;
 	struct review_session session;
 	const char *status, *original_status, *method;
 	int64_t marked_at;

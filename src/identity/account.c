@@ -26,6 +26,12 @@ static const struct field account_fields[] = {
 	F(struct account, approval_expires_at, F_TIME | F_NULLABLE, 0, 0, "Its end."),
 };
 const struct schema account_schema = SCHEMA("Account", struct account, account_fields);
+static const struct field account_ref_fields[] = {
+	F(struct account_ref, id, 0, 0, 0, "Account"),
+	F(struct account_ref, email, 0, 0, 0, "Its address"),
+	F(struct account_ref, full_name, 0, 0, 0, "Its name"),
+};
+const struct schema account_ref_schema = SCHEMA("AccountRef", struct account_ref, account_ref_fields);
 
 enum account_state
 account_state(const struct account *a, int64_t now_us)

@@ -26,6 +26,15 @@ struct account {
 };
 extern const struct schema account_schema; /* row shape; never a reply */
 
+/* An account inside another reply, and its columns in a SELECT: of the table `of`, as the member `as`. */
+struct account_ref {
+	struct uuid id;
+	const char *email, *full_name;
+};
+extern const struct schema account_ref_schema;
+#define ACCOUNT_REF(of, as) \
+	of ".id AS \"" as ".id\", " of ".email AS \"" as ".email\", " of ".full_name AS \"" as ".full_name\""
+
 enum account_state account_state(const struct account *a, int64_t now_us); /* a pending request past its time counts as timeout */
 
 /*

@@ -38,7 +38,7 @@ static const struct field found_fields[] = {
 static const struct schema found_schema = SCHEMA("FoundAccount", struct found, found_fields);
 
 #define FOUND_COLUMNS                                                                                                  \
-	"SELECT u.id AS \"account.id\", u.email AS \"account.email\", u.full_name AS \"account.full_name\","           \
+	"SELECT " ACCOUNT_REF("u", "account") ","                                                                      \
 	" u.role AS \"account.role\", u.is_active AS \"account.is_active\", u.disabled_at AS \"account.disabled_at\"," \
 	" u.email_verified_at AS \"account.email_verified_at\", u.created_at AS \"account.created_at\","               \
 	" r.status AS \"account.approval_status\", r.expires_at AS \"account.approval_expires_at\","                   \

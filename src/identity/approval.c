@@ -311,16 +311,9 @@ approval_decide(struct ctx *cx, const struct approval_decision *in, struct appro
 
 /* --- list and time-out ---- */
 
-static const struct field approval_user_fields[] = {
-	F(struct approval_user, id, 0, 0, 0, "Account."),
-	F(struct approval_user, email, 0, 0, 0, "Its address."),
-	F(struct approval_user, full_name, 0, 0, 0, "Name."),
-};
-static const struct schema approval_user_schema = SCHEMA("ApprovalUser", struct approval_user, approval_user_fields);
-
 static const struct field approval_row_fields[] = {
 	F(struct approval_row, id, 0, 0, 0, "The request."),
-	F_OBJ(struct approval_row, user, &approval_user_schema, "Who asks."),
+	F_OBJ(struct approval_row, user, &account_ref_schema, "Who asks."),
 	F(struct approval_row, status, 0, 0, 0, "pending, approved, rejected or timeout."),
 	F(struct approval_row, requested_at, F_TIME, 0, 0, "When it was made."),
 	F(struct approval_row, expires_at, F_TIME, 0, 0, "When it times out if nobody decides."),
@@ -334,11 +327,10 @@ const struct schema approval_row_schema = SCHEMA("ApprovalRequest", struct appro
 /* $2 status as stored; $3 only those still open; $4 also open ones whose time has passed */
 #define REQUEST_FILTER "{?2 AND r.status = $2}{?3 AND r.expires_at > $3}"
 #define REQUEST_TIMEOUTS " AND (r.status = 'timeout' OR (r.status = 'pending' AND r.expires_at <= $1))"
-#define REQUEST_ROWS                                                                                                             \
-	"SELECT r.id, u.id AS \"user.id\", u.email AS \"user.email\", u.full_name AS \"user.full_name\", " STATUS_COLUMN(        \
-		"r") " AS status, r.requested_at, r.expires_at, u.email_verified_at IS NOT NULL AS email_verified, r.attempts, " \
-		     "r.ip_address"                                                                                              \
-		     " FROM approval_requests r JOIN users u ON u.id = r.user_id WHERE r.attempts > 0"
+#define REQUEST_ROWS                                                                                             \
+	"SELECT r.id, " ACCOUNT_REF("u", "user") ", " STATUS_COLUMN("r") " AS status, r.requested_at, r.expires_at," \
+	" u.email_verified_at IS NOT NULL AS email_verified, r.attempts, r.ip_address"                           \
+	" FROM approval_requests r JOIN users u ON u.id = r.user_id WHERE r.attempts > 0"
 #define REQUEST_ORDER " ORDER BY r.requested_at DESC, r.id DESC LIMIT "
 SQL(REQUEST_LIST, "mtmii", REQUEST_ROWS REQUEST_FILTER REQUEST_ORDER "$4 OFFSET $5");
 SQL(REQUEST_LIST_TIMEOUTS, "mii", REQUEST_ROWS REQUEST_TIMEOUTS REQUEST_ORDER "$2 OFFSET $3");

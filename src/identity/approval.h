@@ -48,13 +48,9 @@ struct approval_decided {
 enum err approval_decide(struct ctx *cx, const struct approval_decision *in, struct approval_decided *ret) MUST_CHECK;
 
 /* The list for admins, newest first.  `status` is what holds now: a pending request past its time is a timeout. */
-struct approval_user {
-	struct uuid id;
-	const char *email, *full_name;
-};
 struct approval_row {
 	struct uuid id;
-	struct approval_user user;
+	struct account_ref user;
 	const char *status;
 	int64_t requested_at, expires_at, time_remaining_seconds;
 	bool email_verified;

@@ -13,22 +13,15 @@
 #include "identity/session.h"
 #include "store/db.h"
 
-static const struct field mail_fields[] = {
-	F(struct mail_wishes, decisions, 0, 0, 0, "Decisions about the account and its marks."),
-	F(struct mail_wishes, marks, 0, 0, 0, "Marks, for administrators."),
-	F(struct mail_wishes, reminders, 0, 0, 0, "Sessions that begin soon."),
+static const struct field mail_wishes_fields[] = {
+	F(struct mail_wishes, decisions, 0, 0, 0, "Decisions about the account and its marks"),
+	F(struct mail_wishes, marks, 0, 0, 0, "Marks, for administrators"),
+	F(struct mail_wishes, reminders, 0, 0, 0, "Sessions that begin soon"),
 };
-static const struct schema mail_schema = SCHEMA("MailWishes", struct mail_wishes, mail_fields);
+const struct schema mail_wishes_schema = SCHEMA("MailWishes", struct mail_wishes, mail_wishes_fields);
 static const struct field profile_fields[] = {
-	F(struct profile, id, 0, 0, 0, "Account."),
-	F(struct profile, email, 0, 0, 0, "Address."),
-	F(struct profile, name, 0, 0, 0, "Name."),
-	F_ENUM(struct profile, role, 0, role_names, "Role."),
-	F(struct profile, is_active, 0, 0, 0, "May sign in."),
-	F(struct profile, mfa_enabled, 0, 0, 0, "Has a second factor."),
-	F(struct profile, email_verified, 0, 0, 0, "The address was proven."),
-	F(struct profile, created_at, F_TIME, 0, 0, "Sign-up."),
-	F_OBJ(struct profile, mail, &mail_schema, "Which mail is wanted."),
+	PROFILE_FIELDS(role_names),
+	F_OBJ(struct profile, mail, &mail_wishes_schema, "Which mail is wanted"),
 };
 static const struct schema profile_schema = SCHEMA("ProfileRow", struct profile, profile_fields);
 
@@ -85,8 +78,7 @@ session_list(struct ctx *cx, const char *user_id, struct list *ret)
 	return db_all(cx, &SESSION_LIST, &session_info_schema, ret, V(user_id), V(cx->now_us));
 }
 
-/* --- the password, once more
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- the password, once more ---------------------------------------------------------------------------------------------- */
 
 struct confirming {
 	struct account who;

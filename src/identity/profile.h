@@ -15,6 +15,17 @@ struct profile {
 	int64_t created_at;
 	struct mail_wishes mail;
 };
+extern const struct schema mail_wishes_schema;
+/* All but the mail; `roles` are the words for the role. */
+#define PROFILE_FIELDS(roles)                                                         \
+	F(struct profile, id, 0, 0, 0, "Account"),                                    \
+		F(struct profile, email, 0, 0, 0, "Its address"),                     \
+		F(struct profile, name, 0, 0, 0, "Name"),                             \
+		F_ENUM(struct profile, role, 0, roles, "Role"),                       \
+		F(struct profile, is_active, 0, 0, 0, "May sign in"),                 \
+		F(struct profile, mfa_enabled, 0, 0, 0, "A second factor is asked for"), \
+		F(struct profile, email_verified, 0, 0, 0, "The address was proven"), \
+		F(struct profile, created_at, F_TIME, 0, 0, "Sign-up")
 enum err profile_get(struct ctx *cx, const char *user_id, struct profile *ret) MUST_CHECK; /* ERR_NOT_FOUND */
 
 /* NULL and TRI_UNSET keep what is there. */
