@@ -7,21 +7,7 @@
 #ifndef MUSTER_TESTS_SUPPORT_H
 #define MUSTER_TESTS_SUPPORT_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-/* Both cmocka and core/ctx.h have a fail(); tests mean ours. */
-#undef fail
-#undef fail_msg
-#define fail_msg(...)                                                                                                          \
-	do {                                                                                                                   \
-		print_error("ERROR: " __VA_ARGS__);                                                                            \
-		print_error("\n");                                                                                             \
-		_fail(__FILE__, __LINE__);                                                                                     \
-	} while (0)
+#include "our_fail.h"
 
 #include <jansson.h>
 #include <pthread.h>
@@ -63,6 +49,9 @@ enum err test_write(struct test *t, enum err (*run)(struct ctx *cx, void *arg), 
 int test_setup(void **state);
 int test_teardown(void **state);
 #define STANDARD(name) cmocka_unit_test_setup_teardown(name, test_setup, test_teardown)
+
+/* A path or a body, in the test's arena. */
+#define PATH(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
 
 /* Accounts made by the domain's own functions. */
 struct test_user {

@@ -10,22 +10,7 @@
 #include "core/keys.h"
 #include "identity/mail.h"
 
-#define PATH(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
 #define NEW_PASSWORD "Another-Horse-8"
-
-__attribute__((unused)) static int
-open_test(void **state)
-{
-	*state = test_open(NULL);
-	return 0;
-}
-
-__attribute__((unused)) static int
-close_test(void **state)
-{
-	test_close(*state);
-	return 0;
-}
 
 /* The token of the newest mail of this template, as its reader gets it; "" when there is none. */
 __attribute__((unused)) static const char *

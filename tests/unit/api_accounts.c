@@ -343,21 +343,20 @@ the_prefix_may_be_another(void **state)
 int
 main(void)
 {
-#define IN(f) cmocka_unit_test_setup_teardown(f, open_test, close_test)
 	const struct CMUnitTest tests[] = {
-		IN(open_signup_signs_in),
-		IN(signup_checks_its_members),
+		STANDARD(open_signup_signs_in),
+		STANDARD(signup_checks_its_members),
 		cmocka_unit_test(signup_with_approval_hides_taken_addresses),
 		cmocka_unit_test(signups_of_one_address_are_counted),
-		IN(login_and_its_refusals),
+		STANDARD(login_and_its_refusals),
 		cmocka_unit_test(accounts_limits_stand_apart_from_the_portals),
-		IN(refresh_rotates_and_reuse_ends_the_session),
+		STANDARD(refresh_rotates_and_reuse_ends_the_session),
 		cmocka_unit_test(logout_ends_one_and_logout_all_every_session),
-		IN(web_clients_use_a_cookie),
-		IN(name_and_mail_can_be_changed),
+		STANDARD(web_clients_use_a_cookie),
+		STANDARD(name_and_mail_can_be_changed),
 		cmocka_unit_test(sessions_are_listed_and_ended),
 		cmocka_unit_test(password_change_ends_other_sessions),
-		IN(guessing_the_current_password_locks_that_step_only),
+		STANDARD(guessing_the_current_password_locks_that_step_only),
 		cmocka_unit_test(an_address_is_proven_by_its_link),
 		cmocka_unit_test(the_prefix_may_be_another),
 	};

@@ -268,17 +268,16 @@ switching_off_by_backup_code_or_password(void **state)
 int
 main(void)
 {
-#define IN(f) cmocka_unit_test_setup_teardown(f, open_test, close_test)
 	const struct CMUnitTest tests[] = {
-		IN(from_setup_to_login),
-		IN(a_portal_login_is_completed_here),
-		IN(completing_is_counted_and_looks_at_the_account),
-		IN(setup_asks_again_for_what_is_old),
-		IN(guessing_the_password_of_a_setup_locks_it),
-		IN(a_first_code_is_counted),
-		IN(new_backup_codes_kill_the_old_ones),
-		IN(switching_off),
-		IN(switching_off_by_backup_code_or_password),
+		STANDARD(from_setup_to_login),
+		STANDARD(a_portal_login_is_completed_here),
+		STANDARD(completing_is_counted_and_looks_at_the_account),
+		STANDARD(setup_asks_again_for_what_is_old),
+		STANDARD(guessing_the_password_of_a_setup_locks_it),
+		STANDARD(a_first_code_is_counted),
+		STANDARD(new_backup_codes_kill_the_old_ones),
+		STANDARD(switching_off),
+		STANDARD(switching_off_by_backup_code_or_password),
 	};
 
 	return cmocka_run_group_tests_name("api_accounts_mfa", tests, NULL, NULL);

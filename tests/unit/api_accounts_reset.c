@@ -306,19 +306,18 @@ many_at_once_one_wins(void **state)
 int
 main(void)
 {
-#define IN(f) cmocka_unit_test_setup_teardown(f, open_test, close_test)
 	const struct CMUnitTest tests[] = {
-		IN(the_answer_is_one),
+		STANDARD(the_answer_is_one),
 		cmocka_unit_test(limits_are_silent),
 		cmocka_unit_test(the_link_is_ours_whatever_the_request_says),
 		cmocka_unit_test(a_new_password_ends_everything_old),
-		IN(weak_passwords_are_refused_on_all_ways),
-		IN(only_the_newest_link_and_only_in_time),
-		IN(tokens_of_other_purposes_are_none),
-		IN(a_second_factor_stays_on),
-		IN(closed_and_pending_accounts_get_no_link),
-		IN(what_a_stranger_prepared_goes_with_an_unproven_address),
-		IN(many_at_once_one_wins),
+		STANDARD(weak_passwords_are_refused_on_all_ways),
+		STANDARD(only_the_newest_link_and_only_in_time),
+		STANDARD(tokens_of_other_purposes_are_none),
+		STANDARD(a_second_factor_stays_on),
+		STANDARD(closed_and_pending_accounts_get_no_link),
+		STANDARD(what_a_stranger_prepared_goes_with_an_unproven_address),
+		STANDARD(many_at_once_one_wins),
 	};
 
 	return cmocka_run_group_tests_name("api_accounts_reset", tests, NULL, NULL);

@@ -3,8 +3,6 @@
 
 #include <stdio.h>
 
-#define PATH(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
-
 static struct test_reply *
 mark(struct room *r, const struct test_user *u, const char *name, const char *value)
 {

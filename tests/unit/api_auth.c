@@ -3,22 +3,6 @@
 
 #include <string.h>
 
-static int
-open_test(void **state)
-{
-	*state = test_open(NULL);
-	return 0;
-}
-
-static int
-close_test(void **state)
-{
-	test_close(*state);
-	return 0;
-}
-
-#define PATH(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
-
 static struct test_reply *
 sign_up(struct test *t, const char *email)
 {
@@ -589,28 +573,26 @@ changes_are_in_force_at_once(void **state)
 		call(t, GET, "/api/auth/me", admin.bearer, NULL), 401, "token_revoked"); /* that write made the table forget */
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_test, close_test)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(from_signup_to_logout),
-		TEST(signup_refuses),
-		TEST(taken_address_answers_alike),
+		STANDARD(from_signup_to_logout),
+		STANDARD(signup_refuses),
+		STANDARD(taken_address_answers_alike),
 		cmocka_unit_test(signup_is_limited),
-		TEST(failed_logins_are_equal_bytes),
-		TEST(states_after_a_right_password),
-		TEST(login_takes_forms),
-		TEST(second_factor_shape),
-		TEST(known_device_over_the_wire),
+		STANDARD(failed_logins_are_equal_bytes),
+		STANDARD(states_after_a_right_password),
+		STANDARD(login_takes_forms),
+		STANDARD(second_factor_shape),
+		STANDARD(known_device_over_the_wire),
 		cmocka_unit_test(web_cookie),
-		TEST(reuse_over_the_wire),
+		STANDARD(reuse_over_the_wire),
 		cmocka_unit_test(refresh_is_limited),
-		TEST(only_admins_decide),
-		TEST(decision_is_idempotent),
-		TEST(audit_list_over_the_wire),
-		TEST(changes_are_in_force_at_once),
+		STANDARD(only_admins_decide),
+		STANDARD(decision_is_idempotent),
+		STANDARD(audit_list_over_the_wire),
+		STANDARD(changes_are_in_force_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

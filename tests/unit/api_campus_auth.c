@@ -160,12 +160,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(open_signup, open_test, close_test),
+		STANDARD(open_signup),
 		cmocka_unit_test(lecturers_wait_where_they_must),
 		cmocka_unit_test(a_taken_address_tells_nothing_under_approval),
-		cmocka_unit_test_setup_teardown(tokens_come_and_go, open_test, close_test),
-		cmocka_unit_test_setup_teardown(an_access_token_alone_signs_out, open_test, close_test),
-		cmocka_unit_test_setup_teardown(a_second_factor_is_completed_elsewhere, open_test, close_test),
+		STANDARD(tokens_come_and_go),
+		STANDARD(an_access_token_alone_signs_out),
+		STANDARD(a_second_factor_is_completed_elsewhere),
 		cmocka_unit_test(too_many_failures_lock),
 	};
 

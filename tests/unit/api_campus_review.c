@@ -3,8 +3,6 @@
 
 #include "attendance/count.h"
 
-#define PATH(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
-
 struct hall {
 	struct test *t;
 	struct test_user lecturer, stranger, reviewer, admin, student;

@@ -3,8 +3,6 @@
 
 #include "jobs/jobs.h"
 
-#define PATH(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
-
 static struct test_reply *
 mark_with(struct room *r, const struct test_user *u, const struct qr_session *code)
 {

@@ -5,22 +5,6 @@
 
 #include "attendance/record.h"
 
-static int
-open_test(void **state)
-{
-	*state = test_open(NULL);
-	return 0;
-}
-
-static int
-close_test(void **state)
-{
-	test_close(*state);
-	return 0;
-}
-
-#define PATH(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
-
 static const char *
 new_event(struct test *t, const struct test_user *admin, const char *members)
 {
@@ -269,14 +253,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(an_event_lives, open_test, close_test),
-		cmocka_unit_test_setup_teardown(events_are_refused, open_test, close_test),
-		cmocka_unit_test_setup_teardown(creation_is_idempotent, open_test, close_test),
-		cmocka_unit_test_setup_teardown(ranges_and_kinds, open_test, close_test),
-		cmocka_unit_test_setup_teardown(a_code_lives, open_test, close_test),
-		cmocka_unit_test_setup_teardown(codes_end, open_test, close_test),
+		STANDARD(an_event_lives),
+		STANDARD(events_are_refused),
+		STANDARD(creation_is_idempotent),
+		STANDARD(ranges_and_kinds),
+		STANDARD(a_code_lives),
+		STANDARD(codes_end),
 		cmocka_unit_test(ten_codes_a_minute),
-		cmocka_unit_test_setup_teardown(statistics, open_test, close_test),
+		STANDARD(statistics),
 	};
 
 	return cmocka_run_group_tests_name("portal: events, codes, statistics", tests, NULL, NULL);

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-#define PATH(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
-
 static uint32_t
 le(const char *p, int bytes)
 {

@@ -4,8 +4,6 @@
 #include "attendance/count.h"
 #include "jobs/jobs.h"
 
-#define PATH(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
-
 struct desk {
 	struct test *t;
 	struct test_user admin, student;

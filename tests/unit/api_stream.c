@@ -11,8 +11,6 @@
 #include "notify/live.h"
 #include "notify/notify.h"
 
-#define PATH(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
-
 static void
 check(struct test *t)
 {

@@ -3,22 +3,6 @@
 
 #include <string.h>
 
-static int
-open_test(void **state)
-{
-	*state = test_open(NULL);
-	return 0;
-}
-
-static int
-close_test(void **state)
-{
-	test_close(*state);
-	return 0;
-}
-
-#define PATH(t, ...) arena_printf(&(t)->arena, __VA_ARGS__)
-
 static struct test_reply *
 list(struct test *t, const struct test_user *admin, const char *query)
 {
@@ -189,12 +173,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(accounts_are_listed_newest_first, open_test, close_test),
-		cmocka_unit_test_setup_teardown(a_search_takes_text_as_it_stands, open_test, close_test),
-		cmocka_unit_test_setup_teardown(many_accounts_are_counted_no_further_than_a_page_may_lie, open_test, close_test),
-		cmocka_unit_test_setup_teardown(an_account_is_changed, open_test, close_test),
+		STANDARD(accounts_are_listed_newest_first),
+		STANDARD(a_search_takes_text_as_it_stands),
+		STANDARD(many_accounts_are_counted_no_further_than_a_page_may_lie),
+		STANDARD(an_account_is_changed),
 		cmocka_unit_test(closing_an_account_ends_all_its_sessions_for_good),
-		cmocka_unit_test_setup_teardown(only_administrators_see_accounts, open_test, close_test),
+		STANDARD(only_administrators_see_accounts),
 	};
 
 	return cmocka_run_group_tests_name("portal: accounts", tests, NULL, NULL);

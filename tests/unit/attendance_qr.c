@@ -9,20 +9,6 @@
 #define SESSION "01890a5d-ac96-774b-bcce-b302099a8057"
 #define NONCE "AAECAwQFBgcICQoLDA0ODw"
 
-static int
-open_test(void **state)
-{
-	*state = test_open(NULL);
-	return 0;
-}
-
-static int
-close_test(void **state)
-{
-	test_close(*state);
-	return 0;
-}
-
 static enum err
 parse(struct test *t, const char *payload, struct qr_code *ret)
 {
@@ -268,12 +254,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(reads_what_it_wrote, open_test, close_test),
-		cmocka_unit_test_setup_teardown(reads_other_spelling, open_test, close_test),
-		cmocka_unit_test_setup_teardown(no_single_change_passes, open_test, close_test),
-		cmocka_unit_test_setup_teardown(each_member_is_signed, open_test, close_test),
-		cmocka_unit_test_setup_teardown(refuses_other_forms, open_test, close_test),
-		cmocka_unit_test_setup_teardown(every_listed_key_is_tried, open_test, close_test),
+		STANDARD(reads_what_it_wrote),
+		STANDARD(reads_other_spelling),
+		STANDARD(no_single_change_passes),
+		STANDARD(each_member_is_signed),
+		STANDARD(refuses_other_forms),
+		STANDARD(every_listed_key_is_tried),
 		cmocka_unit_test(pictures_show_the_link),
 	};
 

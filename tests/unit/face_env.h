@@ -5,14 +5,7 @@
 #ifndef MUSTER_TESTS_FACE_ENV_H
 #define MUSTER_TESTS_FACE_ENV_H
 
-#ifndef MUSTER_TESTS_SUPPORT_H
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#undef fail /* core/ctx.h has its own */
-#endif
+#include "our_fail.h"
 
 #include <stdio.h>
 #include <stdlib.h>

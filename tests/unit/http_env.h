@@ -5,12 +5,7 @@
 #ifndef MUSTER_TESTS_HTTP_ENV_H
 #define MUSTER_TESTS_HTTP_ENV_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#undef fail /* core/ctx.h has its own */
+#include "our_fail.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

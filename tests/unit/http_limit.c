@@ -1,10 +1,5 @@
 /* The limiter under a clock that the test sets. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#undef fail /* core/ctx.h has its own */
+#include "our_fail.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

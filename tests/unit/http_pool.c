@@ -1,10 +1,5 @@
 /* The thread pool: order, bound, state per thread, niceness, closing. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#undef fail /* core/ctx.h has its own */
+#include "our_fail.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,10 +1,5 @@
 /* Requests and addresses without a socket: headers, cookies, form pairs, CIDRs. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#undef fail /* core/ctx.h has its own */
+#include "our_fail.h"
 
 #include <stdio.h>
 #include <string.h>

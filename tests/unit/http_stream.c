@@ -1,12 +1,10 @@
 /*
  * Streams over the front: what arrives, who is cut, and how they end.  The clock of heartbeats is the test's own.
  */
+#include "unit/certificate.h"
 #include "unit/http_env.h"
 
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
 #include <signal.h>
 
 enum { LISTENERS_MAX = 300 };
@@ -439,31 +437,6 @@ test_stop_in_the_rush(void **state)
 
 /* --- TLS ----------------------------------------------------------------------------------------------------------------- */
 
-static void
-certificate(const char *cert_file, const char *key_file)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *cert = X509_new();
-	X509_NAME *name = X509_get_subject_name(cert);
-	FILE *f;
-
-	ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
-	X509_gmtime_adj(X509_getm_notBefore(cert), -60);
-	X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
-	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"localhost", -1, -1, 0);
-	X509_set_issuer_name(cert, name);
-	X509_set_pubkey(cert, key);
-	assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
-	f = fopen(cert_file, "w");
-	PEM_write_X509(f, cert);
-	fclose(f);
-	f = fopen(key_file, "w");
-	PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
-	fclose(f);
-	X509_free(cert);
-	EVP_PKEY_free(key);
-}
-
 struct tls_client {
 	SSL_CTX *context;
 	SSL *ssl;
@@ -528,7 +501,7 @@ test_tls(void **state)
 	assert_non_null(mkdtemp(dir));
 	snprintf(cert, sizeof(cert), "%s/cert", dir);
 	snprintf(key, sizeof(key), "%s/key", dir);
-	certificate(cert, key);
+	certificate_make(cert, key);
 	h = hall_open(cert, key);
 	unlink(cert);
 	unlink(key);

@@ -1,9 +1,5 @@
 /* Requests to others: what is sent, and what a hostile server cannot make of it: redirects, endless answers, other protocols. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "our_fail.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>

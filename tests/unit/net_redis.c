@@ -1,23 +1,9 @@
 /* Addresses of Redis, signing in, TLS with the certificate checked, and what a call makes of answers; a real redis-server. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#undef fail /* core/ctx.h has its own */
-#undef fail_msg
-#define fail_msg(...)                               \
-	do {                                        \
-		print_error("ERROR: " __VA_ARGS__); \
-		print_error("\n");                  \
-		_fail(__FILE__, __LINE__);          \
-	} while (0)
+#include "our_fail.h"
 
 #include <arpa/inet.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 
+#include "certificate.h"
 #include "redis_env.h"
 
 static void
@@ -175,33 +161,6 @@ a_replica_is_none(void **state)
 
 /* --- TLS ------------------------------------------------------------------------------------------------------------------- */
 
-static void
-write_certificate(const char *cert_path, const char *key_path)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *cert = X509_new();
-	X509_NAME *name = X509_get_subject_name(cert);
-
-	X509_set_version(cert, 2);
-	ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
-	X509_gmtime_adj(X509_getm_notBefore(cert), -60);
-	X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
-	X509_set_pubkey(cert, key);
-	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"localhost", -1, -1, 0);
-	X509_set_issuer_name(cert, name);
-	assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
-	FILE *f = fopen(cert_path, "w");
-	assert_non_null(f);
-	assert_true(PEM_write_X509(f, cert));
-	fclose(f);
-	f = fopen(key_path, "w");
-	assert_non_null(f);
-	assert_true(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL));
-	fclose(f);
-	X509_free(cert);
-	EVP_PKEY_free(key);
-}
-
 /* One that is free now; the server says whether it still was. */
 static int
 free_port(void)
@@ -229,7 +188,7 @@ tls_is_checked(void **state)
 	redis_server_place(&s);
 	snprintf(cert, sizeof(cert), "%s/cert.pem", s.dir);
 	snprintf(key, sizeof(key), "%s/key.pem", s.dir);
-	write_certificate(cert, key);
+	certificate_make(cert, key);
 	const char *const extra[] = {"--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert,
 		"--tls-auth-clients", "no", "--bind", "127.0.0.1", "-::1"};
 	memcpy(s.extra, extra, sizeof(extra));

@@ -1,10 +1,5 @@
 /* Reports of errors over a socket: their bytes, a full queue, an endpoint that hangs or has enough, and DSNs that are none. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#undef fail
+#include "our_fail.h"
 
 #include "core/conf.h"
 #include "core/json.h"

@@ -1,9 +1,6 @@
 /* Messages as they go out, and addresses that must not. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "our_fail.h"
+
 #include <openssl/evp.h>
 #include <string.h>
 

@@ -3,12 +3,7 @@
  * ("Signature Calculations for the Authorization Header", "Authenticating Requests: Using Query Parameters").  The whole S3 kind runs
  * against a server in tests/e2e.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#undef fail /* core/ctx.h has its own */
+#include "our_fail.h"
 
 #include <ftw.h>
 #include <stdio.h>

@@ -12,10 +12,8 @@
 #include <grp.h>
 #include <libpq-fe.h>
 #include <pwd.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <sqlite3.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,18 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-/* Both cmocka and core/ctx.h have a fail(); tests mean ours. */
-#undef fail
-#undef fail_msg
-#define fail_msg(...)                               \
-	do {                                        \
-		print_error("ERROR: " __VA_ARGS__); \
-		print_error("\n");                  \
-		_fail(__FILE__, __LINE__);          \
-	} while (0)
-
+#include "our_fail.h"
 #include "store/engine.h"
 #include "store/migrate.h"
 

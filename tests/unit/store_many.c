@@ -115,47 +115,6 @@ free_pieces(struct piece *pieces, size_t n)
 		arena_release(&pieces[i].arena);
 }
 
-/* --- texts ----------------------------------------------------------------------------------------------------------------- */
-
-static void
-texts_have_a_form_for_many(void **state)
-{
-	static const struct {
-		const char *kinds, *text, *one, *many, *wrong;
-	} cases[] = {
-		{"it", "INSERT INTO t (a, b) SELECT $1, $2{+ FROM @}", "INSERT INTO t (a, b) SELECT $1, $2",
-			"INSERT INTO t (a, b) SELECT many.p1, many.p2 FROM unnest($1, $2) WITH ORDINALITY AS many (p1, p2, number)",
-			NULL},
-		{"u", "SELECT {+many.number, }a, '@$1{+' FROM {+@ CROSS JOIN }t WHERE b = $1",
-			"SELECT a, '@$1{+' FROM t WHERE b = $1",
-			"SELECT many.number, a, '@$1{+' FROM unnest($1) WITH ORDINALITY AS many (p1, number) CROSS JOIN t WHERE b = "
-			"many.p1",
-			NULL},
-		{"i", "SELECT 1{+ FROM @{+ x}} WHERE $1 = 1", NULL, NULL, "a group is nested or names no argument"},
-		{"i", "SELECT $1{+ FROM @", NULL, NULL, "a group or a text does not end"},
-		{"i", "SELECT 1{?1 WHERE $1 = 1}{+ FROM @}", NULL, NULL, "a text for many calls has no other groups"},
-		{"", "SELECT 1{+ FROM @}", NULL, NULL, "a text for many calls has parameters, and no bytes"},
-		{"x", "SELECT $1{+ FROM @}", NULL, NULL, "a text for many calls has parameters, and no bytes"},
-	};
-	struct arena a;
-
-	(void)state;
-	arena_init(&a);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct sql sql = {"CASE", cases[i].kinds, cases[i].text};
-		struct statement st;
-		const char *wrong = statement_parse(&a, &sql, &st);
-		if (!str_eq(wrong, cases[i].wrong))
-			fail_msg("%s: %s", cases[i].text, wrong ? wrong : "accepted");
-		if (wrong)
-			continue;
-		assert_int_equal(statement_variants(&st), 2);
-		assert_string_equal(st.texts[0], cases[i].one);
-		assert_string_equal(st.texts[1], cases[i].many);
-	}
-	arena_release(&a);
-}
-
 /* --- writing --------------------------------------------------------------------------------------------------------------- */
 
 static const struct kinds rows[] = {
@@ -472,7 +431,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(texts_have_a_form_for_many),
 		ON_BOTH(what_is_written_together_is_read_together, many_on_sqlite, many_on_postgres, done),
 		ON_BOTH(each_hears_what_it_changed, many_on_sqlite, many_on_postgres, done),
 		ON_BOTH(questions_come_after_what_waits, many_on_sqlite, many_on_postgres, done),

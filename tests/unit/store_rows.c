@@ -527,50 +527,6 @@ mistakes_of_ours_are_bugs(void **state)
 	assert_true(env_aborts(read_without_connection, env));
 }
 
-/* --- texts ----------------------------------------------------------------------------------------------------------------- */
-
-static void
-statement_texts_are_checked(void **state)
-{
-	static const struct {
-		const char *kinds, *text, *wrong; /* wrong NULL: accepted */
-	} cases[] = {
-		{"t", "SELECT $1", NULL},
-		{"tt", "SELECT $1", "a kind has no $ parameter"},
-		{"t", "SELECT $2", "a $ parameter has no kind"},
-		{"t", "SELECT $0, $1", "a $ parameter has no kind"},
-		{"q", "SELECT $1", "an unknown kind of parameter"},
-		{"t", "SELECT ?1, $1", "parameters are written $1, $2, …"},
-		{"", "SELECT '?', '$9', '{?1'", NULL},
-		{"ti", "SELECT $1{?2 WHERE $2 > 1{?1 AND 1}}", "a group is nested or names no argument"},
-		{"t", "SELECT $1{?3 x}", "a group is nested or names no argument"},
-		{"t", "SELECT 1{?1 WHERE $1 = 2", "a group or a text does not end"},
-		{"t", "SELECT 'x{?1 y'{?1 , 2}", NULL}, /* a group without its parameter: present or not is all it asks */
-		{"iiiiii", "SELECT 1{?1 $1}{?2 $2}{?3 $3}{?4 $4}{?5 $5}{?6 $6}", "too many groups"},
-		{"iiiiii", "SELECT $6{?1 $1}{?2 $2}{?3 $3}{?4 $4}{?5 $5}{?1 $1}", NULL},
-	};
-	struct arena a;
-
-	(void)state;
-	arena_init(&a);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct sql sql = {"CASE", cases[i].kinds, cases[i].text};
-		struct statement st;
-		const char *wrong = statement_parse(&a, &sql, &st);
-		if (!str_eq(wrong, cases[i].wrong))
-			fail_msg("%s: %s", cases[i].text, wrong ? wrong : "accepted");
-	}
-	struct sql sql = {"X", "iit", "SELECT 1{?1 AND a = $1 AND '}'}{?3 AND b = $3} LIMIT $2{?1 !}"};
-	struct statement st;
-	assert_null(statement_parse(&a, &sql, &st));
-	assert_int_equal(st.n_groups, 2);
-	assert_string_equal(st.texts[0], "SELECT 1 LIMIT $2");
-	assert_string_equal(st.texts[1], "SELECT 1 AND a = $1 AND '}' LIMIT $2 !");
-	assert_string_equal(st.texts[2], "SELECT 1 AND b = $3 LIMIT $2");
-	assert_string_equal(st.texts[3], "SELECT 1 AND a = $1 AND '}' AND b = $3 LIMIT $2 !");
-	arena_release(&a);
-}
-
 static int
 on_sqlite(void **state)
 {
@@ -596,7 +552,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(statement_texts_are_checked),
 		ON_BOTH(every_kind_round_trips, on_sqlite, on_postgres, done),
 		ON_BOTH(null_is_absent, on_sqlite, on_postgres, done),
 		ON_BOTH(columns_reach_into_objects, on_sqlite, on_postgres, done),
