@@ -12,6 +12,7 @@
 #include "api/idempotency.h"
 #include "api/router.h"
 #include "core/conf.h"
+#include "http/later.h"
 #include "http/pool.h"
 #include "identity/session.h"
 #include "store/db.h"
@@ -29,6 +30,7 @@ struct dispatcher {
 	size_t n_shared;
 	struct header fixed[HEADERS_FIXED]; /* on every reply */
 	struct pool *read, *hash, *work, *files;
+	struct later *held;    /* refusals for want of room */
 	struct idem_table *running;
 	atomic_int in_flight;
 	pthread_mutex_t lock;  /* of `idle` */
@@ -63,6 +65,7 @@ struct call {
 	enum err result;
 	struct error refusal;    /* what lane_audit_refusal() writes down */
 	struct pool_task task;
+	struct later_task held;
 	struct db_job job;
 	const struct limit_hit *counted; /* taken by counted_take() and not settled yet */
 	size_t n_counted;

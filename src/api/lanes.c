@@ -66,6 +66,12 @@ lanes_open(struct dispatcher *d)
 		.metrics = srv->metrics,
 		.gauge = M_FILES_QUEUE};
 	d->files = pool_open(&files);
+	struct later_options held = {.name = "held",
+		.delay_ms = REFUSAL_HELD_MS,
+		.max = REFUSALS_HELD_MAX,
+		.metrics = srv->metrics,
+		.gauge = M_REFUSALS_HELD};
+	d->held = later_open(&held);
 }
 
 void
@@ -77,6 +83,7 @@ lanes_close(struct dispatcher *d)
 	pool_close(d->work);
 	if (d->read)
 		pool_close(d->read);
+	later_close(d->held);
 }
 
 /* What only the phases before the handler may say. */

@@ -31,6 +31,8 @@ enum {
 	WRITE_QUEUE_MAX = 8192,           /* jobs waiting for the writer */
 	WRITE_QUEUE_AGE_MS = 10000,       /* a job that waited longer is refused */
 	READ_QUEUE_MAX = 4096,
+	REFUSALS_HELD_MAX = 1024,         /* refusals for want of room that wait before they are answered */
+	REFUSAL_HELD_MS = 1000,           /* as long as their Retry-After */
 	BULK_TURN_ROWS = 100,
 	BATCH_MAX = 512,                  /* jobs of one SQLite transaction */
 	BATCH_MAX_PG = 128,

@@ -32,6 +32,7 @@ static const struct {
 	[M_READ_QUEUE] = {"muster_read_queue_length", NULL, "Requests waiting for a reader.", GAUGE, NULL},
 	[M_HASH_QUEUE] = {"muster_hash_queue_length", NULL, "Passwords waiting to be hashed.", GAUGE, NULL},
 	[M_FILES_QUEUE] = {"muster_files_queue_length", NULL, "Requests with pictures waiting for a thread.", GAUGE, NULL},
+	[M_REFUSALS_HELD] = {"muster_refusals_held", NULL, "Requests refused for want of room whose answer is held back.", GAUGE, NULL},
 	[M_WORK_QUEUE] = {"muster_work_queue_length", NULL, "Requests waiting for a thread of the work pool.", GAUGE, NULL},
 	[M_POOL_BUSY] = {"muster_pool_busy", "pool", "Threads of a pool that are at work.", GAUGE, NULL},
 	[M_FACE_WAITING] = {"muster_face_waiting", NULL, "Pictures waiting for a free face helper.", GAUGE, NULL},

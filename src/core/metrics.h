@@ -14,6 +14,7 @@ enum metric { /* one row each in metrics.c: name, kind, label, help */
 	M_HASH_QUEUE,         /* gauge */
 	M_FILES_QUEUE,        /* gauge */
 	M_WORK_QUEUE,         /* gauge */
+	M_REFUSALS_HELD,      /* gauge: refusals for want of room, before their answer */
 	M_POOL_BUSY,          /* gauge {pool}: threads at work */
 	M_FACE_WAITING,       /* gauge: pictures waiting for a helper */
 	M_FACE_BUSY,          /* gauge: helpers at work */

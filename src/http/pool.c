@@ -1,6 +1,9 @@
 /*
  * The pool's threads take tasks from one list, oldest first.  The bound counts waiting tasks only: a task that runs has left the
  * list.  Niceness is per thread on Linux, so the hash lane yields to the loops without a process of its own.
+ *
+ * Here and wherever threads of different niceness meet, a thread is woken after the lock was let go, never under it: the one that is
+ * woken may take the processor at once, and then everybody would wait for the lock of a thread that yields to all.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -113,10 +116,10 @@ pool_close(struct pool *p)
 bool
 pool_submit(struct pool *p, struct pool_task *task)
 {
-	bool ok;
+	bool ok, wake;
 
 	pthread_mutex_lock(&p->lock);
-	ok = !FAULT("queue.pool") && !p->closing && p->queued < p->o.max_queued;
+	wake = ok = !FAULT("queue.pool") && !p->closing && p->queued < p->o.max_queued;
 	if (ok) {
 		task->next = NULL;
 		*p->last = task;
@@ -124,10 +127,11 @@ pool_submit(struct pool *p, struct pool_task *task)
 		p->queued++;
 		if (p->o.metrics)
 			metrics_set(p->o.metrics, p->o.gauge, p->queued);
-		if (p->idle > 0)
-			pthread_cond_signal(&p->wake);
+		wake = p->idle > 0;
 	}
 	pthread_mutex_unlock(&p->lock);
+	if (wake)
+		pthread_cond_signal(&p->wake);
 	return ok;
 }
 

@@ -228,9 +228,9 @@ resume_later(struct server_side *side)
 	first = !s->resumes;
 	side->next = s->resumes;
 	s->resumes = side;
-	if (first)
-		pthread_cond_signal(&s->resume_wake);
 	pthread_mutex_unlock(&s->lock);
+	if (first) /* not under the lock: see pool.c */
+		pthread_cond_signal(&s->resume_wake);
 }
 
 static void *
