@@ -60,9 +60,9 @@ decide_many(struct ctx *cx, const struct request *rq, struct reply *rs)
 static enum err
 history(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	struct record_history out;
+	struct flagged_row out;
 
-	TRY(history_get(cx, rq->params[0], &out));
+	TRY(review_history(cx, rq->params[0], &out));
 	return reply_record(rs, &record_history_schema, &out);
 }
 
@@ -135,9 +135,9 @@ static const struct route rows[] = {
 		.reply = &record_history_schema,
 		.status = 200,
 		.tag = "review",
-		.summary = "What became of a record: every change, when, by whom and why",
+		.summary = "A record, how it was judged, and every change: when, by whom and why",
 		.text = "For the student concerned, the lecturer whose session it is, reviewers and administrators; a student reads "
-			"the reasons and not who decided."},
+			"the reasons, and neither who decided nor what was measured."},
 	{.method = POST,
 		.path = "/api/v1/student/attendance/{id}/dispute",
 		.handler = dispute,

@@ -153,9 +153,9 @@ settle(struct ctx *cx, enum audit_action action, const struct manual_case *c, co
 	const char *to, const char *reason)
 {
 	TRY(recount(cx, event_id, from, to));
-	if (from && to)
+	if (to)
 		TRY(history_add(cx, c->record.attendance_id.text, cx->actor->user_id.text,
-			&(const struct history_change){from, to, reason}));
+			&(const struct history_change){from ? from : "none", to, reason}));
 	TRY(write_down(cx, action, c, event_id, from, to, reason));
 	return tell(cx, c, event_id, to, reason, action == AUDIT_REVIEW_DECIDED);
 }

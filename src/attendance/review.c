@@ -6,6 +6,7 @@
  */
 #include "attendance/review.h"
 
+#include "attendance/layers/layer.h"
 #include "audit/audit.h"
 #include "core/conf.h"
 #include "notify/notify.h"
@@ -16,6 +17,7 @@
 static const struct field review_session_fields[] = {
 	F(struct review_session, id, 0, 0, 0, "Session or event"),
 	F(struct review_session, title, 0, 0, 0, "Its title"),
+	F(struct review_session, kind, 0, 0, 0, "session, or event"),
 	F(struct review_session, starts_at, F_TIME, 0, 0, "When it begins"),
 };
 static const struct schema review_session_schema = SCHEMA("ReviewSession", struct review_session, review_session_fields);
@@ -45,11 +47,15 @@ static const struct field flagged_list_fields[] = {
 	F(struct flagged_list, selfie_days, 0, 0, 0, "How many days selfies are kept"),
 };
 const struct schema flagged_list_schema = SCHEMA("FlaggedList", struct flagged_list, flagged_list_fields);
-static const struct field decided_row_fields[] = {
-	FLAGGED_FIELDS,
-	F_LIST(struct flagged_row, changes, 0, &record_change_schema, "Every change so far, oldest first"),
-};
+#define CHANGES_FIELD F_LIST(struct flagged_row, changes, 0, &record_change_schema, "Every change so far, oldest first")
+static const struct field decided_row_fields[] = {FLAGGED_FIELDS, CHANGES_FIELD};
 const struct schema decided_row_schema = SCHEMA("DecidedRecord", struct flagged_row, decided_row_fields);
+static const struct field record_history_fields[] = {
+	FLAGGED_FIELDS,
+	CHANGES_FIELD,
+	F(struct flagged_row, selfie_days, 0, 0, 0, "How many days selfies are kept"),
+};
+const struct schema record_history_schema = SCHEMA("RecordHistory", struct flagged_row, record_history_fields);
 static const struct field decided_list_fields[] = {
 	F_LIST(struct decided_list, records, 0, &decided_row_schema, "In the order that was asked for"),
 };
@@ -103,7 +109,7 @@ review_scope_own(const struct ctx *cx, const char *session_id)
 #define LAYERS " CASE WHEN " LOGS " > 1 THEN " BOTH_LOGS " ELSE " FIRST_LOG " END"
 #define FLAGGED_COLUMNS                                                                                                          \
 	"r.id AS attendance_id, " ACCOUNT_REF("u", "student") ", e.id AS \"session.id\", e.title AS \"session.title\","        \
-	" e.scheduled_at AS \"session.starts_at\", r.status,"                                                                  \
+	" e.kind AS \"session.kind\", e.scheduled_at AS \"session.starts_at\", r.status,"                                    \
 	" r.original_status, r.method, r.marked_at, r.distance_m, r.flags, r.reason, r.marked_by, r.changed_at, r.dispute_note," \
 	" r.disputed_at," LAYERS " AS layers, EXISTS (SELECT 1 FROM selfies s WHERE s.attendance_id = r.id) AS has_selfie"
 #define FLAGGED_FROM " FROM attendance_records r JOIN users u ON u.id = r.user_id JOIN events e ON e.id = r.event_id"
@@ -131,6 +137,41 @@ review_queue(struct ctx *cx, const struct review_scope *scope, int64_t limit, st
 	TRY(db_all(cx, &REVIEW_QUEUE, &flagged_row_schema, &out.flagged, V(limit), V(scope->owner_id), V(scope->session_id)));
 	TRY(db_int(cx, &REVIEW_TOTAL, &out.total, V(scope->owner_id), V(scope->session_id)));
 	*ret = out;
+	return OK;
+}
+
+/* --- one record ------------------------------------------------------------------------------------------------------------ */
+
+SQL(REVIEW_READABLE, "uu",
+	"SELECT " FLAGGED_COLUMNS FLAGGED_FROM " WHERE r.id = $1 AND NOT e.is_deleted{?2 AND (r.user_id = $2 OR e.owner_id = $2)}");
+
+/* As the student concerned reads it: what was decided is told, who decided is between the staff. */
+static void
+hide_staff(struct ctx *cx, struct flagged_row *r)
+{
+	const char *self = r->student.id.text;
+	struct record_change *changes = r->changes.items;
+
+	for (size_t i = 0; i < r->changes.count; i++)
+		if (changes[i].by && !str_eq(changes[i].by->id.text, self))
+			changes[i].by = NULL;
+	if (!str_eq(r->marked_by.text, self))
+		r->marked_by = (struct uuid){0};
+	if (r->layers)
+		r->layers = layers_unmeasured(cx->arena, r->layers);
+}
+
+enum err
+review_history(struct ctx *cx, const char *attendance_id, struct flagged_row *ret)
+{
+	const struct actor *a = cx->actor;
+	bool all = a->role == ROLE_ADMIN || a->role == ROLE_REVIEWER;
+
+	TRY(db_one(cx, &REVIEW_READABLE, &flagged_row_schema, ret, V(attendance_id), V(all ? NULL : a->user_id.text)));
+	TRY(history_list(cx, attendance_id, &ret->changes));
+	ret->selfie_days = cx->srv->conf->selfie_retention_days;
+	if (str_eq(ret->student.id.text, a->user_id.text))
+		hide_staff(cx, ret);
 	return OK;
 }
 

@@ -12,7 +12,7 @@
 
 struct review_session {
 	struct uuid id;
-	const char *title;
+	const char *title, *kind;
 	int64_t starts_at;
 };
 struct flagged_row {
@@ -29,14 +29,16 @@ struct flagged_row {
 	int64_t disputed_at;
 	const char *layers; /* JSON list of {layer,verdict,detail,score}, as the mark was judged */
 	bool has_selfie;
-	struct list changes; /* in the answer to a decision: struct record_change, this one included */
+	struct list changes; /* of one record, and in the answer to a decision, this one included: struct record_change */
+	int64_t selfie_days; /* of one record: that selfies are kept */
 };
 struct flagged_list {
 	struct list flagged; /* who waits longest first */
 	int64_t total;
 	int64_t selfie_days; /* that selfies are kept */
 };
-extern const struct schema flagged_row_schema, flagged_list_schema, decided_row_schema, decided_list_schema;
+extern const struct schema flagged_row_schema, flagged_list_schema, decided_row_schema, decided_list_schema,
+	record_history_schema;
 
 /* Whose records a function reaches: NULL everybody's (reviewers, administrators), else sessions of this owner. */
 struct review_scope {
@@ -46,6 +48,12 @@ struct review_scope {
 struct review_scope review_scope_own(const struct ctx *cx, const char *session_id);
 
 enum err review_queue(struct ctx *cx, const struct review_scope *scope, int64_t limit, struct flagged_list *ret) MUST_CHECK;
+
+/*
+ * One record with all that became of it.  ERR_NOT_FOUND, but for the student concerned, the session's owner, reviewers and
+ * administrators.  A student reads the same reasons, but not which person decided nor what the layers measured.
+ */
+enum err review_history(struct ctx *cx, const char *attendance_id, struct flagged_row *ret) MUST_CHECK;
 
 extern const struct schema review_decision_schema; /* of struct manual_in: status and reason, both required */
 extern const struct schema review_note_schema;	   /* of struct manual_in: reason, optional */

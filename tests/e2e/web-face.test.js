@@ -181,7 +181,7 @@ test("a session asks for a selfie: looked at, sent, and what came of it; refused
 	await clean(page, "selfie");
 	await take(page, "Send and check in");
 	await heading(page, "You are checked in");
-	await page.getByText("your enrolled face", { exact: true }).waitFor();
+	await page.getByText("the enrolled face", { exact: true }).waitFor();
 	await clean(page, "a mark with its layers");
 	assert.deepEqual(server.sql("SELECT COUNT(*) AS n FROM selfies"), [{ n: 1 }]);
 
@@ -190,7 +190,7 @@ test("a session asks for a selfie: looked at, sent, and what came of it; refused
 	await nowSees(page, "face 90");
 	await take(page, "Send and check in");
 	await page.getByText("The lecturer looks at your mark, because of this:").waitFor();
-	await page.getByText("not your enrolled face").waitFor();
+	await page.getByText("not the enrolled face").waitFor();
 	await clean(page, "a flagged mark");
 	await looked();
 
@@ -222,7 +222,7 @@ test("a selfie that meets a dead network waits, and is sent once", async () => {
 	await heading(page, "No connection, nothing is lost");
 	await context.setOffline(false);
 	await heading(page, "You are checked in");
-	await page.getByText("your enrolled face", { exact: true }).waitFor();
+	await page.getByText("the enrolled face", { exact: true }).waitFor();
 	await context.close();
 });
 
@@ -239,7 +239,7 @@ test("without a camera the phone's camera app takes the picture", async () => {
 	await input.setInputFiles({ name: "me.jpg", mimeType: "image/jpeg", buffer: stub.picture("face 0") });
 	await button(page, "Send and check in").click();
 	await heading(page, "You are checked in");
-	await page.getByText("you have no face enrolled").waitFor();
+	await page.getByText("no face is enrolled").waitFor();
 	assert.deepEqual(complaints, []);
 	await context.close();
 });
@@ -258,7 +258,7 @@ test("three head turns, as the server chose; a photograph is told from a head", 
 	await nowSees(page, turning);
 	await button(page, "Start").click();
 	await heading(page, "You are checked in");
-	await page.getByText("your enrolled face, turned as asked").waitFor();
+	await page.getByText("the enrolled face, turned as asked").waitFor();
 
 	await scan(page, { require_face: true, require_liveness: true });
 	await nowSees(page, { straight: "face 0", left: "face 0", right: "face 0" });
@@ -281,7 +281,7 @@ test("head turns without a camera: three pictures by the camera app, in the orde
 		await page.getByLabel("Take this picture").setInputFiles({ name: "me.jpg", mimeType: "image/jpeg", buffer: stub.picture("") });
 	}
 	await heading(page, "You are checked in");
-	await page.getByText("you have no face enrolled").waitFor();
+	await page.getByText("no face is enrolled").waitFor();
 	await context.close();
 });
 
@@ -422,7 +422,7 @@ test("real faces, by the camera app: who enrolled passes, somebody else is flagg
 		await button(page, "Use this picture").click();
 		await button(page, "Enrol my face").click();
 		await page.getByText("Your face is enrolled.").waitFor({ timeout: 60000 });
-		for (const [selfie, words] of [[own, "your enrolled face"], [foreign, "not your enrolled face"]]) {
+		for (const [selfie, words] of [[own, "the enrolled face"], [foreign, "not the enrolled face"]]) {
 			await page.goto("about:blank");
 			await page.goto(await link(real, prof, (await session({ require_face: true }, real, prof)).id));
 			await page.getByLabel("Use the camera app").setInputFiles(photo(selfie));

@@ -172,7 +172,8 @@ what_became_of_a_record_is_told(void **state)
 {
 	struct campus c = campus_open();
 	const char *id = session_id(&c, ",'latitude':47.3769,'longitude':8.5417,'geofence_radius_m':100");
-	const char *record = text_at(mark_qr(&c, &c.students[0], qr_of(&c, id)), "attendance_id"),
+	const char *record = text_at(
+			   mark_with(&c, &c.students[0], qr_of(&c, id), ",'latitude':47.4,'longitude':8.5417"), "attendance_id"),
 		   *path = TEXT(&c, "/api/v1/attendance/%s/history", record);
 	struct test_reply *r = get(&c, &c.students[0], path);
 
@@ -194,7 +195,17 @@ what_became_of_a_record_is_told(void **state)
 				"'by':{'id':'%s','full_name':'%s'}},{'at':'2026-08-01T12:01:00Z','from':'rejected','to':'late',"
 				"'reason':'Came at ten.','by_role':'lecturer','by':{'id':'%s','full_name':'%s'}}]",
 				c.admin.id.text, c.admin.full_name, c.lecturer.id.text, c.lecturer.full_name));
+	r = get(&c, &c.lecturer, path);
+	expect_text(r, "student.email", c.students[0].email);
+	expect_text(r, "session.kind", "session");
+	expect_text(r, "method", "qr");
+	expect_text(r, "marked_by", c.lecturer.id.text);
+	expect_json(r, "has_selfie", "false");
+	assert_non_null(strstr(r->body, "\"score\":"));
 	r = get(&c, &c.students[0], path);
+	expect_json(r, "marked_by", "null");
+	assert_non_null(strstr(r->body, "\"layer\":\"geofence\",\"verdict\":\"flag\",\"detail\":\""));
+	assert_null(strstr(r->body, "\"score\":"));
 	expect_json(r, "changes.0",
 		"{'at':'2026-08-01T12:00:00Z','from':'flagged','to':'rejected','reason':'Not seen.','by_role':'admin','by':null}");
 	expect_text(r, "changes.1.reason", "Came at ten.");
@@ -202,6 +213,27 @@ what_became_of_a_record_is_told(void **state)
 	expect_text(r, "status", "late");
 	expect_error(get(&c, &c.students[1], path), 404, "not_found");
 	expect_error(get(&c, &c.stranger, path), 404, "not_found");
+	test_close(c.t);
+}
+
+/* Who wrote a record by hand stays to be seen when somebody else has changed it. */
+static void
+who_made_a_record_by_hand_is_told(void **state)
+{
+	struct campus c = campus_open();
+	const char *id = session_id(&c, "");
+	struct test_reply *r = post(&c, &c.lecturer, session_path(&c, id, "/attendance"),
+		TEXT(&c, "{'user_id':'%s','status':'excused','reason':'Ill.'}", c.students[0].id.text));
+	const char *record = text_at(r, "attendance_id");
+
+	(void)state;
+	r = post(&c, &c.admin, TEXT(&c, "/api/v1/admin/attendance/%s/set-status", record), "{'status':'absent','reason':'No note.'}");
+	expect_text(r, "changes.0.from", "none");
+	expect_text(r, "changes.0.to", "excused");
+	expect_text(r, "changes.0.reason", "Ill.");
+	expect_text(r, "changes.0.by.id", c.lecturer.id.text);
+	expect_text(r, "changes.1.by.id", c.admin.id.text);
+	expect_json(get(&c, &c.students[0], TEXT(&c, "/api/v1/attendance/%s/history", record)), "layers", "null");
 	test_close(c.t);
 }
 
@@ -417,6 +449,7 @@ main(void)
 		cmocka_unit_test(zero_missing_and_vague_positions_are_flagged),
 		cmocka_unit_test(marking_again_after_a_review_changes_nothing),
 		cmocka_unit_test(what_became_of_a_record_is_told),
+		cmocka_unit_test(who_made_a_record_by_hand_is_told),
 		cmocka_unit_test(what_a_rule_changed_names_nobody),
 		cmocka_unit_test(an_absence_replaced_by_a_claim_is_told),
 		cmocka_unit_test(several_records_are_decided_at_once),

@@ -16,6 +16,7 @@ export const pages = [
 	{ path: '/app/oauth', who: 'anyone', title: 'signin.title', bare: true, load: () => import('./pages/oauth.jsx') },
 	{ path: '/app/scan', who: 'anyone', title: 'scan.title', icon: 'scan', nav: { student: 1, lecturer: 6, admin: 8 }, load: () => import('./pages/scan.jsx') },
 	{ path: '/app/attendance', who: 'user', title: 'mine.title', icon: 'check', nav: { student: 2, lecturer: 7, admin: 7 }, load: () => import('./pages/attendance.jsx') },
+	{ path: '/app/records/:id', who: 'user', title: 'record.title', load: () => import('./pages/record.jsx') },
 	{ path: '/app/events', who: 'user', title: 'events.title', icon: 'calendar', nav: { student: 3, admin: 1 }, load: () => import('./pages/events.jsx') },
 	{ path: '/app/events/:id', who: 'admin', title: 'event.title', load: () => import('./pages/event.jsx') },
 	{ path: '/app/project/:id', who: 'admin', title: 'project.title', bare: true, screen: true, load: () => import('./pages/project.jsx') },

@@ -119,6 +119,8 @@ extern const size_t layer_row_count;
 enum err layers_judge(struct mark_case *c, bool with_student);
 /* [{layer,verdict,detail,score}] of what was asked, without skips that have nothing to say. */
 const char *layers_json(struct arena *a, const struct mark_case *c);
+/* The same as layers_json() gave, for the student: without what was measured and the bars that it was held against. */
+const char *layers_unmeasured(struct arena *a, const char *layers);
 /* Every layer that was asked, for a reply: a list of struct layer_said. */
 struct layer_said {
 	const char *layer, *verdict, *detail;

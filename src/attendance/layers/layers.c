@@ -70,6 +70,30 @@ layers_json(struct arena *a, const struct mark_case *c)
 	return buf_cstr(&b);
 }
 
+const char *
+layers_unmeasured(struct arena *a, const char *layers)
+{
+	static const char *const told[] = {"layer", "verdict", "detail"};
+	const json_t *said = json_read(a, span_str(layers)), *one;
+	struct buf b;
+	struct json j;
+	size_t i;
+
+	buf_init(&b, a, 512);
+	json_init(&j, &b);
+	json_arr(&j, NULL);
+	json_array_foreach((json_t *)said, i, one)
+	{
+		json_obj(&j, NULL);
+		for (size_t k = 0; k < sizeof(told) / sizeof(*told); k++)
+			if (json_object_get(one, told[k]))
+				json_str(&j, told[k], json_string_value(json_object_get(one, told[k])));
+		json_obj_end(&j);
+	}
+	json_arr_end(&j);
+	return buf_cstr(&b);
+}
+
 static const struct field layer_said_fields[] = {
 	F(struct layer_said, layer, 0, 0, 0, "Which check"),
 	F(struct layer_said, verdict, 0, 0, 0, "pass, flag, reject or skip"),

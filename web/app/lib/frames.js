@@ -3,8 +3,9 @@
  * display token, which is no login, so signing in elsewhere does not end it.  Times are the server's, counted on by this device's
  * monotonic clock, so a wrong clock does not matter.
  *
- * The token is made by whoever is signed in, or comes in the fragment of a link that was made for another computer.  It lives in this
- * module's memory; such a link is out of the address bar before anything else happens.
+ * The token is made by whoever is signed in, or comes in the fragment of a link that was made for another computer.  The first lives in
+ * this module's memory.  Such a link is out of the address bar before anything else happens; what it brought is kept for this tab
+ * alone, so that a reload needs it no second time, and is forgotten when the server does not take it any more or the session is over.
  */
 import { signal } from '@preact/signals';
 import { useEffect, useState } from 'preact/hooks';
@@ -16,14 +17,36 @@ import { pageOf, place } from './router.js';
 import { api } from './session.js';
 
 const made = new Map(); /* by API path, while this page lives */
-const handed = signal({ path: null, token: null });
+const KEPT = 'muster.display';
+const nothing = { path: null, token: null };
+const handed = signal(nothing);
+
+function keep(what) {
+	try {
+		if (what)
+			sessionStorage.setItem(KEPT, JSON.stringify(what));
+		else
+			sessionStorage.removeItem(KEPT);
+	} catch {
+		/* no storage: a reload needs the link again */
+	}
+}
+
+function kept() {
+	try {
+		return JSON.parse(sessionStorage.getItem(KEPT)) ?? nothing;
+	} catch {
+		return nothing;
+	}
+}
 
 /* At startup, and when a link is opened where the page is open already. */
 export function startDisplays() {
 	const take = () => {
 		if (pageOf(location.pathname).page?.screen && location.hash)
-			handed.value = { path: location.pathname, token: takeFragment() };
+			keep(handed.value = { path: location.pathname, token: takeFragment() });
 	};
+	handed.value = kept();
 	take();
 	addEventListener('hashchange', take);
 }
@@ -65,11 +88,16 @@ export function useFrames(base, signedIn) {
 					set((s) => ({ ...s, frame: data, shown: shownOf(data), count: data.count, lost: null, over: null }));
 				else if (event === 'count')
 					set((s) => ({ ...s, count: data.count, latest: data.latest }));
-				else if (event === 'ended')
+				else if (event === 'ended') {
+					if (token)
+						keep(null);
 					set((s) => ({ ...s, shown: null, over: { code: 'session_closed' } }));
+				}
 			},
 			lost: (error) => {
 				const over = [404, 409].includes(error?.status) || error?.code === 'display_ended';
+				if (over && token)
+					keep(null);
 				set((s) => (over ? { ...s, shown: null, over: error } : { ...s, lost: error?.code ? error : { code: 'offline' } }));
 				return !over;
 			},

@@ -1,37 +1,15 @@
 /* A student's own attendance: what is open now, the rate, and every record with its reasons; one dispute for each. */
 import { useState } from 'preact/hooks';
 
-import { useAction, useData } from '../lib/data.js';
+import { useData } from '../lib/data.js';
 import { language, t } from '../lib/i18n.js';
 import { useNewsOf } from '../lib/news.js';
-import { api, session } from '../lib/session.js';
+import { session } from '../lib/session.js';
 import { clock, fullDay } from '../lib/time.js';
-import { Button, Dialog, Empty, Failure, Field, Listing, PageHead, Ring } from '../ui/parts.jsx';
+import { Dispute } from '../ui/dispute.jsx';
+import { said } from '../ui/layers.jsx';
+import { Button, Empty, Listing, PageHead, Ring } from '../ui/parts.jsx';
 import { StatusChip } from '../ui/status.jsx';
-
-function Dispute({ record, onClose, onSent }) {
-	const [note, setNote] = useState('');
-	const send = useAction(async () => {
-		await api(`/api/v1/student/attendance/${record.attendance_id}/dispute`, { method: 'POST', body: { note: note.trim() } });
-		onSent();
-	});
-	return (
-		<Dialog title={t('mine.dispute')} onClose={onClose}>
-			<form class="form" onSubmit={(e) => {
-				e.preventDefault();
-				send.run();
-			}}>
-				<p class="text">{t('mine.disputeText')}</p>
-				<Failure error={send.error} />
-				<Field label={t('mine.note')} as="textarea" rows={3} required maxLength={1000} value={note} onInput={(e) => setNote(e.currentTarget.value)} />
-				<footer>
-					<Button onClick={onClose}>{t('cancel')}</Button>
-					<Button kind="primary" type="submit" busy={send.busy}>{t('mine.send')}</Button>
-				</footer>
-			</form>
-		</Dialog>
-	);
-}
 
 function Open() {
 	const source = useData('/api/v1/student/sessions', { every: 30 });
@@ -57,10 +35,10 @@ function Record({ r, why, onDispute }) {
 	return (
 		<li>
 			<div class="row-main">
-				<strong>{r.event.title}</strong>
+				<strong><a class="plain" href={`/app/records/${r.attendance_id}`}>{r.event.title}</a></strong>
 				<span>{fullDay(r.event.scheduled_at)}</span>
-				{(why?.reasons ?? []).map((reason) => <small key={reason}>{reason}</small>)}
-				{why?.reason && <small>{why.reason}</small>}
+				{(why?.reasons ?? []).map((reason) => <small key={reason}>{said(reason)}</small>)}
+				{why?.reason && <small>{said(why.reason)}</small>}
 				{why?.disputed_at && <small>{t('mine.disputed', { note: why.dispute_note })}</small>}
 			</div>
 			<div class="row-side">
@@ -102,7 +80,7 @@ export default function Attendance() {
 					{records.map((r) => <Record key={r.attendance_id} r={r} why={reasons.get(r.attendance_id)} onDispute={setDisputing} />)}
 				</ul>
 			</Listing>
-			{disputing && <Dispute record={disputing} onClose={() => setDisputing(null)} onSent={() => {
+			{disputing && <Dispute id={disputing.attendance_id} onClose={() => setDisputing(null)} onSent={() => {
 				setDisputing(null);
 				history.reload();
 			}} />}

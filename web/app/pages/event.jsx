@@ -9,6 +9,7 @@ import { clock, fullDay, moment } from '../lib/time.js';
 import { ElsewhereButton } from '../ui/elsewhere.jsx';
 import { Export } from '../ui/export.jsx';
 import { Button, Confirm, Empty, Failure, Field, IconButton, PageHead, Say, Skeleton } from '../ui/parts.jsx';
+import { said } from '../ui/layers.jsx';
 import { ManualAdd, ManualChange } from '../ui/manual.jsx';
 import { StatusChip } from '../ui/status.jsx';
 import { EventDialog } from './events.jsx';
@@ -36,11 +37,11 @@ function Roll({ source, onChange }) {
 						<tbody>
 							{shown.map((r) => (
 								<tr key={r.attendance_id}>
-									<th scope="row">{r.user.full_name}</th>
+									<th scope="row"><a class="plain" href={`/app/records/${r.attendance_id}`}>{r.user.full_name}</a></th>
 									<td>{r.user.email}</td>
 									<td><StatusChip status={r.status} /></td>
 									<td>{t(`method.${r.method}`)}</td>
-									<td>{moment(r.marked_at)}{r.reason && <small class="cell-note">{r.reason}</small>}</td>
+									<td>{moment(r.marked_at)}{r.reason && <small class="cell-note">{said(r.reason)}</small>}</td>
 									<td><IconButton icon="edit" label={t('manual.changeName', { name: r.user.full_name })} onClick={() => onChange({ record: r })} /></td>
 								</tr>
 							))}

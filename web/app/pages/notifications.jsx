@@ -31,6 +31,7 @@ export default function Notifications() {
 							<div class="row-main">
 								<strong>{!n.is_read && <span class="dot"><span class="unseen">{t('notes.new')} </span></span>}{n.title}</strong>
 								<span>{n.message}</span>
+								{n.data?.attendance_id && n.data.status !== 'removed' && <small><a href={`/app/records/${n.data.attendance_id}`}>{t('record.open')}</a></small>}
 							</div>
 							<div class="row-side">
 								<time datetime={n.created_at}>{moment(n.created_at)}</time>

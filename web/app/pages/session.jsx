@@ -10,7 +10,8 @@ import { api, session } from '../lib/session.js';
 import { clock, fullDay, moment } from '../lib/time.js';
 import { ElsewhereButton } from '../ui/elsewhere.jsx';
 import { Export } from '../ui/export.jsx';
-import { FlaggedRows } from '../ui/flagged.jsx';
+import { FlaggedRows, QUEUE_MAX } from '../ui/flagged.jsx';
+import { said } from '../ui/layers.jsx';
 import { ManualAdd } from '../ui/manual.jsx';
 import { Button, Confirm, Empty, Failure, Field, PageHead, Say, Skeleton, Tabs } from '../ui/parts.jsx';
 import { SessionDialog, StateChip } from '../ui/session.jsx';
@@ -32,11 +33,11 @@ function Row({ r, onSet }) {
 				return;
 			e.preventDefault();
 		}}>
-			<th scope="row">{r.user.full_name}</th>
+			<th scope="row"><a class="plain" href={`/app/records/${r.attendance_id}`}>{r.user.full_name}</a></th>
 			<td>{r.user.email}</td>
 			<td><StatusChip status={r.status} /></td>
 			<td>{t(`method.${r.method}`)}</td>
-			<td>{moment(r.marked_at)}{r.reason && <small class="cell-note">{r.reason}</small>}</td>
+			<td>{moment(r.marked_at)}{r.reason && <small class="cell-note">{said(r.reason)}</small>}</td>
 			<td class="one-key" role="group" aria-label={t('roll.set', { name: r.user.full_name })}>
 				{Object.entries(keys).map(([key, status]) => (
 					<button type="button" key={key} aria-pressed={r.status === status} title={t(`status.${status}`)} aria-label={t(`status.${status}`)} onClick={() => r.status !== status && onSet(r, status)}>{t(`roll.key.${status}`)}</button>
@@ -104,7 +105,7 @@ export default function SessionPage({ params }) {
 	const path = `/api/v1/lecturer/sessions/${params.id}`;
 	const source = useData(path, { every: LIVE_S });
 	const roll = useData(`${path}/attendance`, { every: LIVE_S });
-	const flagged = useData(`${path}/flagged`, { every: 2 * LIVE_S });
+	const flagged = useData(`${path}/flagged?limit=${QUEUE_MAX}`, { every: 2 * LIVE_S });
 	const [dialog, setDialog] = useState(null);
 	const close = () => setDialog(null);
 	const all = () => {
@@ -141,10 +142,10 @@ export default function SessionPage({ params }) {
 				{s.course && s.status !== 'scheduled' && <Button onClick={() => setDialog('rest-absent')}>{t('session.restAbsent')}</Button>}
 				{open && <Button icon="edit" onClick={() => setDialog('edit')}>{t('edit')}</Button>}
 			</div>
-			{(flagged.data?.total ?? 0) > 0 && (
+			{flagged.data && (
 				<section>
-					<h2 class="section">{t('flagged.title')} <span class="count">{flagged.data.total}</span></h2>
-					<FlaggedRows queue={flagged.data} onDecided={all} />
+					{flagged.data.total > 0 && <h2 class="section">{t('flagged.title')} <span class="count">{flagged.data.total}</span></h2>}
+					<FlaggedRows queue={flagged.data} name={s.id} onDecided={all} />
 				</section>
 			)}
 			<div class="section-head">

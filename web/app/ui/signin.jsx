@@ -9,15 +9,21 @@ import { countdown, useSecondsLeft } from '../lib/time.js';
 import { Icon } from './icons.jsx';
 import { Button, errorText, Failure, Field, Notice, Ring, Say } from './parts.jsx';
 
-const POLL_MS = 2_000;
+const POLL_MS = 2_000, POLL_MAX_MS = 10_000; /* people decide fast or late */
+const SAY_EVERY_S = 30;
 
 /* The three minutes in which an administrator may decide.  `onApproved` signs in. */
 export function Waiting({ id, onApproved, onAgain }) {
 	const [state, set] = useState({ status: 'pending', until: null, of: null, lost: false });
 	const approved = useAction(onApproved);
 	useEffect(() => {
-		let timer = 0, stopped = false;
+		let timer = 0, stopped = false, asking = false, wait = POLL_MS;
 		const ask = async () => {
+			clearTimeout(timer);
+			if (asking || document.visibilityState !== 'visible') /* asked again when the page is seen */
+				return;
+			asking = true;
+			let next = wait = Math.min(POLL_MAX_MS, wait * 1.25);
 			try {
 				const r = await request(`/api/auth/approval-requests/${id}`);
 				if (stopped)
@@ -27,18 +33,30 @@ export function Waiting({ id, onApproved, onAgain }) {
 				if (r.status === 'approved')
 					approved.run();
 				if (r.status !== 'pending')
-					return;
-			} catch {
+					stopped = true;
+				next = Math.min(wait, left * 1000 + 500);
+			} catch (e) {
 				if (!stopped)
 					set((s) => ({ ...s, lost: true }));
+				next = Math.max(wait, (e.retryAfter ?? 0) * 1000);
 			}
+			asking = false;
 			if (!stopped)
-				timer = setTimeout(ask, POLL_MS);
+				timer = setTimeout(ask, next);
+		};
+		const seen = () => {
+			wait = POLL_MS;
+			if (!stopped)
+				ask();
 		};
 		ask();
+		addEventListener('visibilitychange', seen);
+		addEventListener('online', seen);
 		return () => {
 			stopped = true;
 			clearTimeout(timer);
+			removeEventListener('visibilitychange', seen);
+			removeEventListener('online', seen);
 		};
 	}, [id]);
 	const left = useSecondsLeft(state.status === 'pending' ? state.until : null);
@@ -63,7 +81,7 @@ export function Waiting({ id, onApproved, onAgain }) {
 			<h2>{t('wait.title')}</h2>
 			<p>{t('wait.text')}</p>
 			{state.lost && <p class="hint"><Icon name="cloud" size={16} /> {t('wait.lost')}</p>}
-			<Say>{t('wait.title')}</Say>
+			<Say>{t('wait.title')} {state.until && t('wait.left', { time: countdown(Math.ceil(left / SAY_EVERY_S) * SAY_EVERY_S) })}</Say>
 		</div>
 	);
 }
