@@ -92,9 +92,10 @@ test("without the stream the app asks from time to time; a server that was away 
 	await context.close();
 });
 
-// What a page keeps where others could find it.
-const kept = (page) => page.evaluate(async () => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, location.href, history.state,
+// What a page keeps where others could find it; what its tab keeps for a reload.
+const kept = (page) => page.evaluate(async () => JSON.stringify([{ ...localStorage }, document.cookie, location.href, history.state,
 	(await indexedDB.databases()).map((d) => d.name), await caches.keys()]));
+const keptByTab = (page) => page.evaluate(() => JSON.stringify({ ...sessionStorage }));
 
 // Opens the hall's link from the desk and follows it on a computer where nobody is signed in.
 async function hall(desk) {
@@ -111,7 +112,15 @@ async function hall(desk) {
 	const token = new URL(link).hash.slice(1);
 	assert.ok(!asked.some((u) => u.includes(token)), "a token in the address of a request");
 	assert.ok(!(await kept(screen.page)).includes(token.split(".")[2]), "the token is kept in the browser");
-	assert.deepEqual(asked.filter((u) => new URL(u).pathname.startsWith("/api/")).map((u) => new URL(u).pathname.split("/").at(-1)), ["frames"]);
+
+	await screen.page.reload();
+	await screen.page.getByRole("img", { name: "QR code for checking in" }).waitFor();
+	assert.ok((await keptByTab(screen.page)).includes(token), "a reload needs the link no second time");
+	const other = await screen.context.newPage();
+	await other.goto(screen.page.url());
+	await other.getByRole("button", { name: "Sign in" }).waitFor(); // of this tab only
+	await other.close();
+	assert.deepEqual(asked.filter((u) => new URL(u).pathname.startsWith("/api/")).map((u) => new URL(u).pathname.split("/").at(-1)), ["frames", "frames"]);
 	return screen;
 }
 
@@ -132,6 +141,7 @@ test("an event's screen on another computer, by a link and without signing in; e
 	await page.getByText("All screens have ended").waitFor();
 	await screen.page.getByText("This link does not work any more").waitFor();
 	assert.equal(await screen.page.getByRole("img").count(), 0);
+	assert.equal(await keptByTab(screen.page), "{}", "a token that was withdrawn is not kept");
 
 	await screen.page.goto(`/app/project/${event.id}#not-a-token`);
 	await screen.page.getByText("This link does not work any more").waitFor();
@@ -163,6 +173,7 @@ test("a session's screen by a link, too; it goes on when the lecturer signs out,
 	await eventually("the next code comes", async () => (await qr.getAttribute("data-text")) !== first, 30000);
 	await server.want(200, server.post(`/api/v1/lecturer/sessions/${session.id}/close`, undefined, await server.login(email, PASSWORD)));
 	await screen.page.getByText("Check-in for this session is closed").waitFor();
+	assert.equal(await keptByTab(screen.page), "{}", "a token is not kept beyond its session");
 	assert.deepEqual(screen.complaints, []);
 	await screen.context.close();
 	await context.close();

@@ -15,13 +15,13 @@ const { CAMERA, PASSWORD, Server, eventually, film, fits, heading, openBrowser, 
 
 const fromWeb = createRequire(path.join(root, "web", "package.json"));
 
-let server, browser, token, event, student;
+let server, browser, token, event, student, record;
 together(async (s) => {
 	({ server, browser, admin: token } = s);
 	student = await server.student("lena", token);
 	event = await server.event(token, { title: "Orientation week, with a title that is long enough to need a second line", notes: "Room 2.14" });
 	await server.event(token, { title: "Next lecture", scheduled_at: new Date(Date.now() + 86400000).toISOString() });
-	await server.want(201, server.mark((await server.qr(token, event.id)).qr_payload, student.token));
+	record = (await server.want(201, server.mark((await server.qr(token, event.id)).qr_payload, student.token))).attendance_id;
 	await server.want(201, server.post("/api/auth/signup", { email: "waits@students.example.org", password: PASSWORD, full_name: "Waits Patiently" }));
 }, () => Server.start({ env: { SINGLE_DEVICE: "false", QR_EXPIRY_SECONDS: "3600", APPROVAL_TIMEOUT_MINUTES: "60" } }));
 
@@ -38,7 +38,8 @@ const anyone = [
 	["/c#nonsense", (p, t) => p.getByText(t("checkin.badLink"))],
 	["/app/no-such-page", (p, t) => p.getByText(t("notFound.title"))],
 ];
-const students = [
+const students = () => [
+	[`/app/records/${record}`, (p, t) => p.getByText(t("record.by.qr"))],
 	["/app/attendance", (p, t) => p.getByText(t("mine.rate"))],
 	["/app/events", (p) => p.getByText("Next lecture")],
 	["/app/notifications", (p) => p.locator(".notes li").first()],
@@ -52,6 +53,7 @@ const admins = () => [
 	["/app/events", (p) => p.getByText("Next lecture")],
 	[`/app/events/${event.id}`, (p) => p.locator("tbody").getByText("Student lena")],
 	[`/app/project/${event.id}`, (p, t) => p.getByRole("img", { name: t("project.qr") })],
+	[`/app/records/${record}`, (p, t) => p.getByRole("button", { name: t("flagged.decide") })],
 	["/app/sessions", (p, t) => p.getByText(t("sessions.empty"))],
 	["/app/courses", (p, t) => p.getByText(t("courses.empty"))],
 	["/app/flagged", (p, t) => p.getByText(t("flagged.empty"))],
@@ -82,7 +84,7 @@ async function tour(options, t, look) {
 	const pupil = await person(browser, server, options);
 	await signIn(pupil.page, student.email, PASSWORD, { t });
 	await heading(pupil.page, t("mine.title"));
-	await visit(pupil.page, students, "student");
+	await visit(pupil.page, students(), "student");
 	const boss = await person(browser, server, options);
 	await signIn(boss.page, ADMIN.email, ADMIN.password, { t });
 	await heading(boss.page, t("events.title"));

@@ -35,9 +35,11 @@ function stepsOf(r) {
 	const steps = r.changes[0]?.from === MADE ? changes : [{
 		at: r.marked_at, title: t(`record.by.${r.method}`), to: r.original_status, text: r.changes.length ? null : r.reason && said(r.reason),
 	}, ...changes];
-	if (r.disputed_at)
-		steps.push({ at: r.disputed_at, title: t('record.disputed'), text: r.dispute_note, quoted: true });
-	return steps.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+	if (r.disputed_at) { /* of the same second, a change answers it */
+		const after = steps.findIndex((s, i) => i > 0 && Date.parse(s.at) >= Date.parse(r.disputed_at));
+		steps.splice(after < 0 ? steps.length : after, 0, { at: r.disputed_at, title: t('record.disputed'), text: r.dispute_note, quoted: true });
+	}
+	return steps;
 }
 
 function Step({ step }) {

@@ -147,7 +147,7 @@ export function Shell() {
 	const first = useRef(true);
 
 	useEffect(() => {
-		if (shown.page && !open(shown.page) && state === 'out')
+		if (shown.path === path && shown.page && !open(shown.page) && state === 'out')
 			go(`/app/?next=${encodeURIComponent(path)}`, { replace: true });
 	}, [shown.page, state, path]);
 
