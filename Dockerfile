@@ -17,8 +17,8 @@ COPY web/package.json web/package-lock.json web/
 RUN sh tools/npm-ci.sh web/node_modules/.muster-stamp
 COPY . .
 RUN make -j"$(nproc)" all FACE=1 \
-	&& install -D -s -t /out/usr/bin build/muster build/muster-face \
-	&& install -D -m 644 -t /out/usr/share/doc/muster README.md LICENSE .env.example docs/*.md
+	&& make install FACE=1 DESTDIR=/out PREFIX=/usr \
+	&& strip /out/usr/bin/*
 
 FROM debian:bookworm-slim
 COPY tools/packages.txt /tmp/

@@ -46,3 +46,44 @@ chroot_run()
 		exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
 			DEBIAN_FRONTEND=noninteractive NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:+/usr/local/share/ca.pem}" chroot "$dir" "$@"' sh "$dir" "$@"
 }
+
+# Boots systemd in DIR, with a network of its own, and waits until it has started all that it should; $booted is its process.
+# boot_run COMMAND… then runs one beside it, and boot_end takes it down with all that runs there.
+chroot_boot()
+{
+	rm -f "$1/usr/sbin/policy-rc.d"
+	unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child sh -ec '
+		ip link set lo up
+		mount --make-rprivate / && mount --bind "$1" "$1" && cd "$1"
+		mount -t proc proc proc && mount -t sysfs -o ro sysfs sys && mount -t cgroup2 cgroup2 sys/fs/cgroup
+		mount -t tmpfs -o mode=755 tmpfs run && mount -t tmpfs tmpfs tmp
+		mount -t tmpfs -o mode=755 tmpfs dev && mkdir dev/pts dev/shm && mount -t devpts devpts dev/pts && ln -s pts/ptmx dev/ptmx
+		for node in null zero full random urandom tty; do touch "dev/$node" && mount --bind "/dev/$node" "dev/$node"; done
+		mkdir -p .outside && pivot_root . .outside && umount -l /.outside
+		exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=journal --show-status=0' \
+		sh "$1" </dev/null >"$1.boot" 2>&1 &
+	unshared=$!
+	trap boot_end EXIT
+	n=0
+	until booted=$(cat "/proc/$unshared/task/$unshared/children" 2>/dev/null) && state=$(boot_run systemctl is-system-running 2>/dev/null) ||
+		[ "$state" = degraded ]; do
+		n=$((n + 1))
+		if [ "$n" -ge 600 ]; then
+			cat "$1.boot" >&2
+			return 1
+		fi
+		sleep 0.2
+	done
+}
+boot_run()
+{
+	# shellcheck disable=SC2086 # one number, and a blank
+	nsenter --target $booted --mount --pid --net --uts --ipc --cgroup -- env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+		HOME=/root LC_ALL=C.UTF-8 "$@"
+}
+boot_end()
+{
+	kill -KILL "$unshared" # a gentler one it passes over
+	wait "$unshared" 2>/dev/null || true
+	trap - EXIT
+}

@@ -48,6 +48,44 @@ chroot_run "$dir" sh -ec '
 	is "manual page" "$(zcat /usr/share/man/man8/muster.8.gz | grep -c "^.SS muster serve")" 1
 	sha256sum /etc/muster/muster.env >/srv/before'
 NET=own chroot_run "$dir" sh /srv/smoke.sh env -C /var/lib/muster setpriv --reuid=muster --regid=muster --clear-groups --
+
+# Then as the machine would run it, under systemd with all that the unit shuts off.
+# shellcheck disable=SC2016
+if [ "${SYSTEMD:-1}" = 1 ]; then
+	apt_in "$dir" 'systemd systemd-sysv dbus sudo'
+	chroot_boot "$dir"
+	boot_run sh -ec '
+		is() { [ "$2" = "$3" ] || { echo "FAILED $1: $2 instead of $3"; systemctl status muster; journalctl -u muster -n 20; exit 1; }; echo "ok  $1"; }
+		until_ready() { n=0; until muster health >/dev/null 2>&1; do n=$((n + 1)); [ "$n" -lt 300 ] || is "ready" no yes; sleep 0.1; done; }
+		muster() { sudo -u muster env -C /var/lib/muster muster "$@"; }
+		until_ready
+		is "systemd started it at boot" "$(systemctl is-enabled muster) $(systemctl is-active muster)" "enabled active"
+		is "as its user, sandboxed, without capabilities" "$(sed -n "s/^\(NoNewPrivs\|CapBnd\|Seccomp\):\t*//p" "/proc/$(systemctl show -P MainPID muster)/status" | tr "\n" " ")$(
+			stat -c %U "/proc/$(systemctl show -P MainPID muster)")" "0000000000000000 1 2 muster"
+		is "Landlock, as SANDBOX=required asks" "$(journalctl -t muster -o cat | jq -r "select(.event_type == \"sandbox.on\") | .landlock > 0" | tail -n 1)" true
+		before=$(systemctl show -P MainPID muster)
+		kill -KILL "$before"
+		n=0
+		until [ "$(systemctl show -P MainPID muster)" != "$before" ]; do n=$((n + 1)); [ "$n" -lt 600 ] || break; sleep 0.1; done
+		until_ready
+		is "systemd starts it again after a crash" "$([ "$(systemctl show -P MainPID muster)" != "$before" ] && systemctl is-active muster)" active
+		systemctl restart muster
+		until_ready
+		is "a backup beside it" "$(test -s "$(muster backup)" && echo made)" made
+		echo "PORT=none" >>/etc/muster/muster.env
+		systemctl restart muster || true
+		n=0
+		until systemctl is-failed -q muster; do n=$((n + 1)); [ "$n" -lt 600 ] || break; sleep 0.1; done
+		is "a wrong value is named in its status" "$(journalctl -u muster -o cat | grep -c "PORT" | grep -c "^[1-9]")" 1
+		sed -i /^PORT=none/d /etc/muster/muster.env
+		systemctl reset-failed muster
+		systemctl start muster
+		until_ready
+		is "and mended it runs" "$(systemctl is-active muster)" active
+		systemctl stop muster
+		is "stopping leaves nothing" "$(pgrep -c -u muster || true)" 0'
+	boot_end
+fi
 chroot_run "$dir" sh -ec '
 	cd /srv
 	echo "LOG_LEVEL=WARNING" >>/etc/muster/muster.env

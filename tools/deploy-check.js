@@ -1,5 +1,5 @@
 // What is shipped in deploy/ and at the root for containers, held against the program's own tables, as far as that goes without the
-// services themselves: metric names, the parts that compose.yml and the Dockerfile lean on, and promtool's word where it is installed.
+// services themselves: metric names, the parts that compose.yml, nginx.conf and the Dockerfile lean on, and promtool's word where it is installed.
 "use strict";
 
 const { execFileSync } = require("node:child_process");
@@ -80,6 +80,28 @@ function checkCompose() {
 	}
 }
 
+// nginx's own word on the file is tests/e2e/nodes.test.js; here its values against the program's.
+function checkNginx() {
+	const text = read("deploy/nginx.conf");
+	const number = (file, pattern) => Number((pattern.exec(read(file)) || [])[1]);
+	const value = (pattern) => number("deploy/nginx.conf", pattern);
+	const uploads = number("src/tables/config.def", /"UPLOAD_MAX_IMAGE_MB".*?"(\d+)"/s);
+	if (!(value(/client_max_body_size (\d+)m;/) > uploads))
+		wrong(`nginx.conf: client_max_body_size is not over UPLOAD_MAX_IMAGE_MB, ${uploads}`);
+	if (!(value(/\tkeepalive_timeout (\d+)s;/) < number("src/core/limits.h", /IDLE_TIMEOUT_S = (\d+)/)))
+		wrong("nginx.conf: keeps connections for longer than the server does");
+	if (!/proxy_set_header X-Forwarded-For \$remote_addr;/.test(text) || /\$proxy_add_x_forwarded_for/.test(text))
+		wrong("nginx.conf: passes on an X-Forwarded-For that the client wrote");
+	const [, pattern, body] = /location ~ (\S+) \{([^}]*)\}/.exec(text) || ["", "^$", ""];
+	if (!/proxy_buffering off;/.test(body))
+		wrong("nginx.conf: holds event streams back");
+	for (const [route, methods] of Object.entries(JSON.parse(read("docs/openapi.json")).paths))
+		if (JSON.stringify(methods).includes("text/event-stream") !== new RegExp(pattern).test(route))
+			wrong(`nginx.conf: its location for event streams is wrong about ${route}`);
+	if (!/sed -e 's\/server 127/.test(read("deploy/compose-nginx.sh")) || !text.includes("server 127.0.0.1:8000 "))
+		wrong("deploy/compose-nginx.sh does not find the server in nginx.conf");
+}
+
 function checkDockerfile() {
 	const text = read("Dockerfile").replace(/\\\n\s*/g, " ");
 	const steps = text.split("\n").filter((l) => l && !l.startsWith("#")).map((l) => l.split(/ (.*)/s));
@@ -102,23 +124,22 @@ function checkDockerfile() {
 	}
 }
 
-function checkPromtool() {
-	const here = path.join(root, "deploy/prometheus");
-	for (const args of [["check", "rules", "muster-alerts.yml"], ["test", "rules", "muster-alerts.test.yml"]]) {
-		try {
-			execFileSync("promtool", args, { cwd: here, stdio: "pipe" });
-		} catch (error) {
-			if (error.code === "ENOENT")
-				return;
-			wrong(`promtool ${args.join(" ")}: ${error.stdout}${error.stderr}`);
-		}
+// Where it is installed.
+function ask(program, args, where, env = {}) {
+	try {
+		execFileSync(program, args, { cwd: path.join(root, where), stdio: "pipe", env: { ...process.env, ...env } });
+	} catch (error) {
+		if (error.code !== "ENOENT")
+			wrong(`${program} ${args.join(" ")}: ${error.stdout}${error.stderr}`);
 	}
 }
 
 checkMetrics();
 checkCompose();
 checkDockerfile();
-checkPromtool();
+checkNginx();
+ask("promtool", ["check", "rules", "muster-alerts.yml"], "deploy/prometheus");
+ask("promtool", ["test", "rules", "muster-alerts.test.yml"], "deploy/prometheus");
 for (const problem of problems)
 	console.error(problem);
 process.exit(problems.length ? 1 : 0);
