@@ -109,6 +109,16 @@ help(FILE *out)
 		     "directory; `muster config --docs` lists them.\n");
 }
 
+/* Among a command's words too: `muster audit verify --help`. */
+static bool
+wants_help(char **argv)
+{
+	for (; *argv && strcmp(*argv, "--") != 0; argv++)
+		if (strcmp(*argv, "--help") == 0 || strcmp(*argv, "-h") == 0)
+			return true;
+	return false;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -130,7 +140,7 @@ main(int argc, char **argv)
 		struct args args;
 		if (strcmp(name, commands[i].name) != 0)
 			continue;
-		if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+		if (wants_help(argv + 2)) {
 			command_help(&commands[i], stdout);
 			return EXIT_OK;
 		}

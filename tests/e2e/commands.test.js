@@ -24,6 +24,7 @@ test("--help and --version answer everywhere; wrong use exits 2 and says so on s
 		assert.match(one.stdout, new RegExp(`usage: muster ${name}`), name);
 		assert.equal(one.stderr, "", name);
 	}
+	assert.match((await run(["audit", "verify", "--help"])).stdout, /usage: muster audit/);
 	assert.match((await run(["--version"])).stdout, /^muster \d+\.\d+\.\d+\n$/);
 	for (const wrong of [[], ["fly"], ["serve", "--fast"], ["migrate"], ["migrate", "sideways"], ["admin", "create"], ["qr", "x"],
 		["schema", "x"], ["migrate", "down", "x"], ["admin", "create", "--email"], ["config", "--json=1"]]) {
