@@ -26,6 +26,7 @@ chroot_new()
 	fi
 	printf '#!/bin/sh\nexit 101\n' >"$2/usr/sbin/policy-rc.d" # no services in here
 	chmod 755 "$2/usr/sbin/policy-rc.d"
+	echo force-unsafe-io >"$2/etc/dpkg/dpkg.cfg.d/speed" # nothing in here has to outlive a crash
 	cp /etc/resolv.conf "$2/etc/resolv.conf"
 	if [ -n "${NODE_EXTRA_CA_CERTS:-}" ]; then # the way out of this machine may have an authority of its own
 		cp "$NODE_EXTRA_CA_CERTS" "$2/usr/local/share/ca.pem"
@@ -52,6 +53,7 @@ chroot_run()
 chroot_boot()
 {
 	rm -f "$1/usr/sbin/policy-rc.d"
+	echo localhost >"$1/etc/hostname"
 	unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child sh -ec '
 		ip link set lo up
 		mount --make-rprivate / && mount --bind "$1" "$1" && cd "$1"
