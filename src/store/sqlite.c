@@ -218,10 +218,9 @@ sqlite_close(struct db *base)
 	for (int v = 0; v < TXN__MAX; v++)
 		(void)sqlite3_finalize(db->verbs[v]);
 	(void)sqlite3_finalize(db->data_version);
-	if (db->checkpointer) {
+	if (db->checkpointer)
 		checkpointer_close(db->checkpointer);
-		(void)sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	}
+	/* The last connection of all processes empties the log; while a server runs, a command's end must not stop it for that. */
 	(void)sqlite3_close_v2(db->handle);
 	free(db->db.hooks);
 	free(db->cache);

@@ -297,6 +297,30 @@ closing_finishes_what_is_queued(void **state)
 	env_store(env);
 }
 
+/* As a command does that ends beside a running server: emptying the log would stop the server meanwhile. */
+static void
+closing_beside_others_leaves_them_the_log(void **state)
+{
+	struct env *env = *state;
+	struct stat before, after;
+	sqlite3 *other;
+	char wal[300];
+
+	(void)snprintf(wal, sizeof(wal), "%s-wal", env->path);
+	assert_int_equal(sqlite3_open(env->path, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "SELECT COUNT(*) FROM notes", NULL, NULL, NULL), SQLITE_OK);
+	submit(act_new(env, 1));
+	wait_all(1);
+	assert_int_equal(stat(wal, &before), 0);
+	db_close(env->srv.store);
+	assert_int_equal(stat(wal, &after), 0);
+	assert_int_equal(after.st_size, before.st_size);
+	assert_int_equal(sqlite3_close(other), SQLITE_OK);
+	assert_int_equal(access(wal, F_OK), -1); /* the last one has emptied it */
+	env_store(env);
+	assert_int_equal(notes(env), 1);
+}
+
 static void *
 bump_many(void *arg)
 {
@@ -349,6 +373,7 @@ main(void)
 		ON_BOTH(an_aged_job_is_refused, on_sqlite, on_postgres, done),
 		ON_BOTH(bulk_waits_for_the_others_but_not_for_ever, on_sqlite, on_postgres, done),
 		ON_BOTH(closing_finishes_what_is_queued, on_sqlite, on_postgres, done),
+		ON_SQLITE(closing_beside_others_leaves_them_the_log, on_sqlite, done),
 		ON_BOTH(eight_threads_count_right, on_sqlite, on_postgres, done),
 	};
 
