@@ -304,7 +304,28 @@ SQL(EXPIRE_FAILURES, "mi", OLDEST_OF("login_failures", "subject", "last_at"));
 /* Only without tokens left: so a turn never deletes more rows than it counts. */
 SQL(EXPIRE_SESSIONS, "mi",
 	"DELETE FROM sessions WHERE id IN (SELECT s.id FROM sessions s WHERE s.expires_at < $1"
-	" AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.session_id = s.id) ORDER BY s.expires_at LIMIT $2)");
+	" AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.session_id = s.id) ORDER BY s.expires_at LIMIT $2)"
+	" RETURNING user_id");
+
+struct ended {
+	struct uuid user_id;
+};
+static const struct field ended_fields[] = {F(struct ended, user_id, 0, 0, 0, "Whose it was.")};
+static const struct schema ended_schema = SCHEMA("EndedSession", struct ended, ended_fields);
+
+/* Memory forgets them too: a clock that ran ahead may come back, and what is gone from the database must not live on there. */
+static enum err
+expire_sessions(struct ctx *cx, int64_t max, int64_t *ret_rows)
+{
+	struct list ended = {0};
+
+	if (max > 0)
+		TRY(db_all(cx, &EXPIRE_SESSIONS, &ended_schema, &ended, V(cx->now_us), V(max)));
+	for (size_t i = 0; i < ended.count; i++)
+		session_forget_user(cx, ((const struct ended *)ended.items)[i].user_id.text);
+	*ret_rows = (int64_t)ended.count;
+	return OK;
+}
 
 enum err
 session_expire(struct ctx *cx, int64_t *ret_rows)
@@ -318,7 +339,6 @@ session_expire(struct ctx *cx, int64_t *ret_rows)
 		{&EXPIRE_SECRETS, cx->now_us},
 		{&EXPIRE_DEVICES, cx->now_us},
 		{&EXPIRE_FAILURES, cx->now_us - FAILURES_KEPT_DAYS * DAYS_US},
-		{&EXPIRE_SESSIONS, cx->now_us},
 	};
 	int64_t total = 0, rows;
 
@@ -326,6 +346,7 @@ session_expire(struct ctx *cx, int64_t *ret_rows)
 		TRY(db_exec(cx, kinds[i].sql, &rows, V(kinds[i].before), V((int64_t)BULK_TURN_ROWS - total)));
 		total += rows;
 	}
-	*ret_rows = total;
+	TRY(expire_sessions(cx, BULK_TURN_ROWS - total, &rows));
+	*ret_rows = total + rows;
 	return OK;
 }

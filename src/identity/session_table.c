@@ -6,7 +6,7 @@
  * epoch; an entry that remembers older numbers is never used, also when a fill that had read the old row puts it in afterwards.
  * Users that share a slot forget together, which costs a query and nothing else.
  *
- * On a database that other nodes share, an entry is a lease: after a second it counts as missing, and the row is read again.  What
+ * On a database that other nodes share, an entry is a lease: after a second it counts as missing, and the row is read again. What
  * the others tell (session_table_forget) only ends it sooner.
  *
  * A session that has ended is kept as ended: it never comes back, unless by a change that raises these numbers.  Shards are
@@ -28,7 +28,7 @@ struct entry {
 	struct uuid session_id, user_id;
 	uint64_t epoch;
 	uint32_t generation;
-	bool live;
+	bool stands; /* but for its end, which the clock decides at every look, for the clock may be set back */
 	enum role role;
 	int64_t login_at, expires_at;
 	int64_t read_us; /* monotonic, before the row was read */
@@ -160,9 +160,9 @@ lookup(struct ctx *cx, const struct access_claims *c, struct actor *ret, bool *r
 	for (struct entry *e = *bucket_of(t, s, hash); e; e = e->next) {
 		if (memcmp(&e->session_id, &c->session_id, ID_BYTES) != 0 || memcmp(&e->user_id, &c->user_id, ID_BYTES) != 0)
 			continue;
-		found = e->epoch == epoch && e->generation == generation;
+		found = e->epoch == epoch && e->generation == generation && !(e->stands && e->expires_at <= cx->now_us);
 		aged = found && !in_force(cx, e);
-		live = e->live && e->expires_at > cx->now_us;
+		live = e->stands;
 		if (found && live)
 			copy_actor(cx->arena, e, ret);
 		break;
@@ -252,7 +252,7 @@ SQL(SESSION_FILL, "uu",
 	" JOIN users u ON u.id = s.user_id WHERE s.id = $1 AND s.user_id = $2");
 
 static struct entry *
-entry_new(const struct access_claims *c, const struct session_row *r, bool live)
+entry_new(const struct access_claims *c, const struct session_row *r, bool stands)
 {
 	size_t email_n = strlen(r->email), name_n = strlen(r->full_name);
 	struct entry *e = calloc(1, sizeof(*e) + email_n + name_n + 2);
@@ -261,7 +261,7 @@ entry_new(const struct access_claims *c, const struct session_row *r, bool live)
 		BUG("out of memory");
 	e->session_id = c->session_id;
 	e->user_id = c->user_id;
-	e->live = live;
+	e->stands = stands;
 	e->role = r->role;
 	e->login_at = r->login_at;
 	e->expires_at = r->expires_at;
@@ -283,9 +283,9 @@ session_fill(struct ctx *cx, const struct access_claims *c, struct actor *ret)
 	bool found;
 
 	TRY(db_find(cx, &SESSION_FILL, &session_row_schema, &row, &found, V_ID(c->session_id), V_ID(c->user_id)));
-	bool live = found && row.is_active && row.revoked_at == TIME_NONE && row.expires_at > cx->now_us;
+	bool stands = found && row.is_active && row.revoked_at == TIME_NONE, live = stands && row.expires_at > cx->now_us;
 	if (found) {
-		struct entry *e = entry_new(c, &row, live);
+		struct entry *e = entry_new(c, &row, stands);
 		e->epoch = epoch;
 		e->generation = generation;
 		e->read_us = read_us;
