@@ -46,9 +46,13 @@ async function markTurned(server, lecturer, id, student, seen) {
 
 const layer = (answer, name = "face") => answer.body.layers.find((l) => l.layer === name);
 
+const models = path.join(data, "models"), photos = path.join(data, "photos"), index = path.join(photos, "INDEX.tsv");
+
+// The portraits of one year ("gpo2015" or "2021"), where there are models and portraits; none elsewhere.
+const portraits = (year) => fs.existsSync(index) ? fs.readdirSync(photos).filter((f) => f.endsWith(`_${year}.jpg`)).map((f) => fs.readFileSync(path.join(photos, f))) : [];
+
 // {server, people: [id], photo(id, "gpo2015" or "2021")}, or {missing: why faces cannot be compared here}.
 async function realFaces(env = {}) {
-	const models = path.join(data, "models"), photos = path.join(data, "photos"), index = path.join(photos, "INDEX.tsv");
 	if (!fs.existsSync(index))
 		return { missing: `there is no ${path.join("..", "shared", "face")}` };
 	const server = await Server.startOne({ env: { FACE_MODELS_DIR: models, FACE_TIMEOUT_SECONDS: "60", ...env } });
@@ -61,4 +65,4 @@ async function realFaces(env = {}) {
 	return { server, people, photo: (id, year) => fs.readFileSync(path.join(photos, `${id}_${year}.jpg`)) };
 }
 
-module.exports = { account, enrol, layer, mark, markTurned, realFaces, session };
+module.exports = { account, enrol, layer, mark, markTurned, models, portraits, realFaces, session };
