@@ -5,7 +5,7 @@
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
-const { ADMIN, STUDENT_PASSWORD, Load, Server, eventually, libraries, newDirectory, students } = require("./lib.js");
+const { ADMIN, STUDENT_PASSWORD, Load, Server, eventually, libraries, newDirectory } = require("./lib.js");
 
 const HOUR = 3600, DAY = 24 * HOUR;
 
@@ -25,7 +25,7 @@ exports.run = async (long) => {
 	const server = await Server.startOne({ dir, env: { LD_PRELOAD: path.join(libraries, "clock.so"), CLOCK_FILE: file } });
 	const jumps = long ? [60, 0, HOUR, 0, -HOUR, 0, DAY, -DAY, 30 * DAY, 365 * DAY, 0, -365 * DAY, 0] : [HOUR, 0, -DAY, 0];
 	try {
-		const everybody = await students(server, await server.admin(), 16);
+		const everybody = await server.students(await server.admin(), 16);
 		const load = new Load(() => server, everybody);
 		const began = Date.now();
 		for (const jump of jumps) {

@@ -3,7 +3,7 @@
 
 const fs = require("node:fs");
 const path = require("node:path");
-const { Load, Server, libraries, newDirectory, students } = require("./lib.js");
+const { Load, Server, libraries, newDirectory } = require("./lib.js");
 
 exports.title = "slow disk";
 exports.run = async (long) => {
@@ -11,7 +11,7 @@ exports.run = async (long) => {
 	let server = await Server.startOne({ dir, env });
 	try {
 		const admin = await server.admin();
-		const load = new Load(() => server, await students(server, admin, 24));
+		const load = new Load(() => server, await server.students(admin, 24));
 		await load.events(admin, long ? 40 : 4);
 		await server.stop();
 		server = await Server.startOne({ dir, env: { ...env, LD_PRELOAD: path.join(libraries, "slowsync.so"), SLOWSYNC_US: "200000" } });

@@ -5,7 +5,7 @@ const { execFileSync } = require("node:child_process");
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
-const { Load, Server, newDirectory, students } = require("./lib.js");
+const { Load, Server, newDirectory } = require("./lib.js");
 
 const sh = (...words) => execFileSync(words[0], words.slice(1), { stdio: ["ignore", "pipe", "pipe"], encoding: "utf8" });
 
@@ -79,7 +79,7 @@ async function onDisk(disk, body) {
 	};
 	try {
 		run.admin = await server.admin();
-		run.load = new Load(() => server, await students(server, run.admin, 24));
+		run.load = new Load(() => server, await server.students(run.admin, 24));
 		return await body(run);
 	} finally {
 		await run.load?.stop().catch(() => {});

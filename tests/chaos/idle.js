@@ -4,7 +4,7 @@
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const net = require("node:net");
-const { Load, Server, eventually, students } = require("./lib.js");
+const { Load, Server, eventually } = require("./lib.js");
 
 exports.title = "idle connections";
 
@@ -29,7 +29,7 @@ exports.run = async (long) => {
 	const idle = [];
 	try {
 		const admin = await server.admin();
-		const load = new Load(() => server, await students(server, admin, 24));
+		const load = new Load(() => server, await server.students(admin, 24));
 		await load.events(admin, long ? 40 : 4);
 		const before = rss(server);
 		while (idle.length < want)

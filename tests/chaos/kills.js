@@ -1,7 +1,7 @@
 // kill -9 in the middle of the work, again and again.
 "use strict";
 
-const { Load, Server, newDirectory, students } = require("./lib.js");
+const { Load, Server, newDirectory } = require("./lib.js");
 const { Postgres } = require("../e2e/outage.js");
 const fs = require("node:fs");
 
@@ -12,7 +12,7 @@ async function storm(postgres, rounds) {
 	const start = () => Server.startOne({ dir, env: { QR_EXPIRY_SECONDS: "86400", ...(postgres && { DATABASE_URL: postgres.url() }) } });
 	let server = await start();
 	try {
-		const load = new Load(() => server, await students(server, await server.admin(), 24));
+		const load = new Load(() => server, await server.students(await server.admin(), 24));
 		const sql = (text) => (postgres ? postgres.rows(text) : server.sql(text));
 		let compared;
 		for (let round = 0; round < rounds; round++) {

@@ -10,13 +10,6 @@ const e2e = require("../e2e/lib.js");
 const libraries = process.env.CHAOS_LIBS || path.join(e2e.root, "build", "chaos");
 const RETRY_MS = 25;
 
-async function students(server, admin, n, name = "s") {
-	const list = [];
-	for (let i = 0; i < n; i += 8)
-		list.push(...await Promise.all(Array.from({ length: Math.min(8, n - i) }, (_, k) => server.student(`${name}${i + k}`, admin))));
-	return list;
-}
-
 class Load {
 	// server: a function that gives the server to ask, for it may be another one soon
 	constructor(server, everybody) {
@@ -127,4 +120,4 @@ class Load {
 	}
 }
 
-module.exports = { ...e2e, Load, libraries, pause, students };
+module.exports = { ...e2e, Load, libraries, pause };

@@ -7,7 +7,7 @@ const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const { SECRETS } = require("../e2e/cluster.js");
 const { Postgres } = require("../e2e/outage.js");
-const { Load, Server, eventually, newDirectory, pause, students } = require("./lib.js");
+const { Load, Server, eventually, newDirectory, pause } = require("./lib.js");
 
 const NET = "10.77.0", LONG = 180000;
 // A turn of these jobs comes this often, in seconds.
@@ -62,7 +62,7 @@ function checkTurns(postgres) {
 }
 
 async function cuts(postgres, nodes, times) {
-	const admin = await nodes[0].admin(), everybody = await students(nodes[0], admin, 24);
+	const admin = await nodes[0].admin(), everybody = await nodes[0].students(admin, 24);
 	const loads = nodes.map((node) => new Load(() => node, everybody));
 	postgres.value(`CREATE TABLE turns (seq BIGSERIAL, name TEXT, leader TEXT, started TIMESTAMPTZ);
 		CREATE FUNCTION note_turn() RETURNS trigger LANGUAGE plpgsql AS

@@ -2,7 +2,7 @@
 "use strict";
 
 const net = require("node:net");
-const { Load, Server, eventually, students } = require("./lib.js");
+const { Load, Server, eventually } = require("./lib.js");
 
 exports.title = "slow-loris";
 
@@ -42,7 +42,7 @@ exports.run = async (long) => {
 	const server = await Server.startOne({ env: { QR_EXPIRY_SECONDS: "86400", DOCS_ENABLED: "true" } });
 	try {
 		const admin = await server.admin();
-		const load = new Load(() => server, await students(server, admin, 24));
+		const load = new Load(() => server, await server.students(admin, 24));
 		await load.events(admin, long ? 40 : 4);
 		const before = await server.gauge("muster_http_connections");
 		const all = kinds.map((kind) => Promise.all(Array.from({ length: each }, () => slow(server.port, KINDS[kind]))));

@@ -12,7 +12,7 @@
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
-const { ADMIN, STUDENT_PASSWORD, Server, eventually, libraries, newDirectory, pause, students } = require("./lib.js");
+const { ADMIN, STUDENT_PASSWORD, Server, eventually, libraries, newDirectory, pause } = require("./lib.js");
 const { account, models, portraits } = require("../e2e/face-lib.js");
 const { picture } = require("../e2e/face-stub.js");
 const { mailServer } = require("../e2e/peers.js");
@@ -145,7 +145,7 @@ function judge({ looks, passed, turns, files, rise }) {
 }
 
 async function accounts(server) {
-	const list = await students(server, await server.admin(), 24 + FORGETFUL);
+	const list = await server.students(await server.admin(), 24 + FORGETFUL);
 	await account(server, "lecturer", LECTURER.split("@")[0]);
 	return list;
 }

@@ -25,13 +25,6 @@ function start(extra) {
 }
 
 let made = 0;
-async function students(server, admin, n) {
-	const list = [];
-	for (let i = 0; i < n; i += 8)
-		list.push(...await Promise.all(Array.from({ length: Math.min(8, n - i) }, () => server.student(`o${++made}`, admin))));
-	return list;
-}
-
 function marks(event) {
 	return postgres.rows(`SELECT id, user_id FROM attendance_records WHERE event_id = '${event.id}'`);
 }
@@ -59,7 +52,7 @@ for (const [how, signal] of [["is stopped", "SIGINT"], ["crashes", "SIGQUIT"]]) 
 		const server = await start();
 		try {
 			const admin = await server.admin();
-			const everybody = await students(server, admin, 48);
+			const everybody = await server.students(admin, 48);
 			const event = await server.event(admin);
 			const qr = await server.qr(admin, event.id);
 			const acknowledged = new Map(); // attendance id → student
@@ -115,7 +108,7 @@ test("the answer to a COMMIT gets lost: 503, and the same key gives the first re
 	const server = await start();
 	try {
 		const admin = await server.admin();
-		const [ada, grace] = await students(server, admin, 2);
+		const [ada, grace] = await server.students(admin, 2);
 		const event = await server.event(admin);
 		const qr = await server.qr(admin, event.id);
 		const key = { headers: { "idempotency-key": "scan-1" } };
@@ -151,7 +144,7 @@ test("the same for a batch of many marks", { timeout: 120000 }, async () => {
 	const waiting = async () => Number(/^muster_write_queue_length (\d+)/m.exec((await server.get("/metrics")).text)[1]);
 	try {
 		const admin = await server.admin();
-		const everybody = await students(server, admin, 64);
+		const everybody = await server.students(admin, 64);
 		const event = await server.event(admin);
 		const qr = await server.qr(admin, event.id);
 		const mark = (s) => server.mark(qr.qr_payload, s.token, { headers: { "idempotency-key": `batch-${s.id}` } });
