@@ -54,6 +54,7 @@ chroot_boot()
 {
 	rm -f "$1/usr/sbin/policy-rc.d"
 	echo localhost >"$1/etc/hostname"
+	echo '127.0.0.1 localhost' >"$1/etc/hosts"
 	unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child sh -ec '
 		ip link set lo up
 		mount --make-rprivate / && mount --bind "$1" "$1" && cd "$1"

@@ -90,7 +90,7 @@ exec "$@"
 		if (this.port)
 			out = out.replaceAll("https://attend.example.org", `http://127.0.0.1:${this.port}`).replaceAll("127.0.0.1:8000", `127.0.0.1:${this.port}`);
 		if (this.pg) {
-			const at = new URLSearchParams(this.pg.server.split("?")[1]).get("host");
+			const at = this.socket;
 			out = out.replaceAll("ROLE muster", "ROLE operator").replaceAll("DATABASE muster OWNER muster", "DATABASE muster OWNER operator")
 				.replace("postgresql://muster:a-long-word@127.0.0.1:5432/muster", `postgresql://operator:a-long-word@/muster?host=${at}`)
 				.replace(/postgresql:\/\/muster:a-long-word@db1\S*,db2[^/]*\/muster\?/, `postgresql://operator:a-long-word@/muster?host=${this.dir}/away,${at}&`);
@@ -98,8 +98,13 @@ exec "$@"
 		return out;
 	}
 
-	get setting() {
-		return (name) => new RegExp(`^${name}=(.*)$`, "m").exec(fs.readFileSync(this.config, "utf8"))[1];
+	setting(name) {
+		return new RegExp(`^${name}=(.*)$`, "m").exec(fs.readFileSync(this.config, "utf8"))[1];
+	}
+
+	// The directory of PostgreSQL's socket.
+	get socket() {
+		return new URLSearchParams(this.pg.server.split("?")[1]).get("host");
 	}
 
 	async serve() {
@@ -140,7 +145,7 @@ exec "$@"
 	run(text, prelude) {
 		const kept = Object.entries(process.env).filter(([name]) => /^(ASAN|UBSAN|TSAN)_OPTIONS$/.test(name));
 		const env = { ...Object.fromEntries(kept), PATH: `${this.bin}:${process.env.PATH}:/usr/sbin:/sbin`, LC_ALL: "C.UTF-8",
-			SUPER_HOST: this.pg ? new URLSearchParams(this.pg.server.split("?")[1]).get("host") : "" };
+			SUPER_HOST: this.pg ? this.socket : "" };
 		return new Promise((resolve) => {
 			const child = spawn("bash", ["--norc", "-eu", "-o", "pipefail", "-c", this.put(`${prelude}\n${text}`)],
 				{ cwd: this.dir, env, stdio: ["ignore", "pipe", "pipe"] });
@@ -180,9 +185,10 @@ async function somebodyMarks(machine, password) {
 	const admin = await s.login("chief@example.org", password);
 	const { requests } = await s.want(200, s.get("/api/admin/approval-requests?status=pending", admin));
 	await s.want(200, s.post(`/api/admin/approval-requests/${requests[0].id}/decide`, { decision: "approved" }, admin));
+	const student = await s.login(email, STUDENT_PASSWORD);
 	const event = await s.event(admin);
 	const code = await s.qr(admin, event.id);
-	await s.want(201, s.mark(code.qr_payload, await s.login(email, STUDENT_PASSWORD)));
+	await s.want(201, s.mark(code.qr_payload, student));
 	return event.id;
 }
 
