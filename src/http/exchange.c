@@ -265,6 +265,12 @@ target_make_safe(struct request *rq)
 		rq->path = "/";
 }
 
+static bool
+bodies_fit(const struct http_server *s, size_t n)
+{
+	return atomic_load_explicit(&s->bodies, memory_order_relaxed) + (int64_t)n <= BODIES_IN_FLIGHT_MAX;
+}
+
 /* A part of the shared allowance for bodies; given back when the exchange ends. */
 static bool
 body_reserve(void *arg, size_t n)
@@ -272,7 +278,7 @@ body_reserve(void *arg, size_t n)
 	struct server_side *side = arg;
 	struct http_server *s = side->loop->server;
 
-	if (atomic_load_explicit(&s->bodies, memory_order_relaxed) + (int64_t)n > BODIES_IN_FLIGHT_MAX)
+	if (!bodies_fit(s, n))
 		return false;
 	body_account(s, (int64_t)n);
 	side->body_cap += n;
@@ -316,7 +322,7 @@ on_headers(struct server_side *side, const char *method, const char *version)
 		side->body_max = o->body_limit ? o->body_limit(o->arg, rq, &e) : o->max_body;
 		if (e == OK && side->length > side->body_max)
 			e = ERR_BODY_TOO_LARGE;
-		else if (e == OK && atomic_load_explicit(&s->bodies, memory_order_relaxed) >= BODIES_IN_FLIGHT_MAX)
+		else if (e == OK && !bodies_fit(s, 1))
 			e = ERR_OVERLOADED;
 		if (e == OK)
 			e = multipart_begin(side);
@@ -345,7 +351,7 @@ body_grow(struct server_side *side, size_t n)
 	cap = cap < need ? need : cap;
 	if (need <= side->body_cap)
 		return OK;
-	if (atomic_load_explicit(&s->bodies, memory_order_relaxed) + (int64_t)(cap - side->body_cap) > BODIES_IN_FLIGHT_MAX)
+	if (!bodies_fit(s, cap - side->body_cap))
 		return ERR_OVERLOADED;
 	body_account(s, (int64_t)(cap - side->body_cap));
 	p = arena_alloc(&side->x.arena, cap + 1, 1);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/fault.h"
+
 enum { BOUNDARY_MAX = 70, PART_NAME_MAX = 100, FILE_FIRST_BYTES = 32 << 10, FILE_NAME_MAX = 1000 };
 
 enum state { IN_START, IN_DELIMITED, IN_HEADERS, IN_CONTENT, IN_EPILOGUE };
@@ -171,7 +173,7 @@ file_add(struct multipart *m, const void *bytes, size_t n)
 			max = (size_t)m->rule.length;
 		cap = cap > max ? max : cap;
 		cap = cap < need ? need : cap;
-		if (m->rule.reserve && !m->rule.reserve(m->rule.arg, cap))
+		if (FAULT("body.memory") || (m->rule.reserve && !m->rule.reserve(m->rule.arg, cap)))
 			return ERR_OVERLOADED;
 		uint8_t *p = arena_new(m->arena, uint8_t, cap);
 		if (m->file.n)

@@ -275,6 +275,15 @@ state_differs(const struct state *a, const struct state *b, enum but but)
 	return NULL;
 }
 
+bool
+state_same_table(const struct state *a, const struct state *b, const char *table)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (str_eq(a->tables[i].name, table))
+			return same(&a->tables[i], &b->tables[i]);
+	return false;
+}
+
 static void
 print_missing(const struct state_table *from, const struct state_table *in, const char *sign)
 {

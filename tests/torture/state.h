@@ -26,6 +26,7 @@ void state_read(struct test *t, struct arena *a, const struct state *old, struct
 enum but { BUT_NOTHING, BUT_TRACES, BUT_COUNTS }; /* which tables are not looked at (state.c); each includes the one before */
 /* The name of a table that differs; NULL: none. */
 const char *state_differs(const struct state *a, const struct state *b, enum but but);
+bool state_same_table(const struct state *a, const struct state *b, const char *table);
 void state_print_difference(const struct state *want, const struct state *have);
 
 /* One copy at a time. */

@@ -20,7 +20,7 @@ $(patsubst tests/%.c,$(B)/tests/%.o,$(wildcard tests/torture/*.c)): ALL_CFLAGS +
 #   import export clock limits statements openapi fuzz sandbox zz_coverage hash_memory: next to nothing that could fail
 TORTURED := $(filter-out api_dispatch% %_postgres %_race api_redis api_outbox api_stream api_sentry api_import api_export api_clock api_limits \
 	api_statements api_openapi api_fuzz api_sandbox api_zz_coverage %_hash_memory,$(filter api_% audit_% identity_% attendance_%,$(UNIT)))
-TORTURE_SAMPLE := api_accounts_reset api_auth api_campus_mark
+TORTURE_SAMPLE := api_accounts_reset api_auth api_campus_mark api_outside
 
 # A test's own calls of these are steps of the torture; those of the program are not.
 STEPS := db_write job_run

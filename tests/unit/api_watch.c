@@ -29,21 +29,6 @@ gauge(struct test *t, const char *name)
 }
 
 static void
-open_metrics(struct test *t)
-{
-	metrics_close(t->srv.metrics);
-	t->srv.metrics = metrics_open(0);
-}
-
-static void
-close_metrics(struct test *t)
-{
-	metrics_close(t->srv.metrics);
-	t->srv.metrics = NULL;
-	test_close(t);
-}
-
-static void
 failed_login(struct test *t, const char *ip)
 {
 	static const char body[] = "{\"username\":\"nobody@example.org\",\"password\":\"Not-This-1\"}";
@@ -78,7 +63,6 @@ the_address_with_most_failed_logins_counts(void **state)
 	struct many many = {"192.0.2.8", 15};
 
 	(void)state;
-	open_metrics(t);
 	assert_int_equal(gauge(t, "muster_login_failures_worst_ip"), 0);
 	for (int i = 0; i < 3; i++)
 		failed_login(t, "192.0.2.7");
@@ -91,7 +75,7 @@ the_address_with_most_failed_logins_counts(void **state)
 	test_advance(t, (WATCH_LOGINS_S + 1) * SECONDS_US);
 	failed_login(t, "192.0.2.7");
 	assert_int_equal(gauge(t, "muster_login_failures_worst_ip"), 1);
-	close_metrics(t);
+	test_close(t);
 }
 
 static int
@@ -110,7 +94,6 @@ who_is_marked_by_the_first_code_counts(void **state)
 	struct qr_session code = make_code(t, &admin, &e);
 
 	(void)state;
-	open_metrics(t);
 	assert_int_equal(present(t, &ann, code.qr_payload), 201);
 	assert_int_equal(present(t, &ben, "no-code"), 400);
 	assert_int_equal(present(t, &ben, code.qr_payload), 201);
@@ -121,7 +104,7 @@ who_is_marked_by_the_first_code_counts(void **state)
 	assert_int_equal(gauge(t, "muster_first_scans"), 0);
 	assert_int_equal(present(t, &ann, make_code(t, &admin, &e).qr_payload), 409); /* has been marked: no trouble, and no scan */
 	assert_int_equal(gauge(t, "muster_first_scans"), 0);
-	close_metrics(t);
+	test_close(t);
 }
 
 int
