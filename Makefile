@@ -4,7 +4,8 @@
 #   make test       unit, e2e, lint, stale documents   make docs     the generated parts of docs/, .env.example and schema.sql
 #   make asan tsan  the C suites under the sanitizers  make bench    figures and ratios (asserts nothing)
 #   make timing    medians of failed logins at bcrypt cost 12      make fuzz  libFuzzer over tests/fuzz
-#   make torture   the requests of the api tests while one thing after the other fails, on both engines
+#   make torture   requests, jobs and units of work of the tests while one thing after the other fails, on both engines (docs/torture.md);
+#                  MUSTER_TORTURE_POINTS=6 MUSTER_TORTURE_EACH=2 for more than the default sample of 3 and 2
 #   make install DESTDIR= PREFIX=/usr/local         make deb      Debian packages (deploy/deploy.mk: their tests, the image's)
 
 B ?= build

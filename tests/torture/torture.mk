@@ -1,4 +1,4 @@
-# make torture: the requests of the api tests again and again, each time with another thing failing (tests/torture/torture.c), on
+# make torture: the requests, jobs and units of work of the tests again and again, each time with another thing failing (tests/torture/torture.c), on
 # both engines.  The objects are those of `make asan`, but for the files that have points of failure (core/fault.h), which are compiled
 # once more with them live.  T= names one program, ENGINE=sqlite or postgres one engine.  `make torture-short` is a sample, on SQLite,
 # of the objects of this build.

@@ -317,6 +317,23 @@ selfies_live_in_a_bucket(void **state)
 	bucket_close(&bucket);
 }
 
+/* --- memory ---- */
+
+/* What it is without: identity_hash_memory. */
+static void
+a_hash_takes_its_memory(void **state)
+{
+	struct test *t = test_open(TEST_CONF("PASSWORD_HASH=argon2id"));
+	struct test_user u = test_user(t, ROLE_STUDENT);
+
+	(void)state;
+	expect_status(call(t, POST, "/v1/auth/login", NULL,
+			      arena_printf(&t->arena, "{'email':'%s','password':'" TEST_PASSWORD "'}", u.email)), 200);
+	expect_error(call(t, POST, "/v1/auth/login", NULL,
+			     arena_printf(&t->arena, "{'email':'%s','password':'Wrong-Horse-7'}", u.email)), 401, "invalid_credentials");
+	test_close(t);
+}
+
 /* --- Redis ---- */
 
 static void
@@ -355,6 +372,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(a_night_brings_a_backup),
 		cmocka_unit_test(a_name_that_is_not_on_the_disk_is_none),
 		cmocka_unit_test(selfies_live_in_a_bucket),
+		cmocka_unit_test(a_hash_takes_its_memory),
 		cmocka_unit_test(limits_are_in_redis),
 	};
 
