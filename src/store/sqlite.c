@@ -118,6 +118,8 @@ sqlite_connect(struct arena *a, const char *path, bool create, const char **ret_
 	if (rc == SQLITE_OK) {
 		/* Small allocations of a statement then need no heap. */
 		(void)sqlite3_db_config(handle, SQLITE_DBCONFIG_LOOKASIDE, NULL, LOOKASIDE_BYTES, LOOKASIDE_SLOTS);
+		/* One plan for each statement: else one whose plan could depend on a bound value is compiled anew whenever it is bound. */
+		(void)sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_QPSG, 1, NULL);
 		(void)sqlite3_extended_result_codes(handle, 1);
 		(void)sqlite3_busy_handler(handle, ask_again, NULL);
 		rc = sqlite3_exec(handle, "PRAGMA schema_version", NULL, NULL, NULL); /* opening is lazy: is it a database? */

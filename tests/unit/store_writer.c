@@ -321,6 +321,34 @@ closing_beside_others_leaves_them_the_log(void **state)
 	assert_int_equal(notes(env), 1);
 }
 
+/* A partial index that a bound word could make fit is no reason to compile a statement anew for each word. */
+static void
+a_statement_is_compiled_once(void **state)
+{
+	static const char *const words[] = {"event", "session", "event", "session"};
+	struct env *env = *state;
+	const char *message = NULL;
+	sqlite3 *handle = sqlite_connect(&env->arena, env->path, false, &message);
+	sqlite3_stmt *stmt;
+
+	assert_non_null(handle);
+	assert_int_equal(sqlite3_exec(handle,
+				 "CREATE TEMP TABLE t (kind TEXT, at INTEGER); CREATE INDEX temp.t_at ON t (at) WHERE kind = 'session'",
+				 NULL, NULL, NULL),
+		SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(handle, "SELECT at FROM t WHERE kind = $1 AND at >= $2", -1, &stmt, NULL), SQLITE_OK);
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		assert_int_equal(sqlite3_bind_text(stmt, 1, words[i], -1, SQLITE_STATIC), SQLITE_OK);
+		assert_int_equal(sqlite3_bind_int(stmt, 2, (int)i), SQLITE_OK);
+		assert_int_equal(sqlite3_step(stmt), SQLITE_DONE);
+		assert_int_equal(sqlite3_reset(stmt), SQLITE_OK);
+		assert_int_equal(sqlite3_clear_bindings(stmt), SQLITE_OK);
+	}
+	assert_int_equal(sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_REPREPARE, 0), 0);
+	(void)sqlite3_finalize(stmt);
+	(void)sqlite3_close(handle);
+}
+
 static void *
 bump_many(void *arg)
 {
@@ -374,6 +402,7 @@ main(void)
 		ON_BOTH(bulk_waits_for_the_others_but_not_for_ever, on_sqlite, on_postgres, done),
 		ON_BOTH(closing_finishes_what_is_queued, on_sqlite, on_postgres, done),
 		ON_SQLITE(closing_beside_others_leaves_them_the_log, on_sqlite, done),
+		ON_SQLITE(a_statement_is_compiled_once, on_sqlite, done),
 		ON_BOTH(eight_threads_count_right, on_sqlite, on_postgres, done),
 	};
 
