@@ -179,7 +179,7 @@ export default {
 	'scan.noEvents': 'Es gibt keine Veranstaltung zum Einchecken',
 	'scan.noEventsText': 'Fragen Sie die Leitung, ob sie schon angelegt ist.',
 
-	'mine.title.short': 'Anwesenheit',
+	'mine.title.short': 'Einträge',
 	'mine.lead': 'Hallo, {name}.',
 	'mine.rate': 'Anwesenheitsquote',
 	'mine.rateText': '{attended} von {total} Veranstaltungen besucht',
@@ -318,7 +318,7 @@ export default {
 	'decide.chosen': { one: '{n} ausgewählt', other: '{n} ausgewählt' },
 	'decide.act': 'Über die Auswahl entscheiden',
 	'decide.title': { one: 'Über {n} Eintrag entscheiden', other: 'Über {n} Einträge entscheiden' },
-	'decide.confirm': 'Bestätigen: anwesend oder verspätet, je nach Zeit',
+	'decide.confirm': 'Bestätigen, je nach Zeit',
 	'decide.records': 'Einträge',
 	'decide.open': 'noch nicht entschieden',
 	'decide.refused': 'Nicht geändert. {why}',

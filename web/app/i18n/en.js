@@ -318,7 +318,7 @@ export default {
 	'decide.chosen': { one: '{n} chosen', other: '{n} chosen' },
 	'decide.act': 'Decide about those chosen',
 	'decide.title': { one: 'Decide about {n} record', other: 'Decide about {n} records' },
-	'decide.confirm': 'Confirm: present or late, by the time of each',
+	'decide.confirm': 'Confirm, by the time of each',
 	'decide.records': 'Records',
 	'decide.open': 'not decided yet',
 	'decide.refused': 'Not changed. {why}',

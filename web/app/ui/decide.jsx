@@ -54,13 +54,13 @@ async function send([{ ids, key }, ...rest], body) {
 	}
 }
 
-function Result({ row, found }) {
+function Result({ row, found, begun }) {
 	return (
 		<li>
 			<div class="row-main">
 				<strong>{row.student.full_name}</strong>
 				{found?.error && <span class="field-error">{t('decide.refused', { why: errorText(found.error) })}</span>}
-				{!found && <span>{t('decide.open')}</span>}
+				{begun && !found && <span>{t('decide.open')}</span>}
 			</div>
 			{found?.status && <StatusChip status={found.status} />}
 		</li>
@@ -102,7 +102,7 @@ export function Decide({ draft, onChange, onDecided, onClose }) {
 				{save.error && <p class="hint">{t('decide.kept')}</p>}
 				{counted > 0 && <p role="status">{t('decide.said', { n: counted - refused, refused })}</p>}
 				{(counted > 0 || rows.length > 1) && (
-					<ul class="rows picks" aria-label={t('decide.records')}>{rows.map((r) => <Result key={r.attendance_id} row={r} found={results[r.attendance_id]} />)}</ul>
+					<ul class="rows picks" aria-label={t('decide.records')}>{rows.map((r) => <Result key={r.attendance_id} row={r} found={results[r.attendance_id]} begun={counted > 0} />)}</ul>
 				)}
 				{!done && (
 					<>
