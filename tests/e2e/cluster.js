@@ -81,13 +81,14 @@ function frontConfig(ports, listen, tls, redirectSocket) {
 }
 
 class Nginx {
-	static async start(ports, tls) {
+	// port: 0 for one that the system gives
+	static async start(ports, tls, port = 0) {
 		const nginx = new Nginx();
 		nginx.dir = newDirectory();
 		nginx.stderr = "";
 		// The port is taken here and handed over open, so nobody can come between.
 		const listener = net.createServer();
-		await new Promise((resolve) => listener.listen(0, "127.0.0.1", 511, resolve));
+		await new Promise((resolve, reject) => listener.once("error", reject).listen(port, "127.0.0.1", 511, resolve));
 		nginx.port = listener.address().port;
 		nginx.file = nginx.write(frontConfig(ports, `127.0.0.1:${nginx.port}`, tls, path.join(nginx.dir, "redirect.sock")));
 		nginx.child = spawn("nginx", ["-p", nginx.dir, "-c", nginx.file, "-e", "stderr"], {
@@ -148,11 +149,15 @@ class Cluster extends Client {
 		c.url = options.url || (fs.existsSync(note) ? fs.readFileSync(note, "utf8") : c.postgres.database());
 		fs.writeFileSync(note, c.url);
 		fs.mkdirSync(path.join(c.dir, "var"), { recursive: true });
-		c.env = { ...SECRETS, TRUSTED_PROXIES: "127.0.0.1", ...options.env, DATABASE_URL: c.url };
+		const { PORT, ...env } = options.env || {}; // of the whole, which is nginx's
+		c.env = { ...SECRETS, TRUSTED_PROXIES: "127.0.0.1", ...env, DATABASE_URL: c.url };
 		try {
-			const starts = Array.from({ length: options.count || 2 }, () => c.startNode());
-			c.nodes = await Promise.all(starts);
-			c.nginx = await Nginx.start(c.nodes.map((n) => n.port), options.tls);
+			const starts = await Promise.allSettled(Array.from({ length: options.count || 2 }, () => c.startNode()));
+			c.nodes = starts.filter((s) => s.value).map((s) => s.value); // those that came up are ended with the others
+			const failed = starts.find((s) => s.reason);
+			if (failed)
+				throw failed.reason;
+			c.nginx = await Nginx.start(c.nodes.map((n) => n.port), options.tls, Number(PORT || 0));
 		} catch (error) {
 			await c.discard();
 			throw error;

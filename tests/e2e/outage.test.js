@@ -25,6 +25,8 @@ function start(extra) {
 }
 
 let made = 0;
+const students = (server, admin, n) => server.students(admin, n, `o${++made}-`); // one database for all tests
+
 function marks(event) {
 	return postgres.rows(`SELECT id, user_id FROM attendance_records WHERE event_id = '${event.id}'`);
 }
@@ -52,7 +54,7 @@ for (const [how, signal] of [["is stopped", "SIGINT"], ["crashes", "SIGQUIT"]]) 
 		const server = await start();
 		try {
 			const admin = await server.admin();
-			const everybody = await server.students(admin, 48);
+			const everybody = await students(server, admin, 48);
 			const event = await server.event(admin);
 			const qr = await server.qr(admin, event.id);
 			const acknowledged = new Map(); // attendance id → student
@@ -108,7 +110,7 @@ test("the answer to a COMMIT gets lost: 503, and the same key gives the first re
 	const server = await start();
 	try {
 		const admin = await server.admin();
-		const [ada, grace] = await server.students(admin, 2);
+		const [ada, grace] = await students(server, admin, 2);
 		const event = await server.event(admin);
 		const qr = await server.qr(admin, event.id);
 		const key = { headers: { "idempotency-key": "scan-1" } };
@@ -144,7 +146,7 @@ test("the same for a batch of many marks", { timeout: 120000 }, async () => {
 	const waiting = async () => Number(/^muster_write_queue_length (\d+)/m.exec((await server.get("/metrics")).text)[1]);
 	try {
 		const admin = await server.admin();
-		const everybody = await server.students(admin, 64);
+		const everybody = await students(server, admin, 64);
 		const event = await server.event(admin);
 		const qr = await server.qr(admin, event.id);
 		const mark = (s) => server.mark(qr.qr_payload, s.token, { headers: { "idempotency-key": `batch-${s.id}` } });
