@@ -123,10 +123,8 @@ async function main() {
 	const tours = [...Object.entries(SIZES).map(([name, o]) => [name, o]), ["dark", { ...SIZES.phone, colorScheme: "dark" }]];
 	for (const [size, options] of tours) {
 		const look = async (page, name, ready) => {
-			if (wanted.length && !wanted.some((w) => `${size}-${name}`.includes(w)))
-				return;
-			await ready.waitFor();
-			if (size === "dark" && !DARK.includes(name))
+			await ready.waitFor(); // also of a page that is not wanted: the next may need what it does
+			if ((wanted.length && !wanted.some((w) => `${size}-${name}`.includes(w))) || (size === "dark" && !DARK.includes(name)))
 				return;
 			await page.waitForLoadState("networkidle").catch(() => undefined);
 			await page.screenshot({ path: path.join(__dirname, `${size}-${name}.png`), animations: "disabled" });
@@ -152,6 +150,8 @@ async function main() {
 		await look(page, "check-in-done", page.locator(".result.good"));
 		await visit(page, `/c#${"A".repeat(60)}`, "check-in-refused", page.locator(".result.bad"));
 		await visit(page, "/app/attendance", "attendance", page.locator(".rows li").first());
+		await page.getByRole("link", { name: "Shortest paths" }).click();
+		await look(page, "record-own", page.locator(".story"));
 		await visit(page, "/app/events", "events-student", page.locator(".rows li").first());
 		await visit(page, "/app/scan", "scan", page.locator(".aim"));
 		await visit(page, "/app/notifications", "notifications", page.locator(".rows li").first());
@@ -181,6 +181,12 @@ async function main() {
 		await visit(page, "/app/users", "users", page.locator(".rows li").first());
 		await visit(page, "/app/devices", "devices", page.locator(".rows li").first());
 		await visit(page, "/app/flagged", "review", page.locator(".layers").first());
+		await page.getByRole("link", { name: "Whole record of Mei-Ling Chen" }).click();
+		await look(page, "record", page.locator(".story"));
+		await page.goBack();
+		await page.getByRole("checkbox", { name: /^All of this page/ }).check();
+		await page.getByRole("button", { name: "Decide about those chosen" }).click();
+		await look(page, "review-many", page.getByRole("dialog"));
 		await context.close();
 
 		({ page, context } = await still(browser, server, options));
