@@ -35,7 +35,7 @@
 #pragma weak limiter_close
 #pragma weak torture_peers
 
-enum { NAMES_MAX = 64, SEEN_MAX = 4096, LIMIT_KEYS = 1000, RETRY_MS = 20000, SHOWN_MAX = 20, HEALTHY_RUNS = 3, PAUSE_MS = 300, STATUSES_USUAL = 5 };
+enum { NAMES_MAX = 64, SEEN_MAX = 4096, LIMIT_KEYS = 1000, RETRY_MS = 60000, SHOWN_MAX = 20, HEALTHY_RUNS = 3, PAUSE_MS = 300, STATUSES_USUAL = 5 };
 
 enum count { TRIED, AS_CLEAN, UNAVAILABLE, OTHER_ERROR, UNCHANGED, TRACED, CHANGED, NOT_REACHED, VIOLATION, COUNTS };
 static const char *const count_names[COUNTS] = {
@@ -223,14 +223,17 @@ is_clean(const struct trial *y, const struct answer *got)
 	return got->status == y->clean.status && strcmp(got->code, y->clean.code) == 0;
 }
 
-/* Without faults, until what was lost is there again: connections are made anew after a pause. */
+/*
+ * Without faults, until what was lost is there again: connections are made anew after a pause.  Chance is another each time, as it is on
+ * a clock that goes: an upload that an earlier try left has its name.
+ */
 static struct answer
 ask_again(struct trial *y)
 {
 	int64_t until = time_monotonic_us() + RETRY_MS * INT64_C(1000);
 
-	for (;;) {
-		struct answer got = run(y, 0, false, ~y->random_state);
+	for (uint64_t n = 0;; n++) {
+		struct answer got = run(y, 0, false, ~(y->random_state + n));
 		if (got.status != 503 || y->clean.status == 503 || time_monotonic_us() > until)
 			return got;
 		(void)poll(NULL, 0, 2);
