@@ -5,7 +5,6 @@
 #include "api/transport.h"
 #include "identity/profile.h"
 
-extern const struct schema accounts_user_schema;   /* of struct profile: the members of `user` */
 extern const struct schema accounts_tokens_schema; /* tokens, or a pending second factor, or a pending approval */
 struct message_out {
 	const char *message;

@@ -39,19 +39,10 @@ sign_up(struct ctx *cx, const struct request *rq, struct reply *rs)
 
 /* --- login, refresh, logout ---- */
 
-struct login_in {
-	const char *email, *password;
-};
-static const struct field login_in_fields[] = {
-	F(struct login_in, email, F_REQUIRED, 1, EMAIL_MAX, "Address of the account"),
-	F(struct login_in, password, F_REQUIRED | F_SECRET, 1, PASSWORD_MAX, "Password"),
-};
-static const struct schema login_in_schema = SCHEMA("AccountsLoginIn", struct login_in, login_in_fields);
-
 static enum err
 login(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	const struct login_in *in = rq->body;
+	const struct email_login_in *in = rq->body;
 	struct login_result r;
 
 	TRY(login_with(cx, rq, LOGIN_ACCOUNTS, in->email, in->password, &r));
@@ -104,7 +95,7 @@ static const struct route rows[] = {
 	{LOGIN_ROW,
 		.path = "/v1/auth/login",
 		.handler = login,
-		.body = &login_in_schema,
+		.body = &email_login_in_schema,
 		.reply = &accounts_tokens_schema,
 		.tag = "accounts",
 		.text = LOGIN_TEXT},

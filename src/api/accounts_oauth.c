@@ -269,8 +269,8 @@ static const struct route rows[] = {
 		.no_store = true,
 		.tag = "providers",
 		.summary = "Go to a provider",
-		.text = "A redirect (302), or with Accept: application/json the address. Sets the cookie that binds the login to "
-			"this browser."},
+		.text = "A redirect (302), or with Accept: application/json the address. Sets the cookie that binds the login "
+			"to this browser."},
 	{.method = GET,
 		.path = "/v1/auth/oauth/{provider}/callback",
 		.handler = callback,
@@ -324,9 +324,8 @@ static const struct route rows[] = {
 		.no_store = true,
 		.tag = "providers",
 		.summary = "Link a provider to the account that has its address",
-		.text = "Counted like a login. Where a second factor is due and none is given, the answer is the pending login "
-			"and the link "
-			"is not made: repeat it with the code."},
+		.text = "Counted like a login. Where a second factor is due and none is given, the answer is the pending "
+			"login and the link is not made: repeat it with the code."},
 	{.method = GET,
 		.path = "/v1/auth/oauth/identities",
 		.handler = identities,

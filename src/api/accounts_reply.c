@@ -1,8 +1,9 @@
 /* The replies that several files of the accounts surface give.  Roles are in upper case here, and only here. */
 #include "api/accounts.h"
+#include "identity/approval.h"
 
 static const struct field user_fields[] = {PROFILE_FIELDS(role_names_upper)};
-const struct schema accounts_user_schema = SCHEMA("User", struct profile, user_fields);
+static const struct schema user_schema = SCHEMA("User", struct profile, user_fields);
 
 static const struct field message_out_fields[] = {F(struct message_out, message, 0, 0, 0, "For the person")};
 const struct schema message_out_schema = SCHEMA("Message", struct message_out, message_out_fields);
@@ -22,7 +23,7 @@ static const struct field tokens_out_fields[] = {
 	F(struct tokens_out, refresh_token, F_OMIT | F_SECRET, 0, 0, "For the next pair; a web client has it as a cookie"),
 	F(struct tokens_out, token_type, F_OMIT, 0, 0, "bearer"),
 	F(struct tokens_out, expires_in, F_OMIT, 0, 0, "Life of the access token, or of mfa_token, in seconds"),
-	F_PTR(struct tokens_out, user, F_OMIT, &accounts_user_schema, "Who signed in"),
+	F_PTR(struct tokens_out, user, F_OMIT, &user_schema, "Who signed in"),
 	F(struct tokens_out, mfa_required, F_OMIT, 0, 0, "true: a second factor is due, and there are no tokens yet"),
 	F(struct tokens_out, mfa_token, F_OMIT | F_SECRET, 0, 0, "For /v1/auth/mfa/complete"),
 	F(struct tokens_out, status, F_OMIT, 0, 0, "pending: an administrator decides first (answer 202)"),
@@ -82,7 +83,7 @@ accounts_pending(struct reply *rs, const struct uuid *request_id, int64_t expire
 	out.status = "pending";
 	out.approval_request_id = *request_id;
 	out.expires_at = expires_at;
-	out.message = "Your request waits for an administrator's approval.";
+	out.message = APPROVAL_PENDING_TEXT;
 	rs->status = 202;
 	return reply_record(rs, &accounts_tokens_schema, &out);
 }

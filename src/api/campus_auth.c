@@ -50,7 +50,7 @@ reply_pending(struct reply *rs, const struct signup_result *r)
 	const struct registered out = {.status = "pending",
 		.approval_request_id = r->approval_request_id,
 		.expires_at = r->expires_at,
-		.message = "Your request waits for an administrator's approval."};
+		.message = APPROVAL_PENDING_TEXT};
 
 	rs->status = 202;
 	return reply_record(rs, &registered_schema, &out);
@@ -84,19 +84,10 @@ sign_up(struct ctx *cx, const struct request *rq, struct reply *rs)
 
 /* --- login, refresh, logout -------------------------------------------------------------------------------------------------- */
 
-struct login_in {
-	const char *email, *password;
-};
-static const struct field login_in_fields[] = {
-	F(struct login_in, email, F_REQUIRED, 1, EMAIL_MAX, "Address of the account"),
-	F(struct login_in, password, F_REQUIRED | F_SECRET, 1, PASSWORD_MAX, "Password"),
-};
-static const struct schema login_in_schema = SCHEMA("CampusLoginIn", struct login_in, login_in_fields);
-
 static enum err
 login(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
-	const struct login_in *in = rq->body;
+	const struct email_login_in *in = rq->body;
 	struct login_result r;
 
 	TRY(login_with(cx, rq, LOGIN_CAMPUS, in->email, in->password, &r));
@@ -160,7 +151,7 @@ static const struct route rows[] = {
 	{LOGIN_ROW,
 		.path = "/api/v1/auth/login",
 		.handler = login,
-		.body = &login_in_schema,
+		.body = &email_login_in_schema,
 		.reply = &campus_tokens_schema,
 		.tag = "campus",
 		.text = LOGIN_TEXT "  With a second factor there is an mfa_token instead of tokens; /v1/auth/mfa/complete takes it."},

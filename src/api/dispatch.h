@@ -46,6 +46,5 @@ const char *dispatch_route_label(size_t i);
 
 /* The OpenAPI 3.1 document, from the tables. */
 void openapi_write(struct buf *out);
-void openapi_write_tables(struct buf *out, const struct route_table *const *tables, size_t n);
 
 #endif

@@ -533,14 +533,14 @@ write_info(struct json *j)
 }
 
 void
-openapi_write_tables(struct buf *out, const struct route_table *const *tables, size_t n)
+openapi_write(struct buf *out)
 {
 	struct arena a CLEANUP(arena_release);
 
 	arena_init(&a);
 	struct doc *d = arena_new(&a, struct doc, 1);
 	d->arena = &a;
-	d->rows = router_rows(router_open(&a, tables, n), &d->n_rows);
+	d->rows = router_rows(router_open(&a, route_tables, route_table_count), &d->n_rows);
 	json_init(&d->j, out);
 	json_obj(&d->j, NULL);
 	json_str(&d->j, "openapi", "3.1.0");
@@ -549,10 +549,4 @@ openapi_write_tables(struct buf *out, const struct route_table *const *tables, s
 	write_paths(d);
 	write_components(d);
 	json_obj_end(&d->j);
-}
-
-void
-openapi_write(struct buf *out)
-{
-	openapi_write_tables(out, route_tables, route_table_count);
 }

@@ -52,7 +52,7 @@ take(struct call *c, const struct route_limit *row)
 	if (row->configured)
 		limit.max = conf_live((const conf_int_live *)(const void *)((const char *)d->conf + row->configured));
 	if (row->by == BY_IP) {
-		char *prefix = arena_new(c->cx.arena, char, 46);
+		char *prefix = arena_new(c->cx.arena, char, IP_TEXT_BYTES);
 		ip_prefix(c->client.ip, prefix);
 		key = prefix;
 		if (in_shared_network(d, c->client.ip))

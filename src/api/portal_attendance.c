@@ -65,8 +65,7 @@ roll(struct ctx *cx, const struct request *rq, struct reply *rs)
 	return reply_record(rs, &roll_schema, &out);
 }
 
-/* --- export: read on a read connection, then its audit row through the writer
- * ---------------------------------------------------- */
+/* --- export: read on a read connection, then its audit row through the writer --------------------------------------------- */
 
 struct export
 {

@@ -45,7 +45,7 @@ sign_up(struct ctx *cx, const struct request *rq, struct reply *rs)
 	const struct signup_out out = {.approval_request_id = done.request.approval_request_id,
 		.status = "pending",
 		.expires_at = done.request.expires_at,
-		.message = "Your request waits for an administrator's approval."};
+		.message = APPROVAL_PENDING_TEXT};
 	return reply_record(rs, &signup_out_schema, &out);
 }
 
@@ -134,9 +134,8 @@ static const struct route rows[] = {
 		.no_store = true,
 		.tag = "auth",
 		.summary = "Ask for an account",
-		.text = "An administrator decides within a few minutes. A taken address is answered like a free one; its owner "
-			"gets a mail. "
-			"After rejection or timeout the same address may sign up again."},
+		.text = "An administrator decides within a few minutes. A taken address is answered like a free one; its "
+			"owner gets a mail. After rejection or timeout the same address may sign up again."},
 	{.method = GET,
 		.path = "/api/auth/approval-requests/{id}",
 		.handler = approval_state,

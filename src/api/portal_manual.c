@@ -69,7 +69,6 @@ static const struct route rows[] = {
 		.tag = "attendance",
 		.summary = "Remove a record",
 		.text = "The student can mark again, but not with the code that made this record (nonce_reused).  The audit "
-			"trail "
-			"keeps what it said."},
+			"trail keeps what it said."},
 };
 const struct route_table portal_manual_routes = ROUTE_TABLE(SURFACE_PORTAL, rows);

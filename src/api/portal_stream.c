@@ -188,10 +188,9 @@ static const struct route rows[] = {
 		.tag = "notifications",
 		.summary = "One's notifications as they come",
 		.text = "Server-Sent Events.  `event: notification` with `id:` and, as data, what the list shows.  With "
-			"`Last-Event-ID` those from 10 s before that id come first: drop the ids that you know.  A comment line "
-			"comes "
-			"every 15 s.  The stream ends with its session; a listener 64 KB behind is cut.  The token goes into the "
-			"header, never into the address."},
+			"`Last-Event-ID` those from 10 s before that id come first: drop the ids that you know.  A comment "
+			"line comes every 15 s.  The stream ends with its session; a listener 64 KB behind is cut.  The token "
+			"goes into the header, never into the address."},
 	{.method = POST,
 		.path = "/api/admin/events/{id}/display",
 		.handler = display_open_handler,
@@ -205,9 +204,8 @@ static const struct route rows[] = {
 		.fresh_session = true,
 		.tag = "codes",
 		.summary = "A token for the screen in the room",
-		.text = "It reads this event's frames and nothing else, on at most 3 screens at once, until the event's end and "
-			"at most "
-			"for 12 hours.  Give it to the page in the fragment of its address."},
+		.text = "It reads this event's frames and nothing else, on at most 3 screens at once, until the event's end "
+			"and at most for 12 hours.  Give it to the page in the fragment of its address."},
 	{.method = DELETE,
 		.path = "/api/admin/events/{id}/display",
 		.handler = display_revoke_handler,
@@ -220,8 +218,7 @@ static const struct route rows[] = {
 		.tag = "codes",
 		.summary = "End every screen of an event",
 		.text = "Its display tokens are withdrawn, and the screens go dark within a second.  Codes that are out stay "
-			"good until "
-			"they expire; withdraw them apart."},
+			"good until they expire; withdraw them apart."},
 	{.method = GET,
 		.path = "/api/admin/events/{id}/frames",
 		.handler = frames_handler,
@@ -236,9 +233,8 @@ static const struct route rows[] = {
 		.tag = "codes",
 		.summary = "What the screen in the room shows",
 		.text = "Server-Sent Events, for an administrator or with a display token as the bearer.  `event: frame`: the "
-			"present code "
-			"with its picture's text, `count` and `server_time`; the next one comes 10 s before it expires.  `event: "
-			"count`: "
-			"`{count,latest}` with the last names, at most 4 a second.  `event: ended`: the event is over."},
+			"present code with its picture's text, `count` and `server_time`; the next one comes 10 s before it "
+			"expires.  `event: count`: `{count,latest}` with the last names, at most 4 a second.  `event: ended`: "
+			"the event is over."},
 };
 const struct route_table portal_stream_routes = ROUTE_TABLE(SURFACE_PORTAL, rows);

@@ -63,7 +63,8 @@ own_origin(const struct ctx *cx, const struct request *rq)
 	return host && strcasecmp(origin, host) == 0;
 }
 
-enum err
+/* `in_body` is the body's member or NULL.  ERR_VALIDATION, ERR_FORBIDDEN (foreign Origin), ERR_NOT_AUTHENTICATED (no cookie). */
+static enum err
 refresh_token_read(struct ctx *cx, const struct request *rq, const char *in_body, const char **ret)
 {
 	if (!rq->web) {
@@ -104,6 +105,12 @@ static const struct field refresh_in_fields[] = {
 	F(struct refresh_in, refresh_token, F_SECRET, 1, 200, "Required, unless it comes in a web client's cookie"),
 };
 const struct schema refresh_in_schema = SCHEMA("RefreshIn", struct refresh_in, refresh_in_fields);
+
+static const struct field email_login_in_fields[] = {
+	F(struct email_login_in, email, F_REQUIRED, 1, EMAIL_MAX, "Address of the account"),
+	F(struct email_login_in, password, F_REQUIRED | F_SECRET, 1, PASSWORD_MAX, "Password"),
+};
+const struct schema email_login_in_schema = SCHEMA("EmailLoginIn", struct email_login_in, email_login_in_fields);
 
 enum err
 logout_handler(struct ctx *cx, const struct request *rq, struct reply *rs)

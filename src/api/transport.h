@@ -11,8 +11,6 @@
 #include "api/route.h"
 #include "identity/login.h"
 
-/* `in_body` is the body's member or NULL.  ERR_VALIDATION, ERR_FORBIDDEN (foreign Origin), ERR_NOT_AUTHENTICATED (no cookie). */
-enum err refresh_token_read(struct ctx *cx, const struct request *rq, const char *in_body, const char **ret) MUST_CHECK;
 /* Sets the cookie of a web client.  Others get the token in the body: the return value, NULL for web clients. */
 const char *refresh_token_give(struct ctx *cx, const struct request *rq, struct reply *rs, const struct tokens *t);
 void refresh_cookie_clear(struct ctx *cx, const struct request *rq, struct reply *rs);
@@ -23,6 +21,12 @@ struct refresh_in {
 };
 extern const struct schema refresh_in_schema;
 enum err logout_handler(struct ctx *cx, const struct request *rq, struct reply *rs) MUST_CHECK;
+
+/* The body of a login, but for the portal's, which may be a form. */
+struct email_login_in {
+	const char *email, *password;
+};
+extern const struct schema email_login_in_schema;
 
 /* login_password() and session_refresh() with what the request carries: known device, web client, token in body or cookie. */
 enum err login_with(struct ctx *cx, const struct request *rq, enum login_surface surface, const char *email, const char *password,

@@ -267,7 +267,7 @@ typed_code_hits(struct ctx *cx, const char *event_ref, struct limit_hit ret[LIMI
 		ret[0] = (struct limit_hit){own, cx->actor->user_id.text, false};
 		return 1;
 	}
-	char *prefix = arena_new(cx->arena, char, 46);
+	char *prefix = arena_new(cx->arena, char, IP_TEXT_BYTES);
 	ip_prefix(cx->client->ip, prefix);
 	if (!event_ref || !event_ref_read(event_ref, event))
 		event[0] = 0;

@@ -31,7 +31,4 @@ void case_policy(struct ctx *cx, struct mark_case *c);
 /* Of a case whose row and policy were read. */
 struct mark_asks case_asks(const struct mark_case *c);
 
-/* MACs of the client, as claims carry them. */
-void claim_client_macs(struct ctx *cx, char ret_network[B64_SHA256_CHARS + 1], char ret_agent[B64_SHA256_CHARS + 1]);
-
 #endif

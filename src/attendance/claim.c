@@ -59,11 +59,11 @@ client_mac(const struct key *key, const char *what, const char *value, char ret[
 	b64url_encode((struct span){mac, sizeof(mac)}, ret);
 }
 
-void
-claim_client_macs(struct ctx *cx, char ret_network[B64_SHA256_CHARS + 1], char ret_agent[B64_SHA256_CHARS + 1])
+static void
+client_macs(struct ctx *cx, char ret_network[B64_SHA256_CHARS + 1], char ret_agent[B64_SHA256_CHARS + 1])
 {
 	const struct key *key = key_current(cx->srv->keys, KEY_CLIENT);
-	char network[46];
+	char network[IP_TEXT_BYTES];
 
 	ip_prefix(cx->client->ip, network);
 	client_mac(key, "net", network, ret_network);
@@ -112,7 +112,7 @@ sign_claim(struct ctx *cx, const struct mark_case *c, const struct p256 *pub, in
 	struct buf b;
 	struct json j;
 
-	claim_client_macs(cx, network, agent);
+	client_macs(cx, network, agent);
 	buf_init(&b, cx->arena, 768);
 	json_init(&j, &b);
 	json_obj(&j, NULL);
@@ -143,7 +143,7 @@ static enum err
 count_foreign(struct ctx *cx)
 {
 	const struct limit limit = {"claim_foreign", conf_live(&cx->srv->conf->rate_limit_per_minute), 60};
-	char prefix[46];
+	char prefix[IP_TEXT_BYTES];
 	int retry_s = 1;
 
 	if (!cx->srv->limiter || !cx->srv->conf->rate_limit_enabled)
@@ -248,7 +248,7 @@ case_of_claim(struct ctx *cx, const char *claim, const char *proof, struct mark_
 {
 	struct jws_parts parts;
 	struct span claims;
-	char network[46];
+	char network[IP_TEXT_BYTES];
 
 	*ret = (struct mark_case){.now_us = cx->now_us, .at_us = cx->now_us, .method = "qr", .by_claim = true};
 	if (!jws_split(cx->arena, claim, &parts)) {

@@ -58,7 +58,7 @@ const struct schema roster_report_schema = SCHEMA("RosterReport", struct roster_
 
 SQL(COURSE_GET, "uu", COURSE_SELECT " AND c.id = $1{?2 AND c.owner_id = $2}");
 
-enum err
+static enum err
 course_get(struct ctx *cx, const char *id, struct course *ret)
 {
 	return db_one(cx, &COURSE_GET, &course_schema, ret, V(id), V(owner_only(cx)));

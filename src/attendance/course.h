@@ -19,7 +19,6 @@ struct course {
 };
 extern const struct schema course_schema;
 enum err course_create(struct ctx *cx, const struct course_new *in, struct course *ret) MUST_CHECK;
-enum err course_get(struct ctx *cx, const char *id, struct course *ret) MUST_CHECK;
 enum err course_list(struct ctx *cx, int64_t limit, struct list *ret) MUST_CHECK;
 
 struct roster_student {

@@ -35,12 +35,6 @@ static const struct field face_check_fields[] = {
 };
 const struct schema face_check_schema = SCHEMA("FaceCheck", struct face_check, face_check_fields);
 
-enum err
-face_may_be_required(struct ctx *cx)
-{
-	return faces_model(cx->srv->faces) ? OK : fail(cx, ERR_FACE_NOT_INSTALLED, NULL);
-}
-
 bool
 face_examine(struct ctx *cx, struct span picture, enum face_purpose purpose, struct face_answer *ret)
 {

@@ -15,9 +15,6 @@
 
 enum { FACE_PICTURES_MAX = 3 };
 
-/* ERR_FACE_NOT_INSTALLED: there is no model, so a session cannot ask for faces.  For whoever switches require_face on. */
-enum err face_may_be_required(struct ctx *cx) MUST_CHECK;
-
 struct face_in {
 	enum tri consent;
 };

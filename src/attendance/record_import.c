@@ -11,7 +11,7 @@
 #include "audit/audit.h"
 #include "store/db.h"
 
-const struct import_column record_import_columns[] = {
+static const struct import_column record_import_columns[] = {
 	{"email", offsetof(struct import_row, email)},
 	{"session", offsetof(struct import_row, session)},
 	{"starts_at", offsetof(struct import_row, starts_at)},

@@ -12,7 +12,6 @@
 struct record_import {
 	const char *owner_email; /* of sessions whose rows name nobody; may be NULL */
 };
-extern const struct import_column record_import_columns[];
 /* Makes `im` take attendance; `r` must live as long. */
 void record_import(struct import *im, const struct record_import *r);
 

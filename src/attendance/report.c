@@ -39,7 +39,7 @@ static const struct field dashboard_fields[] = {
 };
 const struct schema dashboard_schema = SCHEMA("Dashboard", struct dashboard, dashboard_fields);
 
-const char *const report_periods[] = {"", "day", "week", "month", NULL};
+static const char *const report_periods[] = {"", "day", "week", "month", NULL};
 static const struct field report_query_fields[] = {
 	F_ENUM(struct report_query, period, 0, report_periods, "What one point stands for; default: day"),
 	F(struct report_query, from, F_TIME, 0, 0, "Sessions from then on; default: 30 days, 26 weeks or 12 months ago"),

@@ -28,7 +28,6 @@ enum err report_dashboard(struct ctx *cx, struct dashboard *ret) MUST_CHECK;
 
 /* --- series ---- */
 enum report_period { PERIOD_UNSET = 0, PERIOD_DAY, PERIOD_WEEK, PERIOD_MONTH };
-extern const char *const report_periods[];
 struct report_query {
 	int period;	  /* enum report_period; unset: day */
 	int64_t from, to; /* FIELD_NONE: the last 30 days, 26 weeks or 12 months */

@@ -40,7 +40,7 @@ static const struct schema review_session_schema = SCHEMA("ReviewSession", struc
 	F(struct flagged_row, has_selfie, 0, 0, 0, "Whether its selfie is there")
 
 static const struct field flagged_row_fields[] = {FLAGGED_FIELDS};
-const struct schema flagged_row_schema = SCHEMA("FlaggedRecord", struct flagged_row, flagged_row_fields);
+static const struct schema flagged_row_schema = SCHEMA("FlaggedRecord", struct flagged_row, flagged_row_fields);
 static const struct field flagged_list_fields[] = {
 	F_LIST(struct flagged_list, flagged, 0, &flagged_row_schema, "Who waits longest first"),
 	F(struct flagged_list, total, 0, 0, 0, "How many wait"),

@@ -37,8 +37,7 @@ struct flagged_list {
 	int64_t total;
 	int64_t selfie_days; /* that selfies are kept */
 };
-extern const struct schema flagged_row_schema, flagged_list_schema, decided_row_schema, decided_list_schema,
-	record_history_schema;
+extern const struct schema flagged_list_schema, decided_row_schema, decided_list_schema, record_history_schema;
 
 /* Whose records a function reaches: NULL everybody's (reviewers, administrators), else sessions of this owner. */
 struct review_scope {

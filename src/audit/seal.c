@@ -48,7 +48,7 @@ number_span(uint8_t to[8], int64_t v)
 	return (struct span){to, 8};
 }
 
-void
+static void
 trail_row_mac(const struct key *k, const struct trail_row *r, uint8_t ret[SHA256_BYTES])
 {
 	const char *const texts[] = {r->id.text, r->action, r->result, r->actor_id.text, r->entity_type, r->entity_id,
@@ -142,7 +142,12 @@ audit_seal(struct ctx *cx, int64_t *ret_rows)
 
 SQL(SEALS_AFTER, "ii", "SELECT " SEAL_COLUMNS " FROM audit_seals WHERE to_seq > $1 ORDER BY to_seq LIMIT $2");
 
-enum err
+struct seals_after {
+	int64_t after, limit;
+	struct list seals;
+};
+
+static enum err
 seals_read(struct ctx *cx, void *arg)
 {
 	struct seals_after *s = arg;

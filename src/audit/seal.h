@@ -53,14 +53,8 @@ struct audit_verdict {
 enum err audit_verify(struct ctx *cx, const char *expect, struct audit_verdict *ret) MUST_CHECK;
 
 /* --- shared by sealing, verifying and archiving ---- */
-void trail_row_mac(const struct key *k, const struct trail_row *r, uint8_t ret[SHA256_BYTES]);
 /* Rows of an archive file that belong to one seal, in order.  ERR_NOT_FOUND: no such file, or it is damaged. */
 enum err archive_read(struct ctx *cx, const struct seal *s, struct list *ret) MUST_CHECK;
 extern const struct sql *const trail_range; /* rows from $1 to $2, at most $3 */
-struct seals_after {
-	int64_t after, limit;
-	struct list seals;
-};
-enum err seals_read(struct ctx *cx, void *arg) MUST_CHECK; /* for db_read(): struct seals_after */
 
 #endif

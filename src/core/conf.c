@@ -69,7 +69,7 @@ conf_wrong(struct conf_making *m, const char *fmt, ...)
 	return false;
 }
 
-void
+static void
 conf_append(struct arena *a, struct conf_list *l, const char *item)
 {
 	const char **items = arena_new(a, const char *, l->count + 1);

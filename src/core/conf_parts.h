@@ -14,7 +14,6 @@ struct conf_making {
 
 bool conf_wrong(struct conf_making *m, const char *fmt, ...) PRINTF(2, 3); /* keeps the first line; always false */
 void conf_warn(struct conf_making *m, const char *fmt, ...) PRINTF(2, 3);
-void conf_append(struct arena *a, struct conf_list *l, const char *item);
 const char *conf_row_name(const struct conf_row *row, char ret[64]); /* the documented one */
 bool conf_row_named(const struct conf_row *row, const char *name);
 bool conf_is_set(const struct conf_making *m, const void *member);

@@ -97,8 +97,7 @@ fernet_open(struct arena *a, struct span key, int64_t now_s, int64_t ttl_s, cons
 	return true;
 }
 
-/* --- texts bound to their place
- * -------------------------------------------------------------------------------------------------- */
+/* --- texts bound to their place ------------------------------------------------------------------------------------------- */
 
 char *
 sealed_text(struct ctx *cx, const char *purpose, const char *subject, const char *text, const char **ret_key_id)

@@ -15,6 +15,7 @@
 enum { HEADER_TEXT_MAX = 192 };
 
 static const char *const alg_names[] = {"", "HS256", "RS256", "ES256", "EdDSA", NULL};
+_Static_assert(sizeof(alg_names) / sizeof(alg_names[0]) == JWS_EDDSA + 2, "every algorithm has its name");
 
 /* kid and typ end up in comparisons and look-ups; whatever could be more than a name is refused. */
 static bool

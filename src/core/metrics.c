@@ -116,6 +116,9 @@ metrics_open(size_t routes)
 	memset(m->status_slot, STATUSES - 1, sizeof(m->status_slot));
 	for (int i = 0; i < STATUSES - 1; i++)
 		m->status_slot[statuses[i]] = (uint8_t)i;
+	for (int i = 0; i < M__MAX; i++)
+		if (!families[i].name)
+			BUG("metric %d has no row", i);
 	return m;
 }
 

@@ -67,21 +67,21 @@ cidr_has(const struct cidr *c, const uint8_t ip[16])
 }
 
 void
-ip_text(const uint8_t ip[16], char ret[46])
+ip_text(const uint8_t ip[16], char ret[IP_TEXT_BYTES])
 {
 	bool v4 = memcmp(ip, v4_mapped, sizeof(v4_mapped)) == 0;
 
-	if (!inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? ip + 12 : ip, ret, 46))
+	if (!inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? ip + 12 : ip, ret, IP_TEXT_BYTES))
 		BUG("address does not fit");
 }
 
 void
-ip_prefix(const char *ip, char ret[46])
+ip_prefix(const char *ip, char ret[IP_TEXT_BYTES])
 {
 	uint8_t b[16];
 
 	if (!ip_parse(ip, b)) {
-		str_copy(ret, 46, ip);
+		str_copy(ret, IP_TEXT_BYTES, ip);
 		return;
 	}
 	if (memcmp(b, v4_mapped, sizeof(v4_mapped)) == 0) {
@@ -90,7 +90,7 @@ ip_prefix(const char *ip, char ret[46])
 	}
 	memset(b + 8, 0, 8);
 	ip_text(b, ret);
-	str_copy(ret + strlen(ret), 46 - strlen(ret), "/64");
+	str_copy(ret + strlen(ret), IP_TEXT_BYTES - strlen(ret), "/64");
 }
 
 bool
@@ -167,7 +167,7 @@ last_is(const struct request *rq, const char *name, const char *want)
  * after HOPS_MAX hops.
  */
 void
-address_client(const struct http_server *s, struct request *rq, const uint8_t peer[16], char ret[46])
+address_client(const struct http_server *s, struct request *rq, const uint8_t peer[16], char ret[IP_TEXT_BYTES])
 {
 	enum { HOPS_MAX = 32 };
 	uint8_t client[16], hop[16];

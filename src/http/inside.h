@@ -48,7 +48,7 @@ struct conn {
 	bool linger;              /* a body was refused unread: read on a little after the close, or the client loses the reply */
 	bool trusted;             /* the peer is a trusted proxy */
 	uint8_t peer[16];
-	char peer_ip[46];
+	char peer_ip[IP_TEXT_BYTES];
 };
 
 enum side_state {
@@ -85,7 +85,7 @@ struct server_side {
 	const char *uri;          /* the request target in the library's buffer, until the headers are there */
 	size_t uri_n;
 	char id[REQUEST_ID_MAX + 1];
-	char ip[46], peer_ip[46];
+	char ip[IP_TEXT_BYTES], peer_ip[IP_TEXT_BYTES];
 	struct header headers[HEADER_COUNT_MAX];
 };
 
@@ -143,7 +143,7 @@ enum err guard_read(struct server_side *side, const char *method, const char *ve
 /* address.c */
 bool address_of_socket(const struct sockaddr *sa, uint8_t ret[16]);
 bool address_trusted(const struct http_server *s, const uint8_t ip[16]);
-void address_client(const struct http_server *s, struct request *rq, const uint8_t peer[16], char ret[46]);
+void address_client(const struct http_server *s, struct request *rq, const uint8_t peer[16], char ret[IP_TEXT_BYTES]);
 
 /* watchdog.c */
 void conn_phase(struct conn *c, enum phase phase, int64_t at_us);

@@ -79,11 +79,12 @@ struct cidr {
 	uint8_t addr[16]; /* IPv4 as v4-mapped */
 	int bits;         /* of 128 */
 };
+enum { IP_TEXT_BYTES = 46 }; /* of an address as text, with its NUL: INET6_ADDRSTRLEN */
 bool cidr_parse(const char *text, struct cidr *ret);  /* "10.0.0.0/8", "::1", … */
 bool ip_parse(const char *text, uint8_t ret[16]);     /* v4 and ::ffff: forms give the same bytes */
 bool cidr_has(const struct cidr *c, const uint8_t ip[16]);
-void ip_text(const uint8_t ip[16], char ret[46]);     /* canonical; v4-mapped folds to IPv4 */
+void ip_text(const uint8_t ip[16], char ret[IP_TEXT_BYTES]);     /* canonical; v4-mapped folds to IPv4 */
 /* The /32 or /64 of an address, as a limiter key. */
-void ip_prefix(const char *ip, char ret[46]);
+void ip_prefix(const char *ip, char ret[IP_TEXT_BYTES]);
 
 #endif

@@ -68,7 +68,8 @@ stream_on_end(struct stream *st, void (*fn)(void *arg), void *arg)
 	st->on_end_arg = arg;
 }
 
-void
+/* Under the stream's lock: the thread shall look at it. */
+static void
 stream_make_ready(struct stream *st)
 {
 	struct streams *home = st->home;

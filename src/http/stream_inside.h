@@ -46,8 +46,6 @@ struct streams {
 	bool ending, stop;           /* under lock */
 };
 
-/* Under the stream's lock: the thread shall look at it. */
-void stream_make_ready(struct stream *st);
 void stream_forget_data(struct stream *st);
 
 #endif

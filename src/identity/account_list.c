@@ -11,7 +11,9 @@
 
 #include "store/db.h"
 
-const char *const account_state_names[] = {"", "active", "disabled", "pending", "rejected", "timeout", NULL};
+/* By enum account_state. */
+static const char *const account_state_names[] = {"", "active", "disabled", "pending", "rejected", "timeout", NULL};
+_Static_assert(sizeof(account_state_names) / sizeof(account_state_names[0]) == STATE_TIMEOUT + 2, "every state has its name");
 
 static const struct field account_row_fields[] = {
 	F(struct account_row, id, 0, 0, 0, "Account"),

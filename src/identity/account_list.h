@@ -4,8 +4,6 @@
 
 #include "identity/account.h"
 
-extern const char *const account_state_names[]; /* "active" …, by enum account_state */
-
 struct account_row {
 	struct uuid id;
 	const char *email, *full_name;

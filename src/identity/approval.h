@@ -8,6 +8,9 @@
 
 #include "identity/account.h"
 
+/* What every surface tells whoever signed up. */
+#define APPROVAL_PENDING_TEXT "Your request waits for an administrator's approval."
+
 struct signup {
 	const char *email;         /* canonical */
 	const char *full_name;

@@ -1,10 +1,11 @@
 /*
  * The stored password formats, one level below identity/password.h: taking a stored text apart, within bounds, and running its
- *scheme.
+ * scheme.
  *
  *	$2b$ $2a$ $2y$                       bcrypt (OpenBSD; $2x$ is refused)
- *	$bcrypt-sha256$v=2,t=2b,r=12$S$D     passlib: bcrypt over base64(HMAC-SHA256(key S, password)); v1,
- *`$bcrypt-sha256$2b,12$S$D`, over base64(SHA-256(password)) $argon2id$v=19$m=19456,t=2,p=1$S$D   RFC 9106, the PHC string format
+ *	$bcrypt-sha256$v=2,t=2b,r=12$S$D     passlib: bcrypt over base64(HMAC-SHA256(key S, password))
+ *	$bcrypt-sha256$2b,12$S$D             its version 1, over base64(SHA-256(password))
+ *	$argon2id$v=19$m=19456,t=2,p=1$S$D   RFC 9106, the PHC string format
  *	$pbkdf2-sha256$29000$S$D             passlib, base64 with '.' for '+' and no padding
  */
 #ifndef MUSTER_IDENTITY_HASH_H

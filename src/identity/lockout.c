@@ -51,7 +51,7 @@ owner_subject(struct ctx *cx, const struct lockout_attempt *a)
 static const char *
 ip_subject(struct ctx *cx, const struct lockout_attempt *a)
 {
-	char prefix[46];
+	char prefix[IP_TEXT_BYTES];
 
 	if (a->shared_network || !a->ip || !*a->ip)
 		return NULL;

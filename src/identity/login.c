@@ -116,7 +116,7 @@ static enum err
 begin(struct ctx *cx, struct attempt *t)
 {
 	struct arena *a = cx->arena;
-	char prefix[46];
+	char prefix[IP_TEXT_BYTES];
 
 	t->is_address = email_canonical(a, t->in->email, &t->email);
 	if (!t->is_address)

@@ -5,8 +5,8 @@
  *	password_changed, mfa_enabled, mfa_disabled, backup_code_used, oauth_linked      name
  *
  * `link` is sealed (core/fernet.h, purpose "mail", subject the recipient), so that a copy of the database opens no account;
- *whoever sends the mail opens it with mail_link_open().  Links begin with PUBLIC_BASE_URL and nothing else; where that is unset,
- *the sealed text is the bare token.
+ * whoever sends the mail opens it with mail_link_open().  Links begin with PUBLIC_BASE_URL and nothing else; where that is unset,
+ * the sealed text is the bare token.
  */
 #ifndef MUSTER_IDENTITY_MAIL_H
 #define MUSTER_IDENTITY_MAIL_H

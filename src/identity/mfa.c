@@ -57,8 +57,7 @@ mfa_is_enabled(struct ctx *cx, const char *user_id, bool *ret)
 	return OK;
 }
 
-/* --- codes
- * ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- codes ---------------------------------------------------------------------------------------------------------------- */
 
 /* The step whose code was typed; false for a wrong one.  A secret that cannot be opened accepts nothing. */
 static bool
@@ -117,7 +116,7 @@ spend_backup(struct ctx *cx, const char *user_id, const char *typed, bool *ret_r
 	return OK;
 }
 
-enum err
+static enum err
 factor_locked(struct ctx *cx, int64_t locked_until)
 {
 	cx->error.retry_after_s = (int)((locked_until - cx->now_us + SECONDS_US - 1) / SECONDS_US);
@@ -153,8 +152,7 @@ demand_factor(struct ctx *cx, const char *user_id, const struct factor *f)
 	return verdict == OK ? OK : refuse(cx, verdict);
 }
 
-/* --- backup codes
- * ---------------------------------------------------------------------------------------------------------------------- */
+/* --- backup codes --------------------------------------------------------------------------------------------------------- */
 
 static enum err
 backup_codes(struct ctx *cx, const char *user_id, struct list *ret)
@@ -185,8 +183,7 @@ backup_codes(struct ctx *cx, const char *user_id, struct list *ret)
 	return OK;
 }
 
-/* --- setting up
- * ----------------------------------------------------------------------------------------------------------------------- */
+/* --- setting up ----------------------------------------------------------------------------------------------------------- */
 
 struct standing {
 	bool mfa;
@@ -337,8 +334,7 @@ mfa_regenerate(struct ctx *cx, const char *code, struct list *ret_codes)
 	return audit_ok(cx, AUDIT_BACKUP_CODES_REGENERATED, "user", id);
 }
 
-/* --- switching off
- * ------------------------------------------------------------------------------------------------------------------- */
+/* --- switching off -------------------------------------------------------------------------------------------------------- */
 
 struct disabling {
 	const struct factor *factor; /* NULL: the password was shown */

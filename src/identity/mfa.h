@@ -35,8 +35,7 @@ struct factor { /* exactly one of the two is there */
 /* On the hash lane.  `password` (instead of a factor) only within MFA_RECENT_MINUTES of a login with a factor. */
 enum err mfa_disable(struct ctx *cx, const struct factor *f, const char *password) MUST_CHECK;
 
-/* --- the pending login
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- the pending login ---------------------------------------------------------------------------------------------------- */
 
 /* In a transaction: a token that is good for nothing but mfa_complete(), once. `via` "password" or "oauth". */
 enum err mfa_await(

@@ -9,6 +9,5 @@
  * Retry-After set; the caller refuse()s.
  */
 enum err factor_check(struct ctx *cx, const char *user_id, const struct factor *f, enum err *ret_verdict) MUST_CHECK;
-enum err factor_locked(struct ctx *cx, int64_t locked_until) MUST_CHECK;
 
 #endif

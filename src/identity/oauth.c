@@ -34,9 +34,7 @@ challenge(struct ctx *cx, const char *verifier)
 	return b64url_text(cx->arena, (struct span){hash, sizeof(hash)});
 }
 
-/* --- there
- * -----------------------------------------------------------------------------------------------------------------------------
- */
+/* --- there ---------------------------------------------------------------------------------------------------------------- */
 
 struct issuing {
 	const char *binding, *data, *state;
@@ -106,9 +104,7 @@ oauth_start(struct ctx *cx, const struct oauth_starting *in, struct oauth_starte
 	return OK;
 }
 
-/* --- and back
- * -----------------------------------------------------------------------------------------------------------------------------
- */
+/* --- and back ------------------------------------------------------------------------------------------------------------- */
 
 struct returning {
 	const struct oauth_answer *in;

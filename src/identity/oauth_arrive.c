@@ -19,9 +19,7 @@
 enum { CODE_SECONDS = 60 };
 static const char code_purpose[] = "oauth_code", link_purpose[] = "oauth_link";
 
-/* --- links
- * --------------------------------------------------------------------------------------------------------------------------------
- */
+/* --- links ---------------------------------------------------------------------------------------------------------------- */
 
 SQL(IDENTITY_INSERT, "uuttttm",
 	"INSERT INTO oauth_identities (id, user_id, provider, issuer, subject, email, created_at, last_used_at)"
@@ -55,9 +53,7 @@ static const struct schema owner_schema = SCHEMA("IdentityOwner", struct owner, 
 
 SQL(IDENTITY_USE, "ttm", "UPDATE oauth_identities SET last_used_at = $3 WHERE issuer = $1 AND subject = $2 RETURNING user_id");
 
-/* --- in
- * ----------------------------------------------------------------------------------------------------------------------------------
- */
+/* --- in ------------------------------------------------------------------------------------------------------------------- */
 
 static enum err
 refuse_state(struct ctx *cx, const char *provider, const struct account *who)
@@ -130,8 +126,7 @@ let_in(struct ctx *cx, const struct oauth_answer *in, const char *user_id, struc
 	return who.is_active ? give_code(cx, in, user_id, NULL, ret) : refuse_state(cx, in->provider, &who);
 }
 
-/* --- an address that is taken
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- an address that is taken --------------------------------------------------------------------------------------------- */
 
 static const char *
 person_data(struct ctx *cx, const struct oauth_person *p)
@@ -180,8 +175,7 @@ known_address(struct ctx *cx, const struct oauth_answer *in, const struct oauth_
 	return in->by_code ? give_code(cx, in, id, person_data(cx, p), ret) : demand_link(cx, in, id, person_data(cx, p));
 }
 
-/* --- somebody new
- * ----------------------------------------------------------------------------------------------------------------------- */
+/* --- somebody new --------------------------------------------------------------------------------------------------------- */
 
 static enum err
 new_pending(struct ctx *cx, const struct oauth_answer *in, const struct oauth_person *p, const char *email, const char *name)
@@ -251,8 +245,7 @@ oauth_arrive(struct ctx *cx, const struct oauth_answer *in, const struct oauth_p
 	return new_active(cx, in, p, email, name, ret);
 }
 
-/* --- a browser's code
- * ------------------------------------------------------------------------------------------------------------------- */
+/* --- a browser's code ----------------------------------------------------------------------------------------------------- */
 
 enum err
 oauth_complete(struct ctx *cx, const struct oauth_answer *in, struct login_result *ret)

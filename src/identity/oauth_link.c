@@ -99,8 +99,7 @@ oauth_link(struct ctx *cx, const struct oauth_linking *in, struct login_result *
 	return OK;
 }
 
-/* --- one's own links
- * ------------------------------------------------------------------------------------------------------------------- */
+/* --- one's own links ------------------------------------------------------------------------------------------------------ */
 
 static const struct field identity_fields[] = {
 	F(struct oauth_identity, provider, 0, 0, 0, "Name of the provider"),

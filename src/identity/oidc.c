@@ -114,8 +114,7 @@ monotonic_us(const struct ctx *cx)
 	return cx->srv->source.monotonic_us(cx->srv->source.arg);
 }
 
-/* --- documents
- * -------------------------------------------------------------------------------------------------------------------------- */
+/* --- documents ------------------------------------------------------------------------------------------------------------ */
 
 static bool
 plain_allowed(const struct ctx *cx)
@@ -231,9 +230,7 @@ document_ready(struct ctx *cx, const struct oidc_provider *p, struct entry *e)
 	return result;
 }
 
-/* --- keys
- * ---------------------------------------------------------------------------------------------------------------------------------
- */
+/* --- keys ----------------------------------------------------------------------------------------------------------------- */
 
 /* All of the set is replaced: a key that its owner took out verifies nothing any more. */
 static enum err
@@ -297,8 +294,7 @@ signature_check(struct ctx *cx, const struct oidc_provider *p, const struct jws_
 	return OK;
 }
 
-/* --- the way there
- * ------------------------------------------------------------------------------------------------------------------------ */
+/* --- the way there -------------------------------------------------------------------------------------------------------- */
 
 static void
 pair(struct buf *out, const char *name, const char *value)
@@ -329,9 +325,7 @@ oidc_authorization_url(struct ctx *cx, const struct oidc_provider *p, const stru
 	return OK;
 }
 
-/* --- and back
- * -----------------------------------------------------------------------------------------------------------------------------
- */
+/* --- and back ------------------------------------------------------------------------------------------------------------- */
 
 /* RFC 6749 §2.3.1: both halves are form-encoded before they are joined. */
 static const char *

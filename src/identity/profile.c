@@ -66,7 +66,7 @@ static const struct field session_info_fields[] = {
 	F(struct session_info, last_used_at, F_TIME, 0, 0, "Last refresh, or the login."),
 	F(struct session_info, expires_at, F_TIME, 0, 0, "Its end, however often it is refreshed."),
 };
-const struct schema session_info_schema = SCHEMA("SessionInfo", struct session_info, session_info_fields);
+static const struct schema session_info_schema = SCHEMA("SessionInfo", struct session_info, session_info_fields);
 
 SQL(SESSION_LIST, "um",
 	"SELECT id, user_agent, ip_address, web, mfa, created_at, last_used_at, expires_at FROM sessions"

@@ -42,7 +42,6 @@ struct session_info {
 	bool web, mfa;
 	int64_t created_at, last_used_at, expires_at;
 };
-extern const struct schema session_info_schema;
 enum err session_list(struct ctx *cx, const char *user_id, struct list *ret) MUST_CHECK;
 
 /*

@@ -19,8 +19,7 @@
 enum { NOTED_MINUTES = 60, TURN_REQUESTS = 20, SHARED_FACTOR = 100 };
 static const char purpose[] = "password_reset", noted[] = "reset_request";
 
-/* --- asking
- * ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- asking --------------------------------------------------------------------------------------------------------------- */
 
 static enum err
 note_request(struct ctx *cx, void *arg)
@@ -47,7 +46,7 @@ reset_request(struct ctx *cx, const char *typed)
 	const struct limit by_ip = {"reset_ip", conf_live(&conf->rl_reset_ip_limit) * (network_shared(cx) ? SHARED_FACTOR : 1), 3600};
 	const struct limit by_email = {"reset_email", conf_live(&conf->rl_reset_email_limit), 3600};
 	const char *email = NULL;
-	char prefix[46];
+	char prefix[IP_TEXT_BYTES];
 
 	ip_prefix(cx->client->ip, prefix);
 	bool is_address = email_canonical(cx->arena, typed, &email);
@@ -63,8 +62,7 @@ reset_request(struct ctx *cx, const char *typed)
 	return db_write(cx, note_request, (void *)(uintptr_t)email);
 }
 
-/* --- the link
- * --------------------------------------------------------------------------------------------------------------------------- */
+/* --- the link ------------------------------------------------------------------------------------------------------------- */
 
 struct noted_row {
 	struct uuid id;
@@ -118,8 +116,7 @@ reset_deliver(struct ctx *cx, int64_t *ret_rows)
 	return OK;
 }
 
-/* --- the new password
- * --------------------------------------------------------------------------------------------------------------------- */
+/* --- the new password ----------------------------------------------------------------------------------------------------- */
 
 struct confirming {
 	const char *token, *hash;

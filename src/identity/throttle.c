@@ -27,7 +27,7 @@ network_shared(const struct ctx *cx)
 static const char *
 ip_key(struct ctx *cx)
 {
-	char prefix[46];
+	char prefix[IP_TEXT_BYTES];
 
 	ip_prefix(cx->client->ip, prefix);
 	return arena_strdup(cx->arena, prefix);

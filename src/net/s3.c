@@ -13,7 +13,7 @@
 #include "core/time.h"
 #include "net/http_client.h"
 
-enum { S3_TOTAL_MS = 20000, DATE_CHARS = 16 };
+enum { S3_TOTAL_MS = 20000 };
 
 /* --- signature ---- */
 

@@ -152,20 +152,6 @@ score_and_threshold_are_written_down(void **state)
 	arena_release(&a);
 }
 
-static void
-only_with_a_model_can_a_session_ask(void **state)
-{
-	struct test *t = test_open(NULL);
-	struct ctx cx;
-
-	(void)state;
-	test_ctx(t, &cx);
-	assert_int_equal(face_may_be_required(&cx), ERR_FACE_NOT_INSTALLED);
-	assert_int_equal(err_row(ERR_FACE_NOT_INSTALLED)->status, 409);
-	assert_string_equal(err_row(ERR_FACE_NOT_INSTALLED)->code, "face_unavailable");
-	test_close(t);
-}
-
 int
 main(void)
 {
@@ -174,7 +160,6 @@ main(void)
 		cmocka_unit_test(each_answer_to_a_challenge_has_its_verdict),
 		cmocka_unit_test(a_selfie_that_nobody_looked_at_never_passes),
 		cmocka_unit_test(score_and_threshold_are_written_down),
-		cmocka_unit_test(only_with_a_model_can_a_session_ask),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,11 +10,11 @@
 
 #include "net/http_client.h"
 
-/* Answers each connection with one text; `endless` goes on with bytes until the client hangs up. */
+/* Answers each connection with one text; `endless` goes on with bytes until the client hangs up, `silent` says nothing until then. */
 struct peer {
 	int listener, port;
 	const char *answer;
-	bool endless;
+	bool endless, silent;
 	atomic_int connections;
 	char request[4000];
 	pthread_t thread;
@@ -43,7 +43,10 @@ peer_run(void *arg)
 			if (end && (!length || strstr(end, "z=1")))
 				break;
 		}
-		(void)!send(c, p->answer, strlen(p->answer), MSG_NOSIGNAL);
+		if (p->silent)
+			(void)!recv(c, p->request, 1, 0);
+		else
+			(void)!send(c, p->answer, strlen(p->answer), MSG_NOSIGNAL);
 		while (p->endless && send(c, filler, sizeof(filler), MSG_NOSIGNAL) > 0)
 			continue;
 		close(c);
@@ -155,6 +158,22 @@ half_answers_are_none(void **state)
 	assert_false(fetch(p, NULL, &r, &why));
 }
 
+/* Whoever never answers is left when the caller's time is over; nothing else would end this. */
+static void
+silence_is_left(void **state)
+{
+	struct peer *p = *state;
+	struct http_answer r = {.status = 99};
+	const char *why = "";
+
+	p->silent = true;
+	const struct http_fetch f = {
+		.url = arena_printf(&arena, "http://127.0.0.1:%d/", p->port), .plain = true, .total_ms = 300};
+	assert_false(http_fetch(&arena, &f, &r, &why));
+	assert_int_equal(r.status, 99);
+	assert_non_null(strstr(why, "imeout"));
+}
+
 static void
 only_https_and_only_http(void **state)
 {
@@ -191,6 +210,7 @@ main(void)
 		IN(redirects_are_answers),
 		IN(endless_answers_are_cut),
 		IN(half_answers_are_none),
+		IN(silence_is_left),
 		IN(only_https_and_only_http),
 		cmocka_unit_test(percent_encoding),
 	};
