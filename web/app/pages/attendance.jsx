@@ -35,7 +35,7 @@ function Record({ r, why, onDispute }) {
 	return (
 		<li>
 			<div class="row-main">
-				<strong><a class="plain" href={`/app/records/${r.attendance_id}`}>{r.event.title}</a></strong>
+				<strong><a class="name-link" href={`/app/records/${r.attendance_id}`}>{r.event.title}</a></strong>
 				<span>{fullDay(r.event.scheduled_at)}</span>
 				{(why?.reasons ?? []).map((reason) => <small key={reason}>{said(reason)}</small>)}
 				{why?.reason && <small>{said(why.reason)}</small>}

@@ -37,7 +37,7 @@ function Roll({ source, onChange }) {
 						<tbody>
 							{shown.map((r) => (
 								<tr key={r.attendance_id}>
-									<th scope="row"><a class="plain" href={`/app/records/${r.attendance_id}`}>{r.user.full_name}</a></th>
+									<th scope="row"><a class="name-link" href={`/app/records/${r.attendance_id}`}>{r.user.full_name}</a></th>
 									<td>{r.user.email}</td>
 									<td><StatusChip status={r.status} /></td>
 									<td>{t(`method.${r.method}`)}</td>

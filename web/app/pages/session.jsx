@@ -33,7 +33,7 @@ function Row({ r, onSet }) {
 				return;
 			e.preventDefault();
 		}}>
-			<th scope="row"><a class="plain" href={`/app/records/${r.attendance_id}`}>{r.user.full_name}</a></th>
+			<th scope="row"><a class="name-link" href={`/app/records/${r.attendance_id}`}>{r.user.full_name}</a></th>
 			<td>{r.user.email}</td>
 			<td><StatusChip status={r.status} /></td>
 			<td>{t(`method.${r.method}`)}</td>
