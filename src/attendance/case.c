@@ -93,38 +93,28 @@ SQL(SESSION_LOAD, "uuut",
 	" JOIN users l ON l.id = e.owner_id LEFT JOIN courses c ON c.id = e.course_id" LOAD_RECORD
 	" WHERE e.id = $1 AND e.kind = 'session'");
 
-/* What is unsaid is flag.  Rotating fast is done against codes being passed on, and a claim is a code
- * that keeps: there it is reviewed by default. */
+/* What is unsaid is flag.  Rotating fast is done against codes being passed on, and a claim is a code that keeps: there it is reviewed. */
 void
 case_policy(struct ctx *cx, struct mark_case *c)
 {
 	enum { FAST_ROTATION_S = 30 };
-	static const char *const layer_words[] = {"", "flag", "reject", "off", NULL};
-	static const char *const claim_words[] = {"", "on", "flag", "off", NULL};
-	const json_t *policy = c->row.policy ? json_read(cx->arena, span_str(c->row.policy)) : NULL;
-	struct {
-		const char *name;
-		enum layer_policy *at;
-	} layers[] = {{"device", &c->device_policy}, {"geofence", &c->geofence_policy}, {"network", &c->network_policy},
-		{"face", &c->face_policy}};
-
-	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++) {
-		const char *word = json_string_value(json_object_get(policy, layers[i].name));
-		int said = word ? enum_index(layer_words, word) : 0;
-		*layers[i].at = said ? (enum layer_policy)said : LAYER_FLAG;
-	}
-	const char *word = json_string_value(json_object_get(policy, "claim"));
 	bool fast = c->row.rotate_seconds != FIELD_NONE && c->row.rotate_seconds < FAST_ROTATION_S;
-	c->claim_policy = word ? enum_index(claim_words, word) : 0;
-	if (!c->claim_policy)
-		c->claim_policy = fast ? CLAIM_POLICY_FLAG : CLAIM_POLICY_ON;
+	struct policy *p = &c->policy;
+	int *const layers[] = {&p->device, &p->geofence, &p->network, &p->face};
+
+	*p = policy_read(cx->arena, c->row.policy);
+	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++)
+		if (!*layers[i])
+			*layers[i] = LAYER_FLAG;
+	if (!p->claim)
+		p->claim = fast ? CLAIM_POLICY_FLAG : CLAIM_POLICY_ON;
 	c->face_model = faces_model(cx->srv->faces) != NULL;
 }
 
 struct mark_asks
 case_asks(const struct mark_case *c)
 {
-	bool face = c->row.require_face && c->face_policy != LAYER_OFF;
+	bool face = c->row.require_face && c->policy.face != LAYER_OFF;
 
 	return (struct mark_asks){c->row.event_id, face, face && c->row.require_liveness && c->face_model};
 }

@@ -174,8 +174,8 @@ event_of(const struct mark_case *c)
 	return (struct claim_event){.id = row->event_id,
 		.title = row->title,
 		.kind = row->kind,
-		.asks = {.place = !isnan(row->latitude) && c->geofence_policy != LAYER_OFF,
-			.device = row->require_device && c->device_policy != LAYER_OFF,
+		.asks = {.place = !isnan(row->latitude) && c->policy.geofence != LAYER_OFF,
+			.device = row->require_device && c->policy.device != LAYER_OFF,
 			.face = asks.face && c->face_model,
 			.liveness = asks.liveness}};
 }
@@ -200,7 +200,7 @@ attendance_claim(struct ctx *cx, const struct claim_in *in, struct claim_out *re
 	enum err why = layers_judge(&c, false);
 	if (why != OK)
 		return fail(cx, why, NULL);
-	if (c.claim_policy == CLAIM_POLICY_OFF)
+	if (c.policy.claim == CLAIM_POLICY_OFF)
 		return fail(cx, ERR_CONFLICT, "This event takes no claims; sign in first, then scan.");
 
 	int64_t expires_us = (cx->now_us / SECONDS_US + cx->srv->conf->claim_expire_minutes * 60) * SECONDS_US;

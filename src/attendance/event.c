@@ -8,10 +8,11 @@
 #include <string.h>
 
 #include "attendance/count.h"
+#include "attendance/policy.h"
 #include "audit/audit.h"
 #include "store/db.h"
 
-enum { CAPACITY_MAX = 1000000, RADIUS_MAX_M = 100000, POLICY_MAX_BYTES = 1000 };
+enum { CAPACITY_MAX = 1000000, RADIUS_MAX_M = 100000 };
 
 #define EVENT_NEW_FIELDS(required)                                                                                    \
 	F(struct event_new, title, (required) | F_TRIM, 1, NAME_MAX_BYTES, "What it is called"),                      \
@@ -89,38 +90,6 @@ event_list(struct ctx *cx, int64_t from_us, int64_t to_us, bool all_kinds, int64
 }
 
 /* --- writing --------------------------------------------------------------------------------------------------------------- */
-
-static const char *const layer_words[] = {"", "off", "flag", "reject", NULL};
-static const char *const claim_words[] = {"", "off", "flag", "on", NULL};
-
-static bool
-policy_member_ok(const char *name, const json_t *value)
-{
-	static const char *const layers[] = {"", "device", "geofence", "network", "face", NULL};
-	const char *word = json_string_value(value);
-
-	if (!word)
-		return false;
-	if (str_eq(name, "claim"))
-		return enum_index(claim_words, word) != 0;
-	return enum_index(layers, name) != 0 && enum_index(layer_words, word) != 0;
-}
-
-void
-policy_check(struct ctx *cx, const char *policy)
-{
-	json_t *object =
-		strnlen(policy, POLICY_MAX_BYTES + 1) <= POLICY_MAX_BYTES ? json_read(cx->arena, span_str(policy)) : NULL;
-	const char *name;
-	json_t *value;
-
-	if (!json_is_object(object)) {
-		error_field(cx, "policy", "must be an object");
-		return;
-	}
-	json_object_foreach(object, name, value) if (!policy_member_ok(name, value))
-		error_field(cx, "policy", "takes device, geofence, network, face (off, flag, reject) and claim (off, flag, on)");
-}
 
 SQL(EVENT_COURSE, "u", "SELECT 1 FROM courses WHERE id = $1 AND NOT is_deleted");
 

@@ -34,7 +34,4 @@ enum err event_list(struct ctx *cx, int64_t from_us, int64_t to_us, bool all_kin
 enum err event_change(struct ctx *cx, const char *id, const struct event_new *in, struct event *ret) MUST_CHECK;
 enum err event_delete(struct ctx *cx, const char *id) MUST_CHECK; /* soft */
 
-/* An event's policy: what is wrong with it becomes a message for `policy`. */
-void policy_check(struct ctx *cx, const char *policy);
-
 #endif

@@ -263,11 +263,11 @@ measure(struct ctx *cx, struct mark_case *c)
 
 	c->network = network_of(cx, row->networks);
 	c->before = (struct mark_before){0};
-	c->device = (struct mark_device){.asked = wanted && c->device_policy != LAYER_OFF};
+	c->device = (struct mark_device){.asked = wanted && c->policy.device != LAYER_OFF};
 	if (c->device.asked)
 		TRY(look_at_device(cx, c));
 	TRY(look_at_liveness(cx, c));
-	return isnan(row->latitude) || c->geofence_policy == LAYER_OFF ? OK : read_before(cx, c);
+	return isnan(row->latitude) || c->policy.geofence == LAYER_OFF ? OK : read_before(cx, c);
 }
 
 /* --- what follows ---------------------------------------------------------------------------------------------------------- */

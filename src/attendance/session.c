@@ -11,6 +11,7 @@
 
 #include "attendance/count.h"
 #include "attendance/event.h"
+#include "attendance/policy.h"
 #include "attendance/rotation.h"
 #include "attendance/session_row.h"
 #include "audit/audit.h"

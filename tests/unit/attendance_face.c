@@ -48,7 +48,7 @@ each_case_has_its_verdict(void **state)
 		struct mark_case c = {.in = &in, .face_model = cases[i].model, .row = {.require_face = cases[i].required}};
 		for (enum layer_policy p = LAYER_FLAG; p <= LAYER_OFF; p++) {
 			enum verdict want = p == LAYER_FLAG ? cases[i].by_flag : p == LAYER_REJECT ? cases[i].by_reject : VERDICT_SKIP;
-			c.face_policy = p;
+			c.policy.face = p;
 			struct finding f = layer_face(&c);
 			bool detail = p == LAYER_OFF ? f.detail == NULL : str_eq(f.detail, cases[i].detail);
 			if (f.verdict != want || !detail)
@@ -103,14 +103,14 @@ each_answer_to_a_challenge_has_its_verdict(void **state)
 			.row = {.require_face = true, .require_liveness = true}};
 		for (enum layer_policy p = LAYER_FLAG; p <= LAYER_OFF; p++) {
 			enum verdict want = p == LAYER_FLAG ? turns[i].by_flag : p == LAYER_REJECT ? turns[i].by_reject : VERDICT_SKIP;
-			c.face_policy = p;
+			c.policy.face = p;
 			struct finding f = layer_face(&c);
 			if (f.verdict != want || (p != LAYER_OFF && !str_eq(f.detail, turns[i].detail)))
 				fail_msg("%s, policy %d: %d %s", turns[i].name, (int)p, (int)f.verdict, f.detail ? f.detail : "");
 			assert_true(f.verdict != VERDICT_FLAG || str_eq(f.flag, "face"));
 			assert_true(f.verdict != VERDICT_REJECT || f.why == ERR_FACE_MISMATCH);
 		}
-		c.face_policy = LAYER_REJECT;
+		c.policy.face = LAYER_REJECT;
 		c.row.require_liveness = false; /* what nobody asked for is worth nothing, good or bad */
 		assert_string_not_equal(layer_face(&c).detail, "the enrolled face, turned as asked");
 		assert_true(turns[i].match.score < 0.5 || isnan(turns[i].match.score) || layer_face(&c).verdict == VERDICT_PASS);
@@ -125,7 +125,7 @@ a_selfie_that_nobody_looked_at_never_passes(void **state)
 {
 	const struct selfie selfie = {.asked = false};
 	const struct mark_in in = {.selfie = &selfie};
-	struct mark_case c = {.in = &in, .face_model = true, .face_policy = LAYER_REJECT, .row = {.require_face = true}};
+	struct mark_case c = {.in = &in, .face_model = true, .policy = {.face = LAYER_REJECT}, .row = {.require_face = true}};
 
 	(void)state;
 	assert_int_equal(layer_face(&c).verdict, VERDICT_FLAG);
@@ -137,7 +137,7 @@ score_and_threshold_are_written_down(void **state)
 {
 	const struct selfie selfie = {.asked = true, .match = {SCORE(0.45)}};
 	const struct mark_in in = {.selfie = &selfie};
-	struct mark_case c = {.in = &in, .face_model = true, .face_policy = LAYER_FLAG, .row = {.require_face = true}};
+	struct mark_case c = {.in = &in, .face_model = true, .policy = {.face = LAYER_FLAG}, .row = {.require_face = true}};
 	struct arena a;
 
 	(void)state;

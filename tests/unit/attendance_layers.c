@@ -16,7 +16,7 @@ good(void)
 	field_clear(&mark_row_schema, &c.row);
 	c.now_us = c.at_us = NOW;
 	c.found = c.by_claim = c.has_key = c.proof_fits = true;
-	c.claim_policy = CLAIM_POLICY_ON;
+	c.policy.claim = CLAIM_POLICY_ON;
 	c.claim.expires_us = NOW + MINUTES_US;
 	c.row.code_expires_at = NOW + 1;
 	c.row.kind = "session";
@@ -107,7 +107,7 @@ claim_spent(struct mark_case *c)
 static void
 claim_off(struct mark_case *c)
 {
-	c->claim_policy = CLAIM_POLICY_OFF;
+	c->policy.claim = CLAIM_POLICY_OFF;
 }
 static void
 bad_proof(struct mark_case *c)
@@ -239,7 +239,7 @@ verdicts_are_told(void **state)
 	assert_non_null(strstr(layers_json(a, &c), "{\"layer\":\"claim\",\"verdict\":\"flag\",\"detail\":\""));
 
 	c = good();
-	c.claim_policy = CLAIM_POLICY_FLAG;
+	c.policy.claim = CLAIM_POLICY_FLAG;
 	assert_int_equal(layers_judge(&c, true), OK);
 	assert_string_equal(layers_flags(a, &c), "claim");
 

@@ -99,7 +99,7 @@ devices_by_policy(void **state)
 			begin(&s);
 			s.c.device = device_rows[i].device;
 			s.c.row.require_device = device_rows[i].require;
-			s.c.device_policy = policies[p];
+			s.c.policy.device = policies[p];
 			struct finding f = layer_device(&s.c);
 			expect_finding(f, device_rows[i].want, policies[p], ERR_DEVICE_MISMATCH, "device", device_rows[i].name);
 			if (policies[p] != LAYER_OFF && !str_eq(f.detail, device_rows[i].detail))
@@ -149,7 +149,7 @@ places_by_policy(void **state)
 			s.in.latitude = row->latitude;
 			s.in.longitude = row->longitude;
 			s.in.accuracy = row->accuracy;
-			s.c.geofence_policy = policies[p];
+			s.c.policy.geofence = policies[p];
 			struct finding f = layer_geofence(&s.c);
 			expect_finding(f, row->want, policies[p], ERR_OUTSIDE_GEOFENCE, "geofence", row->name);
 			if (policies[p] == LAYER_OFF)
@@ -232,7 +232,7 @@ journeys(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		for (int p = 0; p < POLICIES; p++) {
 			begin(&s);
-			s.c.geofence_policy = policies[p];
+			s.c.policy.geofence = policies[p];
 			s.c.before = (struct mark_before){true, NOW - rows[i].since * SECONDS_US, NORTH(-rows[i].km * 1000), 8.5417,
 				rows[i].margin_m};
 			/* Nobody knows which of the two marks was wrong: never refused. */
@@ -262,7 +262,7 @@ networks_by_policy(void **state)
 		for (int p = 0; p < POLICIES; p++) {
 			begin(&s);
 			s.c.network = (enum network_place)place;
-			s.c.network_policy = policies[p];
+			s.c.policy.network = policies[p];
 			expect_finding(layer_network(&s.c), want[place], policies[p], ERR_NETWORK_NOT_ALLOWED, "network", "network");
 		}
 }
@@ -288,11 +288,11 @@ the_earlier_measure_is_told(void **state)
 	s.c.network = NETWORK_OUTSIDE;
 	assert_int_equal(layers_judge(&s.c, true), OK);
 	assert_string_equal(layers_flags(&a, &s.c), "device,geofence,network");
-	s.c.network_policy = LAYER_REJECT;
+	s.c.policy.network = LAYER_REJECT;
 	assert_int_equal(layers_judge(&s.c, true), ERR_NETWORK_NOT_ALLOWED);
-	s.c.geofence_policy = LAYER_REJECT;
+	s.c.policy.geofence = LAYER_REJECT;
 	assert_int_equal(layers_judge(&s.c, true), ERR_OUTSIDE_GEOFENCE);
-	s.c.device_policy = LAYER_REJECT;
+	s.c.policy.device = LAYER_REJECT;
 	assert_int_equal(layers_judge(&s.c, true), ERR_DEVICE_MISMATCH);
 	s.c.row.nonce_used = true;
 	assert_int_equal(layers_judge(&s.c, true), ERR_NONCE_REUSED);

@@ -44,11 +44,11 @@ layer_device(const struct mark_case *c)
 {
 	const struct mark_device *d = &c->device;
 
-	if (!d->asked || c->device_policy == LAYER_OFF)
+	if (!d->asked || c->policy.device == LAYER_OFF)
 		return found_skip();
 	const char *fault = fault_of(c);
 	if (fault)
-		return found_fault(c->device_policy, ERR_DEVICE_MISMATCH, "device", fault);
+		return found_fault(c->policy.device, ERR_DEVICE_MISMATCH, "device", fault);
 	if (!d->shown && !d->signing)
 		return found_skip();
 	return found_pass(d->bound ? NULL : "first use");

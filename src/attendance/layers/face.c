@@ -64,18 +64,18 @@ weigh(const struct mark_case *c, const struct selfie *selfie, bool turns)
 	const char *fault = turns ? challenge_fault(c, &selfie->liveness) : NULL;
 
 	if (fault)
-		return found_fault(c->face_policy, ERR_FACE_MISMATCH, "face", fault);
+		return found_fault(c->policy.face, ERR_FACE_MISMATCH, "face", fault);
 	if (m->verdict == FACE_UNSET || m->verdict == FACE_NO_MODEL)
 		return found_flag("face", not_checked);
 	if (m->verdict != FACE_GOOD || isnan(m->score))
-		return found_fault(c->face_policy, ERR_FACE_MISMATCH, "face", face_verdict_text(m->verdict));
+		return found_fault(c->policy.face, ERR_FACE_MISMATCH, "face", face_verdict_text(m->verdict));
 	if (m->score < m->review)
-		return scored(found_fault(c->face_policy, ERR_FACE_MISMATCH, "face", "not the enrolled face"), m);
+		return scored(found_fault(c->policy.face, ERR_FACE_MISMATCH, "face", "not the enrolled face"), m);
 	if (turns && selfie->liveness.result == LIVENESS_NOT_CHECKED)
 		return found_flag("face", not_checked);
 	fault = turns ? turn_fault(&selfie->liveness) : NULL;
 	if (fault)
-		return scored(found_fault(c->face_policy, ERR_FACE_MISMATCH, "face", fault), m);
+		return scored(found_fault(c->policy.face, ERR_FACE_MISMATCH, "face", fault), m);
 	if (m->score < m->accept)
 		return scored(found_flag("face", "like the enrolled face, but not enough to be sure"), m);
 	return scored(found_pass(turns ? "the enrolled face, turned as asked" : "the enrolled face"), m);
@@ -88,14 +88,14 @@ layer_face(const struct mark_case *c)
 	struct mark_asks asks = case_asks(c);
 
 	if (!asks.face)
-		return selfie && c->face_policy != LAYER_OFF ? skipped() : found_skip();
+		return selfie && c->policy.face != LAYER_OFF ? skipped() : found_skip();
 	if (!c->face_model)
 		return skipped();
 	if (!selfie)
-		return found_fault(c->face_policy, ERR_FACE_MISMATCH, "face", "no selfie was sent");
+		return found_fault(c->policy.face, ERR_FACE_MISMATCH, "face", "no selfie was sent");
 	if (!selfie->asked) /* it came before the session asked for faces */
 		return found_flag("face", not_checked);
 	if (!selfie->match.references)
-		return found_fault(c->face_policy, ERR_FACE_MISMATCH, "face", "no face is enrolled");
+		return found_fault(c->policy.face, ERR_FACE_MISMATCH, "face", "no face is enrolled");
 	return weigh(c, selfie, asks.liveness);
 }

@@ -72,17 +72,17 @@ layer_geofence(const struct mark_case *c)
 	const struct mark_in *in = c->in;
 	const double radius_m = c->row.geofence_radius_m;
 
-	if (isnan(c->row.latitude) || isnan(c->row.longitude) || isnan(radius_m) || c->geofence_policy == LAYER_OFF)
+	if (isnan(c->row.latitude) || isnan(c->row.longitude) || isnan(radius_m) || c->policy.geofence == LAYER_OFF)
 		return found_skip();
 	if (!told(in))
-		return found_fault(c->geofence_policy, ERR_OUTSIDE_GEOFENCE, "geofence", "No position was told.");
+		return found_fault(c->policy.geofence, ERR_OUTSIDE_GEOFENCE, "geofence", "No position was told.");
 
 	double away_m = distance_m(in->latitude, in->longitude, c->row.latitude, c->row.longitude);
 	double widened_m = in->accuracy > 0 ? fmin(in->accuracy, WIDENED_MAX_M) : 0;
 	int bucket = accuracy_bucket(in->accuracy);
 	struct finding f = found_pass(inside_words[bucket]);
 	if (away_m > radius_m + widened_m)
-		f = found_fault(c->geofence_policy, ERR_OUTSIDE_GEOFENCE, "geofence", outside_words[bucket]);
+		f = found_fault(c->policy.geofence, ERR_OUTSIDE_GEOFENCE, "geofence", outside_words[bucket]);
 	else if (too_far_since(c, fmax(away_m, radius_m)))
 		f = found_flag("geofence", "Too far from the mark before for the time between.");
 	f.score = round(away_m);

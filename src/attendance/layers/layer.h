@@ -8,12 +8,10 @@
 #define MUSTER_ATTENDANCE_LAYERS_LAYER_H
 
 #include "attendance/mark.h"
+#include "attendance/policy.h"
 #include "core/crypto.h"
 
-enum { LAYERS_MAX = 12, CLAIM_POLICY_ON = 1, CLAIM_POLICY_FLAG, CLAIM_POLICY_OFF };
-
-/* What an event's policy says of a layer that measures; unset is flag. */
-enum layer_policy { LAYER_POLICY_UNSET = 0, LAYER_FLAG, LAYER_REJECT, LAYER_OFF };
+enum { LAYERS_MAX = 12 };
 
 struct finding {
 	enum verdict verdict;
@@ -95,11 +93,10 @@ struct mark_case {
 	bool found;	       /* `row` was read */
 	struct mark_row row;
 	const struct mark_in *in; /* what the student sent along; NULL when a claim is made */
-	enum layer_policy device_policy, geofence_policy, network_policy, face_policy;
+	struct policy policy; /* with what was unsaid filled in */
 	struct mark_device device;
 	struct mark_before before;
 	enum network_place network;
-	int claim_policy;
 	bool face_model; /* faces can be compared on this server */
 	bool liveness_spent; /* its challenge was used by a mark before */
 	bool by_claim, has_key, proof_fits, other_network, other_agent;
@@ -170,7 +167,7 @@ found_flag(const char *flag, const char *detail)
 
 /* A fault that the policy weighs: skip, flag or reject. */
 static inline struct finding
-found_fault(enum layer_policy policy, enum err why, const char *flag, const char *detail)
+found_fault(int policy, enum err why, const char *flag, const char *detail)
 {
 	if (policy == LAYER_OFF)
 		return found_skip();

@@ -7,9 +7,9 @@
 struct finding
 layer_network(const struct mark_case *c)
 {
-	if (c->network == NETWORK_ANY || c->network_policy == LAYER_OFF)
+	if (c->network == NETWORK_ANY || c->policy.network == LAYER_OFF)
 		return found_skip();
 	if (c->network == NETWORK_INSIDE)
 		return found_pass(NULL);
-	return found_fault(c->network_policy, ERR_NETWORK_NOT_ALLOWED, "network", "It came from outside the networks of the place.");
+	return found_fault(c->policy.network, ERR_NETWORK_NOT_ALLOWED, "network", "It came from outside the networks of the place.");
 }

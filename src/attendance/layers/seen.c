@@ -31,13 +31,13 @@ layer_claim(const struct mark_case *c)
 {
 	if (!c->by_claim)
 		return found_skip();
-	if (c->claim_policy == CLAIM_POLICY_OFF)
+	if (c->policy.claim == CLAIM_POLICY_OFF)
 		return found_reject(ERR_CONFLICT, "This event takes no claims; scan the code while signed in.");
 	if (c->has_key && !c->proof_fits)
 		return found_reject(ERR_INVALID_PROOF, "The proof is not of the browser that scanned.");
 	if (c->other_network)
 		return found_flag("scanned_elsewhere", "Scanned on another network than it was marked from.");
-	if (c->claim_policy == CLAIM_POLICY_FLAG)
+	if (c->policy.claim == CLAIM_POLICY_FLAG)
 		return found_flag("claim", "Marked by a claim, which this event reviews.");
 	return found_pass(c->other_agent ? "The browser names itself otherwise than when it scanned." : NULL);
 }
