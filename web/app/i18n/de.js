@@ -226,7 +226,6 @@ export default {
 	'event.when': 'Zeit',
 	'event.delete': 'Veranstaltung löschen?',
 	'event.deleteText': '„{title}“ verschwindet aus allen Listen, und die Codes gelten sofort nicht mehr.',
-	'event.back': 'Zur Veranstaltung',
 
 	'project.title': 'QR-Code',
 	'project.qr': 'QR-Code zum Einchecken',
@@ -235,6 +234,7 @@ export default {
 	'project.count': { one: 'eingecheckt', other: 'eingecheckt' },
 	'project.full': 'Vollbild',
 	'project.leave': 'Vollbild verlassen',
+	'project.back': 'Zurück',
 	'project.lost': 'Noch kein Code',
 	'project.stale': 'Der Server ist nicht erreichbar',
 	'project.staleText': 'Der letzte Code ist abgelaufen. Ein neuer erscheint, sobald die Verbindung wieder da ist.',

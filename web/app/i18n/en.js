@@ -226,7 +226,6 @@ export default {
 	'event.when': 'Time',
 	'event.delete': 'Delete this event?',
 	'event.deleteText': '“{title}” disappears from all lists, and its codes stop working at once.',
-	'event.back': 'Back to the event',
 
 	'project.title': 'QR code',
 	'project.qr': 'QR code for checking in',
@@ -235,6 +234,7 @@ export default {
 	'project.count': { one: 'checked in', other: 'checked in' },
 	'project.full': 'Full screen',
 	'project.leave': 'Leave full screen',
+	'project.back': 'Back',
 	'project.lost': 'No code yet',
 	'project.stale': 'The server cannot be reached',
 	'project.staleText': 'The last code has expired. A new one appears as soon as the connection is back.',

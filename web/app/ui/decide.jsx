@@ -102,7 +102,7 @@ export function Decide({ draft, onChange, onDecided, onClose }) {
 				{save.error && <p class="hint">{t('decide.kept')}</p>}
 				{counted > 0 && <p role="status">{t('decide.said', { n: counted - refused, refused })}</p>}
 				{(counted > 0 || rows.length > 1) && (
-					<ul class="rows picks" aria-label={t('decide.records')}>{rows.map((r) => <Result key={r.attendance_id} row={r} found={results[r.attendance_id]} begun={counted > 0} />)}</ul>
+					<ul class="rows picks" tabIndex={0} aria-label={t('decide.records')}>{rows.map((r) => <Result key={r.attendance_id} row={r} found={results[r.attendance_id]} begun={counted > 0} />)}</ul>
 				)}
 				{!done && (
 					<>

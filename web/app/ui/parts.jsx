@@ -61,7 +61,7 @@ export function Failure({ error, retry }) {
 				<Notice kind="bad">
 					{errorText(error)}
 					{error.status >= 500 && error.requestId && <small class="ref">{t('error.reference', { id: error.requestId })}</small>}
-					{retry && <p><Button onClick={retry}>{t('again')}</Button></p>}
+					{retry && error.status !== 404 && <p><Button onClick={retry}>{t('again')}</Button></p>}
 				</Notice>
 			)}
 		</div>

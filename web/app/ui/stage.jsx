@@ -91,7 +91,7 @@ function Stage({ title, lead, back, frames }) {
 			</header>
 			<div class="project-body">
 				{frames.over
-					? <div class="qr-box empty-code"><div class="stale" role="alert"><Icon name="info" size={48} /><strong>{errorText(frames.over)}</strong>{back && <Button href={back.href}>{t('event.back')}</Button>}</div></div>
+					? <div class="qr-box empty-code"><div class="stale" role="alert"><Icon name="info" size={48} /><strong>{errorText(frames.over)}</strong>{back && <Button href={back.href}>{t('project.back')}</Button>}</div></div>
 					: <Code shown={frames.shown} error={frames.lost} />}
 			</div>
 			<footer>
@@ -112,6 +112,6 @@ export function Screen({ source, frames, ready, handed, title, lead, back }) {
 	if (ready || (handed && (frames.over || frames.lost)))
 		return <Stage title={title ?? t('project.title')} lead={lead} back={back} frames={frames} />;
 	if (!handed && source.error)
-		return <div class="project"><Failure error={source.error} retry={() => startSession().then(source.reload)} /><Button href={back.list}>{back.label}</Button></div>;
+		return <div class="project broken"><Failure error={source.error} retry={() => startSession().then(source.reload)} /><Button href={back.list}>{back.label}</Button></div>;
 	return <Skeleton />;
 }
