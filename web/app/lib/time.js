@@ -3,8 +3,19 @@ import { useEffect, useState } from 'preact/hooks';
 
 import { language } from './i18n.js';
 
-const format = (options) => (iso) => new Intl.DateTimeFormat(language.value.id === 'en' ? navigator.language : language.value.id, options)
-	.format(new Date(iso));
+/* A formatter is dear to make, and a roll asks for hundreds of times every few seconds: one for each form, of the language last used. */
+function format(options) {
+	let known = null;
+	let made;
+	return (iso) => {
+		const locale = language.value.id === 'en' ? navigator.language : language.value.id;
+		if (locale !== known) {
+			made = new Intl.DateTimeFormat(locale, options);
+			known = locale;
+		}
+		return made.format(new Date(iso));
+	};
+}
 
 export const day = format({ weekday: 'short', day: 'numeric', month: 'short' });
 export const fullDay = format({ weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
