@@ -95,7 +95,7 @@ function Stage({ title, lead, back, frames }) {
 					: <Code shown={frames.shown} error={frames.lost} />}
 			</div>
 			<footer>
-				<p class="how">{t('project.how')}</p>
+				{!frames.over && <p class="how">{t('project.how')}</p>}
 				{names && frames.latest.length > 0 && <p class="latest">{frames.latest.join(' · ')}</p>}
 				<p class="project-count"><b>{count}</b> {t('project.count', { n: count })}</p>
 				<Say>{t('events.count', { n: count })}</Say>
