@@ -58,7 +58,7 @@ test("sign up, approve, create, project, scan through the camera, live count, fl
 
 		await desk.page.getByRole("link", { name: "Close" }).click();
 		await desk.page.getByRole("heading", { name: /To review/ }).waitFor();
-		await desk.page.locator(".layers").getByText("Place").waitFor();
+		await desk.page.locator(".layers").getByText("Place", { exact: true }).waitFor();
 		await decide(desk.page, "Amara Okafor", "late", "Seen at the side door");
 		await phone.page.locator(".toast").getByText(/now: late.*side door/).waitFor();
 		await phone.page.locator(".rows").getByText("Late").waitFor();
