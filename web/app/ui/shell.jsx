@@ -147,7 +147,8 @@ export function Shell() {
 	const first = useRef(true);
 
 	useEffect(() => {
-		if (shown.path === path && shown.page && !open(shown.page) && state === 'out')
+		/* Who signed out himself is on the way elsewhere already. */
+		if (place.peek() === path && shown.path === path && shown.page && !open(shown.page) && state === 'out')
 			go(`/app/?next=${encodeURIComponent(path)}`, { replace: true });
 	}, [shown.page, state, path]);
 
