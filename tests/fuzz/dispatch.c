@@ -168,7 +168,6 @@ reply_is_sound(const struct test_reply *r)
 	HOLDS(r->status < 400 || r->x.request.method == HEAD || (rs->content_type && str_starts(rs->content_type, "text/")) || error_code(r)[0]);
 	for (size_t i = 0; i < rs->n_headers; i++)
 		HOLDS(!strpbrk(rs->headers[i].name, "\r\n: ") && !strpbrk(rs->headers[i].value, "\r\n"));
-	HOLDS(!memmem(r->body, r->body_n, campus.t->dir, strlen(campus.t->dir)));
 }
 
 /* What later requests may need of a reply. */
@@ -185,9 +184,17 @@ remember(const struct test_reply *r)
 	}
 }
 
+/* No reply does, but one that quotes a request which learned it from what the program compares. */
+static bool
+names_directory(const void *text, size_t n)
+{
+	return memmem(text, n, campus.t->dir, strlen(campus.t->dir)) != NULL;
+}
+
 static void
 run_request(struct arena *a, struct span in)
 {
+	const struct span text = in;
 	struct test_request rq = {.content_type = NULL};
 	struct header headers[HEADERS_MAX];
 	const char *line = fuzz_line(a, &in), *blank = strchr(line, ' ');
@@ -206,6 +213,7 @@ run_request(struct arena *a, struct span in)
 	}
 	const struct test_reply *r = call_with(campus.t, &rq);
 	reply_is_sound(r);
+	HOLDS(!names_directory(r->body, r->body_n) || names_directory(text.p, text.n));
 	remember(r);
 }
 

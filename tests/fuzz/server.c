@@ -111,7 +111,10 @@ fuzz_http_end(void)
 	server = NULL;
 }
 
-/* From one of many addresses in turn: one has too few ports for the thousands of connections that the system remembers as closed. */
+/*
+ * From one of many addresses in turn: one has too few ports for the thousands of connections that the system remembers as closed.
+ * Negative when the system has no room for another.
+ */
 static int
 connected(void)
 {
@@ -124,8 +127,11 @@ connected(void)
 	atomic_store(&finished, 0);
 	atomic_store(&source, from.sin_addr.s_addr);
 	HOLDS(fd >= 0 && setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int)) == 0);
-	HOLDS(bind(fd, (const struct sockaddr *)&from, sizeof(from)) == 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
-	return fd;
+	HOLDS(bind(fd, (const struct sockaddr *)&from, sizeof(from)) == 0);
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+		return fd;
+	close(fd);
+	return -1;
 }
 
 /*
@@ -142,10 +148,12 @@ talk(struct arena *a, struct span in)
 	char piece[4096];
 	ssize_t n = 1;
 
+	buf_init(&out, a, sizeof(piece));
+	if (fd < 0)
+		return buf_span(&out);
 	for (size_t at = 0; at < in.n && (n = send(fd, in.p + at, in.n - at, MSG_NOSIGNAL)) > 0;)
 		at += (size_t)n;
 	shutdown(fd, SHUT_WR);
-	buf_init(&out, a, sizeof(piece));
 	for (int turn = 0; n > 0; turn++) {
 		if (poll(&ready, 1, TURN_MS) != 1) {
 			HOLDS(turn < PATIENCE_MS / TURN_MS);
