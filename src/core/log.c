@@ -325,7 +325,6 @@ log_at(enum log_level level, const char *file, const char *func, const char *req
 	const struct log_field *fields, size_t n)
 {
 	struct line l;
-	bool wake = false;
 
 	if (!log_on(level))
 		return;
@@ -344,13 +343,12 @@ log_at(enum log_level level, const char *file, const char *func, const char *req
 
 	pthread_mutex_lock(&state.lock);
 	if (state.open && state.fill) {
-		bool urgent = level >= LOG_WARNING && !state.urgent;
-		wake = state.n == 0 || urgent;
+		bool first = state.n == 0;
 		append(&l);
 		tell_dropped();
-		state.urgent = state.urgent || urgent;
+		state.urgent = state.urgent || level >= LOG_WARNING;
+		if (first || level >= LOG_WARNING)
+			pthread_cond_signal(&state.wake);
 	}
 	pthread_mutex_unlock(&state.lock);
-	if (wake)
-		pthread_cond_signal(&state.wake);
 }

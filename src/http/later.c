@@ -97,14 +97,15 @@ later_close(struct later *l)
 bool
 later_add(struct later *l, struct later_task *task)
 {
-	bool ok, wake = false;
+	bool ok;
 
 	task->next = NULL;
 	task->due_us = time_monotonic_us() + (int64_t)l->o.delay_ms * 1000;
 	pthread_mutex_lock(&l->lock);
 	ok = !l->closing && l->count < l->o.max;
 	if (ok) {
-		wake = !l->first;
+		if (!l->first) /* under the lock: once the task has run, the list may be closed */
+			pthread_cond_signal(&l->wake);
 		*l->last = task;
 		l->last = &task->next;
 		l->count++;
@@ -112,7 +113,5 @@ later_add(struct later *l, struct later_task *task)
 			metrics_set(l->o.metrics, l->o.gauge, l->count);
 	}
 	pthread_mutex_unlock(&l->lock);
-	if (wake)
-		pthread_cond_signal(&l->wake);
 	return ok;
 }

@@ -1,9 +1,6 @@
 /*
  * The pool's threads take tasks from one list, oldest first.  The bound counts waiting tasks only: a task that runs has left the
  * list.  Niceness is per thread on Linux, so the hash lane yields to the loops without a process of its own.
- *
- * Here and wherever threads of different niceness meet, a thread is woken after the lock was let go, never under it: the one that is
- * woken may take the processor at once, and then everybody would wait for the lock of a thread that yields to all.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -116,10 +113,10 @@ pool_close(struct pool *p)
 bool
 pool_submit(struct pool *p, struct pool_task *task)
 {
-	bool ok, wake;
+	bool ok;
 
 	pthread_mutex_lock(&p->lock);
-	wake = ok = !FAULT("queue.pool") && !p->closing && p->queued < p->o.max_queued;
+	ok = !FAULT("queue.pool") && !p->closing && p->queued < p->o.max_queued;
 	if (ok) {
 		task->next = NULL;
 		*p->last = task;
@@ -127,11 +124,10 @@ pool_submit(struct pool *p, struct pool_task *task)
 		p->queued++;
 		if (p->o.metrics)
 			metrics_set(p->o.metrics, p->o.gauge, p->queued);
-		wake = p->idle > 0;
+		if (p->idle > 0) /* under the lock: once the task has run, the pool may be closed */
+			pthread_cond_signal(&p->wake);
 	}
 	pthread_mutex_unlock(&p->lock);
-	if (wake)
-		pthread_cond_signal(&p->wake);
 	return ok;
 }
 

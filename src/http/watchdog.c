@@ -228,9 +228,9 @@ resume_later(struct server_side *side)
 	first = !s->resumes;
 	side->next = s->resumes;
 	s->resumes = side;
-	pthread_mutex_unlock(&s->lock);
-	if (first) /* not under the lock: see pool.c */
+	if (first)
 		pthread_cond_signal(&s->resume_wake);
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void *

@@ -259,12 +259,11 @@ pool_give(struct db_store *s, struct db *db)
 	} else {
 		db->next = s->pool;
 		s->pool = db;
+		(void)pthread_cond_signal(&s->pool_free);
 	}
 	(void)pthread_mutex_unlock(&s->pool_lock);
 	if (surplus)
 		s->engine->close(db);
-	else
-		(void)pthread_cond_signal(&s->pool_free);
 }
 
 enum err

@@ -195,9 +195,8 @@ db_submit(struct db_store *s, struct db_job *job)
 	if (taken) {
 		push(q, job);
 		gauge_queue(s, 1);
+		(void)pthread_cond_signal(&w->wake);
 	}
 	(void)pthread_mutex_unlock(&w->lock);
-	if (taken) /* not under the lock: see http/pool.c */
-		(void)pthread_cond_signal(&w->wake);
 	return taken;
 }
