@@ -144,13 +144,10 @@ class Client {
 	// For what a test needs before it begins: asks again while it is told that the server is busy.
 	patient() {
 		const other = Object.create(this);
-		other.request = async (...args) => {
-			for (const end = performance.now() + 60000; ; await new Promise((resolve) => setTimeout(resolve, 25))) {
-				const reply = await this.request(...args);
-				if (reply.status !== 503 || performance.now() > end)
-					return reply;
-			}
-		};
+		other.request = (...args) => eventually("the server has room", async () => {
+			const reply = await this.request(...args);
+			return reply.status !== 503 && reply;
+		}, 60000);
 		return other;
 	}
 
