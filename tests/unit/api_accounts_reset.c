@@ -1,10 +1,10 @@
 /* A forgotten password: one answer for everybody, one live link, one use, what ends with it and what stays. */
 #include "accounts_env.h"
 #include "mfa_env.h"
+#include "run_job.h"
 
 #include "core/asset.h"
 #include "identity/reset.h"
-#include "jobs/jobs.h"
 
 enum { THREADS = 32 };
 
@@ -25,16 +25,6 @@ ask(struct test *t, const char *email)
 	return ask_with(t, email, NULL, NULL, 0);
 }
 
-static void
-deliver(struct test *t)
-{
-	struct ctx cx;
-	int64_t rows;
-
-	test_ctx(t, &cx);
-	assert_int_equal(job_run(&cx, "password_reset", &rows), OK);
-}
-
 static struct test_reply *
 confirm(struct test *t, const char *token, const char *password)
 {
@@ -52,7 +42,7 @@ static const char *
 link_token(struct test *t, const char *email)
 {
 	expect_status(ask(t, email), 202);
-	deliver(t);
+	run_job(t, "password_reset");
 	return mailed_token(t, "password_reset", email);
 }
 
@@ -72,10 +62,10 @@ the_answer_is_one(void **state)
 	assert_int_equal(count(t, "SELECT count(*) FROM one_time_secrets WHERE purpose = 'password_reset'"), 0);
 	assert_int_equal(audited(t, "password_reset_requested", "success"), 2);
 	assert_int_equal(mails(t, "password_reset"), 0);
-	deliver(t);
+	run_job(t, "password_reset");
 	assert_int_equal(mails(t, "password_reset"), 1);
 	assert_int_equal(count(t, "SELECT count(*) FROM one_time_secrets WHERE purpose = 'reset_request'"), 0);
-	deliver(t);
+	run_job(t, "password_reset");
 	assert_int_equal(mails(t, "password_reset"), 1);
 }
 
@@ -96,7 +86,7 @@ limits_are_silent(void **state)
 		expect_status(ask(t, PATH(t, "x%d@example.org", i)), 202);
 	expect_status(ask(t, b.email), 202);
 	assert_int_equal(count(t, "SELECT count(*) FROM one_time_secrets WHERE purpose = 'reset_request'"), 7);
-	deliver(t);
+	run_job(t, "password_reset");
 	assert_int_equal(mails(t, "password_reset"), 3);
 	test_close(t);
 }
@@ -111,7 +101,7 @@ the_link_is_ours_whatever_the_request_says(void **state)
 	struct ctx cx;
 
 	expect_status(ask_with(t, u.email, NULL, evil, 5), 202);
-	deliver(t);
+	run_job(t, "password_reset");
 	test_ctx(t, &cx);
 	const char *data = sql_text(t, "SELECT data FROM outbox"),
 		   *sealed = sql_text(t, "SELECT json_extract(data, '$.link') FROM outbox");

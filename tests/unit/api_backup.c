@@ -1,23 +1,13 @@
 /* The daily backup: when it comes, when it does not, and what is kept. */
 #include "attendance_env.h"
+#include "run_job.h"
 
 #include <dirent.h>
 #include <unistd.h>
 
 #include "core/log.h"
 #include "jobs/backup.h"
-#include "jobs/jobs.h"
 #include "store/backup.h"
-
-static void
-run_job(struct test *t)
-{
-	struct ctx cx;
-	int64_t rows;
-
-	test_ctx(t, &cx);
-	must(&cx, job_run(&cx, "backup", &rows));
-}
 
 static int
 files(struct test *t)
@@ -47,16 +37,16 @@ once_a_day(void **state)
 	struct ctx cx;
 
 	(void)state;
-	run_job(t);
+	run_job(t, "backup");
 	assert_int_equal(files(t), 0);
 	test_advance(t, 15 * HOURS_US - 1);
-	run_job(t);
+	run_job(t, "backup");
 	assert_int_equal(files(t), 0);
 	test_advance(t, 1);
-	run_job(t);
+	run_job(t, "backup");
 	assert_int_equal(files(t), 1);
 	test_advance(t, MINUTES_US);
-	run_job(t);
+	run_job(t, "backup");
 	assert_int_equal(files(t), 1);
 	assert_int_equal(count(t, arena_printf(&t->arena,
 					  "SELECT COUNT(*) FROM audit_logs WHERE action = 'backup' AND entity_id = "
@@ -65,7 +55,7 @@ once_a_day(void **state)
 		1);
 	for (int day = 0; day < 3; day++) { /* one of them three days late */
 		test_advance(t, (day == 1 ? 3 : 1) * DAYS_US);
-		run_job(t);
+		run_job(t, "backup");
 	}
 	assert_int_equal(files(t), 2);
 	test_ctx(t, &cx);

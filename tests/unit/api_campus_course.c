@@ -1,7 +1,6 @@
 /* Courses and rosters, over the API; and what a lecturer and the end of a session write by hand. */
 #include "campus_env.h"
-
-#include "jobs/jobs.h"
+#include "run_job.h"
 
 static struct test_reply *
 send_csv(struct campus *c, const struct test_user *u, const char *query, const char *text)
@@ -159,18 +158,6 @@ the_rest_is_absent(void **state)
 
 /* --- the end ------------------------------------------------------------------------------------------------------------------ */
 
-static int64_t
-settle(struct campus *c)
-{
-	struct ctx cx;
-	int64_t rows;
-
-	test_ctx(c->t, &cx);
-	if (job_run(&cx, "session_settle", &rows) != OK)
-		fail_msg("session_settle: %s", cx.error.internal ? cx.error.internal : "");
-	return rows;
-}
-
 #define ABSENT(c) count((c).t, "SELECT COUNT(*) FROM attendance_records WHERE status = 'absent'")
 
 static void
@@ -185,10 +172,10 @@ who_did_not_come_is_absent(void **state)
 	(void)state;
 	expect_status(mark_qr(&c, &c.students[2], qr_of(&c, id)), 201);
 	test_advance(c.t, 10 * MINUTES_US - 1);
-	assert_int_equal(settle(&c), 0);
+	assert_int_equal(run_job(c.t, "session_settle"), 0);
 	assert_int_equal(ABSENT(c), 0);
 	test_advance(c.t, 3 * SECONDS_US);
-	settle(&c);
+	run_job(c.t, "session_settle");
 	assert_int_equal(ABSENT(c), CLASS_STUDENTS - 1);
 	r = get(&c, &c.lecturer, session_path(&c, id, ""));
 	expect_text(r, "closed_at", "2026-08-01T12:10:00Z"); /* its end, not the job's time */
@@ -196,7 +183,7 @@ who_did_not_come_is_absent(void **state)
 	expect_int(r, "counts.present", 1);
 	r = get(&c, &c.students[0], "/api/v1/student/attendance");
 	expect_text(r, "records.0.marked_at", "2026-08-01T12:10:00Z");
-	assert_int_equal(settle(&c), 0); /* nothing is left */
+	assert_int_equal(run_job(c.t, "session_settle"), 0); /* nothing is left */
 	assert_int_equal(ABSENT(c), CLASS_STUDENTS - 1);
 	assert_int_equal(count(c.t, "SELECT COUNT(*) FROM audit_logs WHERE action = 'session_closed'"), 1);
 	test_close(c.t);
@@ -211,10 +198,10 @@ what_was_closed_early(void **state)
 	(void)state;
 	test_advance(c.t, MINUTES_US);
 	expect_status(post(&c, &c.lecturer, session_path(&c, cancelled, "/close"), NULL), 200);
-	settle(&c);
+	run_job(c.t, "session_settle");
 	assert_int_equal(ABSENT(c), 0);
 	expect_status(post(&c, &c.lecturer, session_path(&c, id, "/close"), NULL), 200);
-	settle(&c);
+	run_job(c.t, "session_settle");
 	assert_int_equal(ABSENT(c), CLASS_STUDENTS);
 	assert_int_equal(count(c.t, "SELECT COUNT(*) FROM events WHERE settled_at IS NULL"), 0);
 	test_close(c.t);
@@ -239,7 +226,7 @@ a_roster_longer_than_a_turn(void **state)
 				     c.course, i));
 	}
 	test_advance(c.t, 11 * MINUTES_US);
-	settle(&c);
+	run_job(c.t, "session_settle");
 	assert_int_equal(ABSENT(c), CLASS_STUDENTS + 2 * BULK_TURN_ROWS);
 	expect_int(get(&c, &c.lecturer, session_path(&c, id, "")), "counts.absent", CLASS_STUDENTS + 2 * BULK_TURN_ROWS);
 	test_close(c.t);

@@ -5,7 +5,7 @@
 #include "support.h"
 
 #include "face_stub.h"
-#include "jobs/jobs.h"
+#include "run_job.h"
 #include "net/face.h"
 #include "net/storage.h"
 
@@ -19,19 +19,6 @@ static struct test *
 open_stub(const char *more)
 {
 	return test_open(TEST_CONF(stub_program(), "FACE_MODELS_DIR=stub", PATIENCE, more));
-}
-
-static struct test_reply *
-send_form(struct test *t, const char *path, const struct test_user *u, struct form *f)
-{
-	struct span body = form_end(f);
-
-	return call_with(t, &(struct test_request){.method = POST,
-				    .path = path,
-				    .bearer = u->bearer,
-				    .content_type = FORM_TYPE,
-				    .body = (const char *)body.p,
-				    .body_n = body.n});
 }
 
 /* Pictures that show these, up to NULL. */
@@ -383,18 +370,6 @@ those_who_decide_see_a_selfie_and_nobody_else(void **state)
 	test_close(t);
 }
 
-static int64_t
-run(struct test *t, const char *job)
-{
-	struct ctx cx;
-	int64_t rows = -1;
-
-	test_ctx(t, &cx);
-	if (job_run(&cx, job, &rows) != OK)
-		fail_msg("%s: %s", job, cx.error.internal ? cx.error.internal : "");
-	return rows;
-}
-
 /* The times of these names: 2026-08-01T10:50, 11:10 and 12:00, and one that is no name of ours. */
 static void
 the_sweep_takes_old_orphans_alone(void **state)
@@ -414,11 +389,11 @@ the_sweep_takes_old_orphans_alone(void **state)
 	struct uuid old = uuid_v7(TEST_START_US - 30 * DAYS_US, chance);
 	const char *kept = store(t, &r, TEXT(t, "selfies/2026-07-02/%s", old.text), true);
 	const char *foreign = store(t, &r, "selfies/2026-08-01/notes.txt", false);
-	assert_int_equal(run(t, "selfie_sweep"), 1);
+	assert_int_equal(run_job(t, "selfie_sweep"), 1);
 	assert_false(is_stored(t, orphan[0]));
 	assert_true(is_stored(t, orphan[1]) && is_stored(t, orphan[2]) && is_stored(t, kept) && is_stored(t, foreign));
 	test_advance(t, 11 * MINUTES_US);
-	assert_int_equal(run(t, "selfie_sweep"), 1);
+	assert_int_equal(run_job(t, "selfie_sweep"), 1);
 	assert_false(is_stored(t, orphan[1]));
 	assert_true(is_stored(t, orphan[2]));
 	test_close(t);
@@ -433,10 +408,10 @@ selfies_end_with_their_time(void **state)
 
 	(void)state;
 	test_advance(t, 2 * DAYS_US - SECONDS_US);
-	assert_int_equal(run(t, "selfie_expire"), 0);
+	assert_int_equal(run_job(t, "selfie_expire"), 0);
 	assert_true(is_stored(t, object));
 	test_advance(t, 2 * SECONDS_US);
-	assert_int_equal(run(t, "selfie_expire"), 1);
+	assert_int_equal(run_job(t, "selfie_expire"), 1);
 	assert_false(is_stored(t, object));
 	assert_int_equal(count(t, "SELECT COUNT(*) FROM selfies"), 0);
 	assert_int_equal(count(t, "SELECT COUNT(*) FROM attendance_records"), 1);

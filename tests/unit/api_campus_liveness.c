@@ -20,19 +20,6 @@ open_campus(const char *more)
 	return campus_open_with(TEST_CONF(stub_program(), "FACE_MODELS_DIR=stub", "FACE_TIMEOUT_SECONDS=60", more));
 }
 
-static struct test_reply *
-send_form(struct campus *c, const struct test_user *u, const char *path, struct form *f)
-{
-	struct span body = form_end(f);
-
-	return call_with(c->t, &(struct test_request){.method = POST,
-				       .path = path,
-				       .bearer = u->bearer,
-				       .content_type = FORM_TYPE,
-				       .body = (const char *)body.p,
-				       .body_n = body.n});
-}
-
 /* A student whose enrolled face is "face 0". */
 static struct test_user
 enrolled(struct campus *c)
@@ -42,7 +29,7 @@ enrolled(struct campus *c)
 
 	form_text(&f, &c->t->arena, "consent", "true");
 	form_file(&f, &c->t->arena, "file", stub_picture(&c->t->arena, "face 0"));
-	expect_status(send_form(c, &u, "/api/v1/student/enroll-face", &f), 201);
+	expect_status(send_form(c->t, "/api/v1/student/enroll-face", &u, &f), 201);
 	return u;
 }
 
@@ -65,7 +52,7 @@ mark_seen(struct campus *c, const struct test_user *u, const char *session, cons
 		form_text(&f, &c->t->arena, "liveness_challenge", challenge);
 	for (; *sees; sees++)
 		form_file(&f, &c->t->arena, "selfie", stub_picture(&c->t->arena, *sees));
-	return send_form(c, u, MARK, &f);
+	return send_form(c->t, MARK, u, &f);
 }
 #define SEES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -357,7 +344,7 @@ a_challenge_binds_student_and_session_and_time(void **state)
 	struct form f = {0};
 	form_text(&f, &c.t->arena, "liveness_challenge", token);
 	form_file(&f, &c.t->arena, "selfie", stub_picture(&c.t->arena, "face 0"));
-	expect_error(send_form(&c, &u, MARK, &f), 422, "validation_error"); /* no code at all */
+	expect_error(send_form(c.t, MARK, &u, &f), 422, "validation_error"); /* no code at all */
 	expect_status(mark_json(&c, &u, TEXT(&c, "{'qr_session_id':'%s','qr_nonce':'1.x','liveness_challenge':'%s'}", s, token)), 400);
 	test_advance(c.t, 59 * SECONDS_US);
 	struct test_user late = enrolled(&c);
@@ -432,11 +419,11 @@ a_code_that_is_none_has_no_selfie_looked_at(void **state)
 	(void)state;
 	form_text(&f, &c.t->arena, "qr_payload", "bm90aGluZw");
 	form_file(&f, &c.t->arena, "selfie", stub_picture(&c.t->arena, "verdict 3"));
-	expect_error(send_form(&c, &u, MARK, &f), 400, "invalid_qr");
+	expect_error(send_form(c.t, MARK, &u, &f), 400, "invalid_qr");
 	form_text(&both, &c.t->arena, "event_id", s);
 	form_text(&both, &c.t->arena, "code", "000000");
 	form_file(&both, &c.t->arena, "selfie", stub_picture(&c.t->arena, "verdict 3"));
-	expect_error(send_form(&c, &u, MARK, &both), 400, "invalid_qr");
+	expect_error(send_form(c.t, MARK, &u, &both), 400, "invalid_qr");
 	assert_int_equal(stored(&c), 0);
 	assert_int_equal(count(c.t, "SELECT COUNT(*) FROM audit_logs WHERE action = 'attendance_failed'"), 2);
 	test_close(c.t);
@@ -490,7 +477,7 @@ mark_pictures(struct campus *c, const struct test_user *u, const char *session, 
 		const char *pose = text_at(asked, TEXT(c, "poses.%d", i));
 		form_file(&f, &c->t->arena, "selfie", !strcmp(pose, "straight") ? straight : !strcmp(pose, "left") ? left : right);
 	}
-	return send_form(c, u, MARK, &f);
+	return send_form(c->t, MARK, u, &f);
 }
 
 static struct test_user
@@ -501,7 +488,7 @@ enrolled_by(struct campus *c, struct span picture)
 
 	form_text(&f, &c->t->arena, "consent", "true");
 	form_file(&f, &c->t->arena, "file", picture);
-	expect_status(send_form(c, &u, "/api/v1/student/enroll-face", &f), 201);
+	expect_status(send_form(c->t, "/api/v1/student/enroll-face", &u, &f), 201);
 	return u;
 }
 

@@ -2,8 +2,8 @@
 #include "attendance_env.h"
 
 #include "accounts_env.h"
-#include "jobs/jobs.h"
 #include "mfa_env.h"
+#include "run_job.h"
 
 static struct test_reply *
 mark_with(struct room *r, const struct test_user *u, const struct qr_session *code)
@@ -50,22 +50,18 @@ counts_survive_a_step_back(void **state)
 {
 	struct room r = room_open();
 	struct test_user second = test_user(r.t, ROLE_STUDENT);
-	struct ctx cx;
-	int64_t rows;
 
 	(void)state;
 	expect_status(mark_with(&r, &r.student, &r.code), 201);
 	step_wall(&r, 60 * SECONDS_US - 2 * SECONDS_US);
-	test_ctx(r.t, &cx);
-	assert_int_equal(job_run(&cx, "event_counts", &rows), OK);
+	run_job(r.t, "event_counts");
 	assert_int_equal(listed_count(&r), 1);
 	step_wall(&r, -58 * SECONDS_US);
 	step_wall(&r, -20 * SECONDS_US);
 	expect_status(mark_with(&r, &second, &r.code), 201);
 	assert_int_equal(listed_count(&r), 2);
 	step_wall(&r, 120 * SECONDS_US);
-	test_ctx(r.t, &cx);
-	assert_int_equal(job_run(&cx, "event_counts", &rows), OK);
+	run_job(r.t, "event_counts");
 	assert_int_equal(listed_count(&r), 2);
 	test_close(r.t);
 }
@@ -91,16 +87,6 @@ limits_do_not_see_the_wall_clock(void **state)
 
 enum { AHEAD_DAYS = 400 };
 
-static void
-run_job(struct room *r, const char *name)
-{
-	struct ctx cx;
-	int64_t rows;
-
-	test_ctx(r->t, &cx);
-	assert_int_equal(job_run(&cx, name, &rows), OK);
-}
-
 /* Every hourly job has its turn before, while and after the clock is wrong. */
 static void
 days_ahead_and_back(struct room *r)
@@ -109,7 +95,7 @@ days_ahead_and_back(struct room *r)
 
 	for (int step = 0; step < 3; step++) {
 		for (size_t i = 0; i < sizeof(hourly) / sizeof(hourly[0]); i++)
-			run_job(r, hourly[i]);
+			run_job(r->t, hourly[i]);
 		if (step < 2)
 			step_wall(r, (step == 0 ? 1 : -1) * AHEAD_DAYS * DAYS_US);
 	}
@@ -189,7 +175,7 @@ one_time_secrets_are_not_good_twice(void **state)
 	expect_status(
 		call(t, POST, "/v1/auth/mfa/complete", NULL, PATH(t, "{'mfa_token':'%s','code':'%s'}", pending, code)), 200);
 	expect_status(call(t, POST, "/v1/auth/password-reset/request", NULL, PATH(t, "{'email':'%s'}", r.admin.email)), 202);
-	run_job(&r, "password_reset");
+	run_job(r.t, "password_reset");
 	const char *confirm =
 		PATH(t, "{'token':'%s','new_password':'" NEW_PASSWORD "'}", mailed_token(t, "password_reset", r.admin.email));
 	expect_status(call(t, POST, "/v1/auth/password-reset/confirm", NULL, confirm), 200);

@@ -1,18 +1,8 @@
 /* Jobs by name, what they leave in the database, failures, and the thread's start and stop. */
 #include "attendance_env.h"
+#include "run_job.h"
 
 #include "jobs/jobs.h"
-
-static int64_t
-run(struct test *t, const char *name)
-{
-	struct ctx cx;
-	int64_t rows = -1;
-
-	test_ctx(t, &cx);
-	must(&cx, job_run(&cx, name, &rows));
-	return rows;
-}
 
 static void
 every_job_runs_on_an_empty_database(void **state)
@@ -23,7 +13,7 @@ every_job_runs_on_an_empty_database(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < job_row_count; i++) {
-		assert_int_equal(run(t, job_rows[i].name), 0);
+		assert_int_equal(run_job(t, job_rows[i].name), 0);
 		const char *sql = arena_printf(&t->arena,
 			"SELECT moment(last_started_at) || moment(last_finished_at) || COALESCE(last_error, '') FROM jobs WHERE name = '%s' AND "
 			"leader <> ''",
@@ -48,19 +38,19 @@ marks_are_told_once_per_event(void **state)
 
 	(void)state;
 	expect_err(OK, mark_payload(t, &a, code.qr_payload));
-	run(t, "notify_marks");
+	run_job(t, "notify_marks");
 	assert_string_equal(sql_text(t, texts), "1 person has marked attendance at Algorithms.");
 	test_advance(t, 10 * SECONDS_US);
-	run(t, "notify_marks");
+	run_job(t, "notify_marks");
 	expect_err(OK, mark_payload(t, &b, code.qr_payload));
 	expect_err(OK, mark_payload(t, &b, second.qr_payload));
-	run(t, "notify_marks");
+	run_job(t, "notify_marks");
 	assert_string_equal(
 		sql_text(t, texts), "1 person has marked attendance at Graphs.|2 people have marked attendance at Algorithms.");
 	assert_int_equal(
 		count(t, "SELECT COUNT(*) FROM notifications n JOIN users u ON u.id = n.user_id WHERE u.role = 'student'"), 0);
 	sql_run(t, "UPDATE notifications SET is_read = 1, coalesce_key = NULL");
-	run(t, "notify_marks");
+	run_job(t, "notify_marks");
 	assert_int_equal(count(t, "SELECT COUNT(*) FROM notifications WHERE is_read = 0"), 0);
 	test_close(t);
 }
@@ -74,10 +64,10 @@ old_replies_are_forgotten(void **state)
 	sql_run(t, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250)"
 		   " INSERT INTO idempotency_keys SELECT '01890a5d-ac96-774b-bcce-b302099a8057', 'r', i, 'h', 200, NULL, NULL,"
 		   " '2026-07-31 12:00:00.000000' FROM n");
-	assert_int_equal(run(t, "idempotency_expire"), 0); /* not over 24 hours */
+	assert_int_equal(run_job(t, "idempotency_expire"), 0); /* not over 24 hours */
 	sql_run(t, "UPDATE idempotency_keys SET created_at = '2026-07-31 11:59:59.999999' WHERE CAST(idempotency_key AS INTEGER) "
 		   "> 20");
-	assert_int_equal(run(t, "idempotency_expire"), 230);
+	assert_int_equal(run_job(t, "idempotency_expire"), 230);
 	assert_int_equal(count(t, "SELECT COUNT(*) FROM idempotency_keys"), 20);
 	test_close(t);
 }
@@ -91,9 +81,9 @@ approvals_time_out(void **state)
 	struct test_reply *r = call(
 		t, POST, "/api/auth/signup", NULL, "{'email':'new@example.org','password':'Correct-Horse-7','full_name':'New'}");
 	expect_status(r, 201);
-	assert_int_equal(run(t, "approval_expire"), 0);
+	assert_int_equal(run_job(t, "approval_expire"), 0);
 	test_advance(t, 3 * MINUTES_US);
-	assert_int_equal(run(t, "approval_expire"), 1);
+	assert_int_equal(run_job(t, "approval_expire"), 1);
 	assert_string_equal(sql_text(t, "SELECT status FROM approval_requests"), "timeout");
 	test_close(t);
 }
@@ -114,7 +104,7 @@ a_failure_is_noted(void **state)
 				  "last_finished_at IS NULL"),
 		1);
 	sql_run(t, "INSERT INTO positions VALUES ('event_counts', '00000000-0000-0000-0000-000000000000')");
-	run(t, "event_counts");
+	run_job(t, "event_counts");
 	assert_int_equal(count(t, "SELECT COUNT(*) FROM jobs WHERE last_error IS NULL AND last_finished_at IS NOT NULL"), 1);
 	test_close(t);
 }

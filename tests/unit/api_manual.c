@@ -1,8 +1,8 @@
 /* Attendance by hand, over the dispatcher: who may, what is kept, what is counted, who is told. */
 #include "attendance_env.h"
+#include "run_job.h"
 
 #include "attendance/count.h"
-#include "jobs/jobs.h"
 
 struct desk {
 	struct test *t;
@@ -190,13 +190,10 @@ old_counts_are_counted_again(void **state)
 {
 	struct desk r = desk_open(FIELD_NONE);
 	struct test_reply *m = mark(&r, &r.student, r.code.qr_payload);
-	struct ctx cx;
-	int64_t rows;
 
 	(void)state;
 	test_advance(r.t, HOURS_US);
-	test_ctx(r.t, &cx);
-	must(&cx, job_run(&cx, "event_counts", &rows));
+	run_job(r.t, "event_counts");
 	assert_int_equal(count(r.t, "SELECT attended FROM event_counts"), 1);
 	test_login(r.t, &r.admin);
 	expect_status(call(r.t, PATCH, PATH(r.t, "%s/%s", r.path, text_at(m, "attendance_id")), r.admin.bearer,

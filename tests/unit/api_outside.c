@@ -5,6 +5,7 @@
 #include "campus_env.h"
 #include "face_stub.h"
 #include "redis_env.h"
+#include "run_job.h"
 #include "s3_peer.h"
 #include "smtp_peer.h"
 
@@ -37,18 +38,6 @@ fsync(int fd)
 		return -1;
 	}
 	return (int)syscall(SYS_fsync, fd);
-}
-
-static int64_t
-run(struct test *t, const char *name)
-{
-	struct ctx cx;
-	int64_t rows = -1;
-
-	test_ctx(t, &cx);
-	if (job_run(&cx, name, &rows) != OK)
-		fail_msg("%s: %s", name, cx.error.internal ? cx.error.internal : "");
-	return rows;
 }
 
 /* --- what must hold, for tests/torture ---- */
@@ -175,13 +164,13 @@ every_mail_is_sent(void **state)
 	post_open(&server, 0);
 	(void)snprintf(url, sizeof(url), "SMTP_URL=smtp://127.0.0.1:%d", server.port);
 	struct test *t = test_open(TEST_CONF(url, "MAIL_FROM=muster@example.org"));
-	run(t, "mail_probe");
+	run_job(t, "mail_probe");
 	for (const char *const *to = mails; *to; to++)
 		assert_int_equal(test_write(t, put, (void *)(uintptr_t)*to), OK);
-	assert_int_equal(run(t, "outbox"), 3);
+	assert_int_equal(run_job(t, "outbox"), 3);
 	assert_int_equal(server.received, 3);
 	assert_null(mail_is_lost(t, true));
-	assert_int_equal(run(t, "outbox"), 0);
+	assert_int_equal(run_job(t, "outbox"), 0);
 	assert_int_equal(server.received, 3);
 	test_close(t);
 	post_close(&server);
@@ -198,10 +187,10 @@ old_rows_are_sealed_and_archived(void **state)
 		expect_status(call(t, POST, "/api/auth/login", NULL, "{'username':'nobody@example.org','password':'Wrong-Horse-7'}"),
 			401);
 	test_advance(t, HOURS_US);
-	assert_int_equal(run(t, "audit_seal"), 2);
-	assert_int_equal(run(t, "audit_archive"), 0);
+	assert_int_equal(run_job(t, "audit_seal"), 2);
+	assert_int_equal(run_job(t, "audit_archive"), 0);
 	test_advance(t, 366 * DAYS_US);
-	assert_int_equal(run(t, "audit_archive"), 2);
+	assert_int_equal(run_job(t, "audit_archive"), 2);
 	assert_int_equal(count(t, "SELECT COUNT(*) FROM audit_logs"), 0);
 	assert_null(row_is_lost(t));
 	test_close(t);
@@ -222,7 +211,7 @@ a_night_brings_a_backup(void **state)
 	(void)state;
 	assert_non_null(backup_is_torn(t, 1));
 	backed_up_yesterday(t);
-	run(t, "backup");
+	run_job(t, "backup");
 	assert_null(backup_is_torn(t, 1));
 	test_close(t);
 }
@@ -240,7 +229,7 @@ a_name_that_is_not_on_the_disk_is_none(void **state)
 	expect_status(call(t, POST, "/api/auth/login", NULL, "{'username':'nobody@example.org','password':'Wrong-Horse-7'}"), 401);
 	backed_up_yesterday(t);
 	test_advance(t, HOURS_US);
-	assert_int_equal(run(t, "audit_seal"), 1);
+	assert_int_equal(run_job(t, "audit_seal"), 1);
 	test_advance(t, 366 * DAYS_US);
 	names_are_lost = true;
 	for (int i = 0; i < 2; i++) {
@@ -249,26 +238,13 @@ a_name_that_is_not_on_the_disk_is_none(void **state)
 	}
 	assert_int_equal(count(t, "SELECT COUNT(*) FROM audit_logs"), 1);
 	names_are_lost = false;
-	assert_int_equal(run(t, "audit_archive"), 1);
-	run(t, "backup");
+	assert_int_equal(run_job(t, "audit_archive"), 1);
+	run_job(t, "backup");
 	assert_null(backup_is_torn(t, 1));
 	test_close(t);
 }
 
 /* --- a bucket ---- */
-
-static struct test_reply *
-send_picture(struct campus *c, const struct test_user *u, const char *path, struct form *f)
-{
-	struct span body = form_end(f);
-
-	return call_with(c->t, &(struct test_request){.method = POST,
-				       .path = path,
-				       .bearer = u->bearer,
-				       .content_type = FORM_TYPE,
-				       .body = (const char *)body.p,
-				       .body_n = body.n});
-}
 
 static const char *
 mark_with_selfie(struct campus *c)
@@ -278,12 +254,12 @@ mark_with_selfie(struct campus *c)
 
 	form_text(&face, &c->t->arena, "consent", "true");
 	form_file(&face, &c->t->arena, "file", stub_picture(&c->t->arena, "face 0"));
-	expect_status(send_picture(c, u, "/api/v1/student/enroll-face", &face), 201);
+	expect_status(send_form(c->t, "/api/v1/student/enroll-face", u, &face), 201);
 	const char *session = open_session_id(c, ",'require_face':true");
 	form_text(&mark, &c->t->arena, "qr_session_id", session);
 	form_text(&mark, &c->t->arena, "qr_nonce", text_at(qr_of(c, session), "qr_nonce"));
 	form_file(&mark, &c->t->arena, "selfie", stub_picture(&c->t->arena, "face 5"));
-	struct test_reply *r = send_picture(c, u, MARK, &mark);
+	struct test_reply *r = send_form(c->t, MARK, u, &mark);
 	expect_status(r, 201);
 	return text_at(r, "attendance_id");
 }
@@ -298,7 +274,7 @@ selfies_live_in_a_bucket(void **state)
 	(void)snprintf(url, sizeof(url), "S3_ENDPOINT=http://127.0.0.1:%d", bucket.port);
 	struct campus c = campus_open_with(TEST_CONF(stub_program(), "FACE_MODELS_DIR=stub", "FACE_TIMEOUT_SECONDS=60", "STORAGE_BACKEND=s3",
 		url, "S3_BUCKET=rooms", "S3_ACCESS_KEY=a", "S3_SECRET_KEY=b", "SELFIE_RETENTION_DAYS=2", "ACCESS_TOKEN_EXPIRE_MINUTES=120"));
-	run(c.t, "storage_probe");
+	run_job(c.t, "storage_probe");
 	const char *record = mark_with_selfie(&c);
 	assert_int_equal(bucket_count(&bucket), 1);
 	struct test_reply *r = get(&c, &c.lecturer, TEXT(&c, "/api/v1/lecturer/attendance/%s/selfie", record));
@@ -308,10 +284,10 @@ selfies_live_in_a_bucket(void **state)
 	assert_memory_equal(r->body, sent.p, sent.n);
 	sql_run(c.t, "UPDATE selfies SET object = 'selfies/2026-08-01/none'"); /* now nothing names what is there */
 	test_advance(c.t, DAYS_US);
-	assert_int_equal(run(c.t, "selfie_sweep"), 1);
+	assert_int_equal(run_job(c.t, "selfie_sweep"), 1);
 	assert_int_equal(bucket_count(&bucket), 0);
 	test_advance(c.t, 2 * DAYS_US);
-	assert_int_equal(run(c.t, "selfie_expire"), 1);
+	assert_int_equal(run_job(c.t, "selfie_expire"), 1);
 	assert_int_equal(count(c.t, "SELECT COUNT(*) FROM selfies"), 0);
 	test_close(c.t);
 	bucket_close(&bucket);

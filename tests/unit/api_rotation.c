@@ -1,12 +1,12 @@
 /* What becomes of stored things when their secret changes: sealed again while the old value is listed, counted when it is not. */
 #include "attendance_env.h"
+#include "run_job.h"
 
 #include "attendance/face.h"
 #include "audit/seal.h"
 #include "core/fernet.h"
 #include "core/keys.h"
 #include "identity/mfa.h"
-#include "jobs/jobs.h"
 
 #define LONG "0123456789abcdef0123456789abcdef-"
 
@@ -58,17 +58,6 @@ add_totp(struct test *t, const struct test_user *u, const char *sealed, const ch
 			   u->id.text, sealed, key_id, pending, key_id));
 }
 
-static int64_t
-run_reseal(struct test *t)
-{
-	struct ctx cx;
-	int64_t rows = -1;
-
-	test_ctx(t, &cx);
-	must(&cx, job_run(&cx, "reseal", &rows));
-	return rows;
-}
-
 static void
 what_an_older_key_sealed_is_sealed_again(void **state)
 {
@@ -88,11 +77,11 @@ what_an_older_key_sealed_is_sealed_again(void **state)
 			   " (uuid('018f0000-0000-7000-8000-000000000001'), uuid('%s'), 'model', '%s', '%s',"
 			   " '2026-08-01 12:00:00.000000', '2026-08-01 12:00:00.000000')",
 			   ann.id.text, face, key_id));
-	assert_int_equal(run_reseal(t), 0); /* one key: nothing to do */
+	assert_int_equal(run_job(t, "reseal"), 0); /* one key: nothing to do */
 
 	use_keys(t, LONG "access", "", LONG "new," LONG "old");
-	assert_int_equal(run_reseal(t), 3);
-	assert_int_equal(run_reseal(t), 0);
+	assert_int_equal(run_job(t, "reseal"), 3);
+	assert_int_equal(run_job(t, "reseal"), 0);
 
 	use_keys(t, LONG "access", "", LONG "new");
 	assert_string_equal(opened(t, mfa_seal_purpose, &ann, "mfa_totp", "secret", "key_id"), "JBSWY3DPEHPK3PXP");
@@ -117,16 +106,11 @@ verdict(struct test *t)
 static void
 seal_trail(struct test *t)
 {
-	struct ctx cx;
-	int64_t rows = 0;
-
 	(void)test_user(t, ROLE_STUDENT);
 	struct test_user admin = test_user(t, ROLE_ADMIN);
 	(void)make_event(t, &admin, event_plain(t, "Algorithms")); /* a row of the trail */
 	test_advance(t, (SEAL_AGE_S + 1) * SECONDS_US);
-	test_ctx(t, &cx);
-	must(&cx, job_run(&cx, "audit_seal", &rows));
-	assert_true(rows > 0);
+	assert_true(run_job(t, "audit_seal") > 0);
 }
 
 static void

@@ -3,10 +3,10 @@
  * the clock that it sets, and looks at what the streams were sent.
  */
 #include "attendance_env.h"
+#include "run_job.h"
 #include "stream_env.h"
 
 #include "attendance/display.h"
-#include "jobs/jobs.h"
 #include "jobs/ticker.h"
 #include "notify/live.h"
 #include "notify/notify.h"
@@ -271,10 +271,7 @@ a_screen_shows_codes_that_mark(void **state)
 
 	/* The job tells administrators, live as well. */
 	struct test_reply *told = listen_after(t, &r.admin, NULL);
-	struct ctx cx;
-	int64_t rows;
-	test_ctx(t, &cx);
-	assert_int_equal(job_run(&cx, "notify_marks", &rows), OK);
+	run_job(t, "notify_marks");
 	assert_non_null(strstr(sent(t, told), "\"message\":\"2 people have marked attendance at Algorithms.\""));
 
 	/* The next code comes when the slot ends, and then the first is good for 10 s more. */

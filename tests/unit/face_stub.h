@@ -139,4 +139,17 @@ form_end(struct form *f)
 	return buf_span(&f->b);
 }
 
+static inline struct test_reply *
+send_form(struct test *t, const char *path, const struct test_user *u, struct form *f)
+{
+	struct span body = form_end(f);
+
+	return call_with(t, &(struct test_request){.method = POST,
+				    .path = path,
+				    .bearer = u->bearer,
+				    .content_type = FORM_TYPE,
+				    .body = (const char *)body.p,
+				    .body_n = body.n});
+}
+
 #endif
