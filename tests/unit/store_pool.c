@@ -7,7 +7,7 @@ SQL(P_ONE, "", "SELECT COUNT(*) FROM counters");
 SQL(P_SETTINGS, "",
 	"SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,"
 	" current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('TimeZone') AS zone,"
-	" current_setting('default_transaction_read_only') AS read_only");
+	" current_setting('default_transaction_read_only') AS read_only, current_setting('jit') AS jit");
 
 enum { KEPT = 2, MOST = 4, WAIT_S = 60 };
 
@@ -104,7 +104,7 @@ overflow_lasts_as_long_as_the_load(void **state)
 }
 
 struct settings {
-	const char *statement, *lock, *idle, *zone, *read_only;
+	const char *statement, *lock, *idle, *zone, *read_only, *jit;
 };
 static const struct field settings_fields[] = {
 	F(struct settings, statement, 0, 0, 0, NULL),
@@ -112,6 +112,7 @@ static const struct field settings_fields[] = {
 	F(struct settings, idle, 0, 0, 0, NULL),
 	F(struct settings, zone, 0, 0, 0, NULL),
 	F(struct settings, read_only, 0, 0, 0, NULL),
+	F(struct settings, jit, 0, 0, 0, NULL),
 };
 static const struct schema settings_schema = SCHEMA("SessionSettings", struct settings, settings_fields);
 
@@ -137,6 +138,7 @@ sessions_are_bounded(void **state)
 		assert_int_equal(write ? db_write(&cx, look, &now) : db_read(&cx, look, &now), OK);
 		assert_string_equal(now.statement, "5s");
 		assert_string_equal(now.lock, "500ms");
+		assert_string_equal(now.jit, "off");
 		assert_string_equal(now.idle, "10s");
 		assert_string_equal(now.zone, "UTC");
 		assert_string_equal(now.read_only, write ? "off" : "on");
