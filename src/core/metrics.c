@@ -47,6 +47,7 @@ static const struct {
 	[M_WAL_BYTES] = {"muster_wal_bytes", NULL, "Size of the write-ahead log.", GAUGE, NULL},
 	[M_CONNECTIONS] = {"muster_http_connections", NULL, "Open HTTP connections.", GAUGE, NULL},
 	[M_BODY_BYTES] = {"muster_http_body_bytes", NULL, "Request bodies in memory.", GAUGE, NULL},
+	[M_HEAP_BYTES] = {"muster_heap_bytes", NULL, "Memory in use, without what the allocator keeps for later.", GAUGE, NULL},
 	[M_JOB_RUNS] = {"muster_job_runs_total", "job", "Runs of background jobs.", COUNTER, NULL},
 	[M_JOB_FAILURES] = {"muster_job_failures_total", "job", "Failed runs of background jobs.", COUNTER, NULL},
 	[M_SSE_CLIENTS] = {"muster_sse_clients", NULL, "Open event streams.", GAUGE, NULL},

@@ -25,6 +25,7 @@ enum metric { /* one row each in metrics.c: name, kind, label, help */
 	M_WAL_BYTES,          /* gauge */
 	M_CONNECTIONS,        /* gauge: open HTTP connections */
 	M_BODY_BYTES,         /* gauge: request bodies in flight */
+	M_HEAP_BYTES,         /* gauge: memory in use, without what the allocator keeps for later */
 	M_JOB_RUNS,           /* counter {job} */
 	M_JOB_FAILURES,       /* counter {job} */
 	M_SSE_CLIENTS,        /* gauge */

@@ -1,11 +1,12 @@
 /*
- * Reads only, by the index over the audit trail's times, and at most LOGIN_ROWS_MAX rows of failed logins.
+ * Of the database it reads only, by the index over the audit trail's times, and at most LOGIN_ROWS_MAX rows of failed logins.
  *
  * A refused login that came fast is one row for many (lockout.h), with their number in its details: so rows are added up here and
  * not by the database.
  */
 #include "jobs/watch.h"
 
+#include <malloc.h>
 #include <string.h>
 
 #include "core/json.h"
@@ -82,6 +83,14 @@ ask(struct ctx *cx, void *arg)
 	return db_one(cx, &WATCH_SCANS, &scans_row_schema, &w->scans, V(cx->now_us - WATCH_SCANS_S * SECONDS_US));
 }
 
+static int64_t
+heap_bytes(void)
+{
+	const struct mallinfo2 heap = mallinfo2();
+
+	return (int64_t)(heap.uordblks + heap.hblkhd);
+}
+
 enum err
 watch_look(struct ctx *cx)
 {
@@ -89,6 +98,7 @@ watch_look(struct ctx *cx)
 
 	if (!cx->srv->metrics)
 		return OK;
+	metrics_set(cx->srv->metrics, M_HEAP_BYTES, heap_bytes());
 	TRY(db_read(cx, ask, &w));
 	metrics_set(cx->srv->metrics, M_LOGIN_FAILURES_WORST, most_of_one_address(cx->arena, &w.refusals));
 	metrics_set(cx->srv->metrics, M_FIRST_SCANS, w.scans.people);

@@ -3,8 +3,10 @@
 // Meanwhile people sign in and out, refresh, mark with codes that end and with selfies, guess passwords from ever new addresses, listen to
 // streams, take files home, reset passwords by mail, and accounts are imported.  What must hold:
 //
-//	memory       the straight line through what was seen in the last two thirds rises by GROWTH_MIB at most
-//	descriptors  and threads: at rest at the end no more than at rest after the first third, but for one descriptor for each face helper
+//	memory       in use: the straight line through what was seen in the last two thirds rises by GROWTH_MIB at most.  What the allocator
+//	             keeps for later follows the busiest moment: the resident memory stays below RESIDENT_MIB
+//	descriptors  and threads: at rest at the end no more than at rest after the first third, but for one descriptor for each face helper,
+//	             and those of the database, which come as readers are first needed: two for each connection there may be
 //	log          the write-ahead log stays below WAL_MIB
 //	files        as many selfies are stored as there are rows of them, but for those that the sweep may not judge yet
 "use strict";
@@ -18,7 +20,7 @@ const { picture } = require("../e2e/face-stub.js");
 const { mailServer } = require("../e2e/peers.js");
 const { PATIENCE_MS, Person, administration, comings, count, forgetting, lecture, listening, seminar, told } = require("./soak-people.js");
 
-const SPEED = Number(process.env.SOAK_SPEED || 180), GROWTH_MIB = 3, WAL_MIB = 65, LOOK_MS = 1000;
+const SPEED = Number(process.env.SOAK_SPEED || 180), GROWTH_MIB = 1, RESIDENT_MIB = 64, WAL_MIB = 65, DATABASE_FILES = 33, LOOK_MS = 1000;
 // How often, in seconds of its clock: nothing here is timed by the machine but how many times it was done.
 const LECTURE_S = 600, CODE_S = 540, LOGIN_S = 60, STREAM_S = 60, SEMINAR_S = 600, FORGET_S = 900, IMPORT_S = 1800;
 const SEMINAR = 6, FORGETFUL = 4, LECTURER = "noether@university.example.org";
@@ -37,10 +39,12 @@ async function work(works, seconds) {
 	}));
 }
 
-function memory(pid) {
+function resident(pid) {
 	const status = fs.readFileSync(`/proc/${pid}/status`, "utf8");
 	return Number(/^VmRSS:\s+(\d+)/m.exec(status)[1]) / 1024;
 }
+
+const heap = async (server) => await server.gauge("muster_heap_bytes") / 1048576;
 
 // The processes that it started: helpers that look at pictures.
 function helpers(pid) {
@@ -48,11 +52,24 @@ function helpers(pid) {
 	return tasks.flatMap((task) => fs.readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ")).filter((word) => word.trim());
 }
 
+// What is open, without the helpers' ends; the database's files apart.
+function descriptors(pid, db) {
+	const folder = `/proc/${pid}/fd`, all = fs.readdirSync(folder).map((fd) => {
+		try {
+			return fs.readlinkSync(`${folder}/${fd}`);
+		} catch {
+			return ""; // closed meanwhile
+		}
+	}).filter(Boolean);
+	const files = all.filter((name) => name.startsWith(db)).length;
+	return { fds: all.length - files - helpers(pid).length, files };
+}
+
 // The rise over all of them of the straight line that fits best.
 function rise(samples) {
 	const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
-	const t = mean(samples.map((s) => s.t)), y = mean(samples.map((s) => s.rss));
-	const slope = mean(samples.map((s) => (s.t - t) * (s.rss - y))) / mean(samples.map((s) => (s.t - t) ** 2));
+	const t = mean(samples.map((s) => s.t)), y = mean(samples.map((s) => s.heap));
+	const slope = mean(samples.map((s) => (s.t - t) * (s.heap - y))) / mean(samples.map((s) => (s.t - t) ** 2));
 	return slope * (samples.at(-1).t - samples[0].t);
 }
 
@@ -64,9 +81,9 @@ async function look(server, streams, before = { fds: Infinity, threads: Infinity
 	const { pid } = server.child, gauge = (name) => server.gauge(name).catch(() => NaN);
 	await eventually("it is at rest", async () => await gauge("muster_http_connections") <= 2 && await gauge("muster_sse_clients") === 0 &&
 		await gauge("muster_write_queue_length") === 0 && await gauge("muster_http_body_bytes") === 0, PATIENCE_MS);
-	const seen = () => ({ fds: fs.readdirSync(`/proc/${pid}/fd`).length - helpers(pid).length, threads: fs.readdirSync(`/proc/${pid}/task`).length });
+	const seen = () => ({ ...descriptors(pid, server.db), threads: fs.readdirSync(`/proc/${pid}/task`).length });
 	await eventually("descriptors and threads come back", () => seen().fds <= before.fds && seen().threads <= before.threads, PATIENCE_MS).catch(() => {});
-	return { ...seen(), rss: memory(pid), helpers: Math.max(0, ...helpers(pid).map(memory)), wal: fs.statSync(`${server.db}-wal`).size / 1048576 };
+	return { ...seen(), heap: await heap(server), rss: resident(pid), helpers: Math.max(0, ...helpers(pid).map(resident)), wal: fs.statSync(`${server.db}-wal`).size / 1048576 };
 }
 
 // Files of selfies; the sweep takes those that no mark keeps.
@@ -97,7 +114,7 @@ async function checkJobs(server, hours) {
 
 // Looks at the memory every LOOK_MS while `work` is under way.
 async function watched(server, work, samples) {
-	const timer = setInterval(() => samples.push({ t: performance.now(), rss: memory(server.child.pid) }), LOOK_MS);
+	const timer = setInterval(() => heap(server).then((seen) => samples.push({ t: performance.now(), heap: seen }), () => {}), LOOK_MS);
 	await work.finally(() => clearInterval(timer));
 }
 
@@ -133,12 +150,14 @@ async function soak(server, people, hours, { smtp, faces }) {
 
 function judge({ looks, passed, turns, files, rise }) {
 	const each = (name, digits = 0) => looks.map((l) => l[name].toFixed(digits)).join(", ");
-	const line = `${passed.toFixed(1)} hours, ${turns} runs of jobs, ${told()}, ${files} selfies kept; memory rises by ${rise.toFixed(2)} MiB within the last ` +
-		`two thirds; before and after each third: memory ${each("rss", 1)} MiB, of the largest helper ${each("helpers", 1)} MiB, descriptors ${each("fds")}, ` +
-		`threads ${each("threads")}, log ${each("wal", 1)} MiB`;
+	const line = `${passed.toFixed(1)} hours, ${turns} runs of jobs, ${told()}, ${files} selfies kept; memory in use rises by ${rise.toFixed(2)} MiB within the ` +
+		`last two thirds; before and after each third: in use ${each("heap", 1)} MiB, resident ${each("rss", 1)} MiB, of the largest ` +
+		`helper ${each("helpers", 1)} MiB, descriptors ${each("fds")} and of the database ${each("files")}, threads ${each("threads")}, log ${each("wal", 1)} MiB`;
 	const [, second] = looks, last = looks.at(-1);
 	assert.ok(rise <= GROWTH_MIB, `memory grows: ${line}`);
+	assert.ok(Math.max(...looks.map((l) => l.rss)) <= RESIDENT_MIB, `the allocator keeps too much: ${line}`);
 	assert.ok(last.fds <= second.fds, `descriptors leak: ${line}`);
+	assert.ok(last.files <= DATABASE_FILES, `the database is open too often: ${line}`);
 	assert.ok(last.threads <= second.threads, `threads leak: ${line}`);
 	assert.ok(last.wal <= WAL_MIB, `the log grows: ${line}`);
 	return line;

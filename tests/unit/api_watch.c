@@ -107,12 +107,33 @@ who_is_marked_by_the_first_code_counts(void **state)
 	test_close(t);
 }
 
+/* A sanitizer brings an allocator of its own, of which the gauge knows nothing. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+static void
+memory_in_use_counts(void **state)
+{
+	enum { MORE_BYTES = 8 << 20, SLACK_BYTES = 1 << 20 };
+	struct test *t = test_open(NULL);
+	int64_t before = gauge(t, "muster_heap_bytes");
+	char *volatile more = malloc(MORE_BYTES);
+
+	(void)state;
+	assert_in_range(gauge(t, "muster_heap_bytes") - before, MORE_BYTES - SLACK_BYTES, MORE_BYTES + SLACK_BYTES);
+	free(more);
+	assert_in_range(gauge(t, "muster_heap_bytes"), 1, before + SLACK_BYTES);
+	test_close(t);
+}
+#endif
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_address_with_most_failed_logins_counts),
 		cmocka_unit_test(who_is_marked_by_the_first_code_counts),
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+		cmocka_unit_test(memory_in_use_counts),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
