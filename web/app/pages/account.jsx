@@ -6,7 +6,7 @@ import { t } from '../lib/i18n.js';
 import { go } from '../lib/router.js';
 import { api, signOut } from '../lib/session.js';
 import { moment } from '../lib/time.js';
-import { Button, Chip, Confirm, Dialog, Failure, Field, Listing, Notice, PageHead } from '../ui/parts.jsx';
+import { Button, Chip, Confirm, Dialog, DialogForm, Failure, Field, Form, Listing, Notice, PageHead } from '../ui/parts.jsx';
 import { QrCode } from '../ui/qr.jsx';
 import { Rules } from '../ui/rules.jsx';
 
@@ -26,8 +26,7 @@ function Password() {
 		onInput: (e) => set({ ...form, [name]: e.currentTarget.value }),
 	});
 	return (
-		<form class="form" onSubmit={(e) => {
-			e.preventDefault();
+		<Form onSend={() => {
 			setDone(false);
 			save.run();
 		}}>
@@ -37,7 +36,7 @@ function Password() {
 			<Field label={t('account.newPassword')} autocomplete="new-password" {...input('new_password')} />
 			<Rules password={form.new_password} />
 			<Button kind="primary" type="submit" busy={save.busy}>{t('account.passwordAct')}</Button>
-		</form>
+		</Form>
 	);
 }
 
@@ -69,10 +68,7 @@ function SetUp({ onClose, onDone }) {
 	return (
 		<Dialog title={t('mfa.setUp')} onClose={onClose}>
 			{!setup && (
-				<form class="form" onSubmit={(e) => {
-					e.preventDefault();
-					begin.run();
-				}}>
+				<Form onSend={begin.run}>
 					<p class="text">{t('mfa.how')}</p>
 					{begin.error && !(begin.error.code === 'reauthentication_required') && <Failure error={begin.error} />}
 					{needsPassword && <Field label={t('password')} hint={t('mfa.password')} type="password" autocomplete="current-password" required maxLength={1024}
@@ -81,13 +77,10 @@ function SetUp({ onClose, onDone }) {
 						<Button onClick={onClose}>{t('cancel')}</Button>
 						<Button kind="primary" type="submit" busy={begin.busy}>{t('next')}</Button>
 					</footer>
-				</form>
+				</Form>
 			)}
 			{setup && (
-				<form class="form" onSubmit={(e) => {
-					e.preventDefault();
-					finish.run();
-				}}>
+				<Form onSend={finish.run}>
 					<p class="text">{t('mfa.scan')}</p>
 					<div class="setup-qr"><QrCode label={t('mfa.qr')} text={setup.otpauth_uri} /></div>
 					<p class="hint">{t('mfa.secret')} <code class="secret">{setup.secret}</code></p>
@@ -97,7 +90,7 @@ function SetUp({ onClose, onDone }) {
 						<Button onClick={onClose}>{t('cancel')}</Button>
 						<Button kind="primary" type="submit" busy={finish.busy}>{t('mfa.turnOn')}</Button>
 					</footer>
-				</form>
+				</Form>
 			)}
 		</Dialog>
 	);
@@ -108,20 +101,9 @@ function WithCode({ title, text, act, path, danger, onClose, onDone }) {
 	const [code, setCode] = useState('');
 	const action = useAction(async () => onDone(await api(path, { method: 'POST', body: { code: code.trim() } })));
 	return (
-		<Dialog title={title} onClose={onClose}>
-			<form class="form" onSubmit={(e) => {
-				e.preventDefault();
-				action.run();
-			}}>
-				<p class="text">{text}</p>
-				<Failure error={action.error} />
-				<Field label={t('factor.code')} inputMode="numeric" autocomplete="one-time-code" required maxLength={10} value={code} onInput={(e) => setCode(e.currentTarget.value)} />
-				<footer>
-					<Button onClick={onClose}>{t('cancel')}</Button>
-					<Button kind={danger ? 'danger' : 'primary'} type="submit" busy={action.busy}>{act}</Button>
-				</footer>
-			</form>
-		</Dialog>
+		<DialogForm title={title} text={text} action={action} act={act} kind={danger ? 'danger' : 'primary'} onClose={onClose}>
+			<Field label={t('factor.code')} inputMode="numeric" autocomplete="one-time-code" required maxLength={10} value={code} onInput={(e) => setCode(e.currentTarget.value)} />
+		</DialogForm>
 	);
 }
 

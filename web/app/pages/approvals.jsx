@@ -7,7 +7,7 @@ import { t } from '../lib/i18n.js';
 import { stirred } from '../lib/news.js';
 import { api } from '../lib/session.js';
 import { countdown, moment, useSecondsLeft } from '../lib/time.js';
-import { Button, Dialog, Empty, errorText, Failure, Field, Listing, PageHead, Pager, Ring, Say, Tabs } from '../ui/parts.jsx';
+import { Button, DialogForm, Empty, errorText, Field, Listing, PageHead, Pager, Ring, Say, Tabs } from '../ui/parts.jsx';
 import { StatusChip } from '../ui/status.jsx';
 
 const LIMIT = 20;
@@ -51,19 +51,9 @@ function Request({ request, at, onDecided }) {
 				</div>
 			) : <div class="row-side"><StatusChip status={request.status} /></div>}
 			{rejecting && (
-				<Dialog title={t('approvals.rejectTitle', { name: user.full_name })} onClose={() => setRejecting(false)}>
-					<form class="form" onSubmit={(e) => {
-						e.preventDefault();
-						decide.run('rejected');
-					}}>
-						<Failure error={decide.error} />
-						<Field label={t('approvals.reason')} hint={t('approvals.reasonHint')} as="textarea" rows={3} maxLength={500} value={reason} onInput={(e) => setReason(e.currentTarget.value)} />
-						<footer>
-							<Button onClick={() => setRejecting(false)}>{t('cancel')}</Button>
-							<Button kind="danger" type="submit" busy={decide.busy}>{t('approvals.reject')}</Button>
-						</footer>
-					</form>
-				</Dialog>
+				<DialogForm title={t('approvals.rejectTitle', { name: user.full_name })} action={{ ...decide, run: () => decide.run('rejected') }} act={t('approvals.reject')} kind="danger" onClose={() => setRejecting(false)}>
+					<Field label={t('approvals.reason')} hint={t('approvals.reasonHint')} as="textarea" rows={3} maxLength={500} value={reason} onInput={(e) => setReason(e.currentTarget.value)} />
+				</DialogForm>
 			)}
 		</li>
 	);

@@ -5,7 +5,7 @@ import { useAction, useData } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
 import { api } from '../lib/session.js';
 import { day } from '../lib/time.js';
-import { Button, Chip, Dialog, Empty, Failure, Field, Listing, Notice, PageHead } from '../ui/parts.jsx';
+import { Button, Chip, Dialog, DialogForm, Empty, Failure, Field, Listing, Notice, PageHead } from '../ui/parts.jsx';
 
 function AddOne({ path, onClose, onSaved }) {
 	const [form, set] = useState({ email: '', full_name: '' });
@@ -15,20 +15,10 @@ function AddOne({ path, onClose, onSaved }) {
 	});
 	const input = (name) => ({ name, value: form[name], error: save.error?.fields?.[name], onInput: (e) => set({ ...form, [name]: e.currentTarget.value }) });
 	return (
-		<Dialog title={t('course.add')} onClose={onClose}>
-			<form class="form" onSubmit={(e) => {
-				e.preventDefault();
-				save.run();
-			}}>
-				<Failure error={save.error} />
-				<Field label={t('email')} type="email" required maxLength={254} {...input('email')} />
-				<Field label={t('fullName')} hint={t('course.nameHint')} maxLength={200} {...input('full_name')} />
-				<footer>
-					<Button onClick={onClose}>{t('cancel')}</Button>
-					<Button kind="primary" type="submit" busy={save.busy}>{t('course.add')}</Button>
-				</footer>
-			</form>
-		</Dialog>
+		<DialogForm title={t('course.add')} action={save} act={t('course.add')} onClose={onClose}>
+			<Field label={t('email')} type="email" required maxLength={254} {...input('email')} />
+			<Field label={t('fullName')} hint={t('course.nameHint')} maxLength={200} {...input('full_name')} />
+		</DialogForm>
 	);
 }
 

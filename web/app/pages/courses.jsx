@@ -6,7 +6,7 @@ import { randomKey } from '../lib/http.js';
 import { t } from '../lib/i18n.js';
 import { api } from '../lib/session.js';
 import { Icon } from '../ui/icons.jsx';
-import { Button, Dialog, Empty, Failure, Field, Listing, PageHead } from '../ui/parts.jsx';
+import { Button, DialogForm, Empty, Field, Listing, PageHead } from '../ui/parts.jsx';
 
 function CourseDialog({ onClose, onSaved }) {
 	const [form, set] = useState({ code: '', title: '' });
@@ -17,20 +17,10 @@ function CourseDialog({ onClose, onSaved }) {
 	});
 	const input = (name) => ({ name, required: true, value: form[name], error: save.error?.fields?.[name], onInput: (e) => set({ ...form, [name]: e.currentTarget.value }) });
 	return (
-		<Dialog title={t('courses.new')} onClose={onClose}>
-			<form class="form" onSubmit={(e) => {
-				e.preventDefault();
-				save.run();
-			}}>
-				<Failure error={save.error} />
-				<Field label={t('courses.code')} hint={t('courses.codeHint')} maxLength={40} {...input('code')} />
-				<Field label={t('event.name')} maxLength={200} {...input('title')} />
-				<footer>
-					<Button onClick={onClose}>{t('cancel')}</Button>
-					<Button kind="primary" type="submit" busy={save.busy}>{t('courses.create')}</Button>
-				</footer>
-			</form>
-		</Dialog>
+		<DialogForm title={t('courses.new')} action={save} act={t('courses.create')} onClose={onClose}>
+			<Field label={t('courses.code')} hint={t('courses.codeHint')} maxLength={40} {...input('code')} />
+			<Field label={t('event.name')} maxLength={200} {...input('title')} />
+		</DialogForm>
 	);
 }
 

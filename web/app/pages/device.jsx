@@ -6,26 +6,15 @@ import { deviceState, register } from '../lib/device.js';
 import { t } from '../lib/i18n.js';
 import { moment } from '../lib/time.js';
 import { Icon } from '../ui/icons.jsx';
-import { Button, Chip, Dialog, Failure, Field, Notice, PageHead, Skeleton } from '../ui/parts.jsx';
+import { Button, Chip, DialogForm, Failure, Field, Notice, PageHead, Skeleton } from '../ui/parts.jsx';
 
 function Ask({ onClose, onAsked }) {
 	const [reason, set] = useState('');
 	const send = useAction(async () => onAsked(await register(reason)));
 	return (
-		<Dialog title={t('device.ask')} onClose={onClose}>
-			<form class="form" onSubmit={(e) => {
-				e.preventDefault();
-				send.run();
-			}}>
-				<p class="text">{t('device.askText')}</p>
-				<Failure error={send.error} />
-				<Field label={t('device.reason')} hint={t('device.reasonHint')} as="textarea" rows={3} required maxLength={300} value={reason} onInput={(e) => set(e.currentTarget.value)} />
-				<footer>
-					<Button onClick={onClose}>{t('cancel')}</Button>
-					<Button kind="primary" type="submit" busy={send.busy}>{t('device.send')}</Button>
-				</footer>
-			</form>
-		</Dialog>
+		<DialogForm title={t('device.ask')} text={t('device.askText')} action={send} act={t('device.send')} onClose={onClose}>
+			<Field label={t('device.reason')} hint={t('device.reasonHint')} as="textarea" rows={3} required maxLength={300} value={reason} onInput={(e) => set(e.currentTarget.value)} />
+		</DialogForm>
 	);
 }
 

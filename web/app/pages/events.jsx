@@ -7,7 +7,7 @@ import { t } from '../lib/i18n.js';
 import { api, session } from '../lib/session.js';
 import { clock, day, fromLocalInput, fullDay, toLocalInput } from '../lib/time.js';
 import { Icon } from '../ui/icons.jsx';
-import { Button, Chip, Dialog, Empty, errorText, Field, Listing, Notice, PageHead } from '../ui/parts.jsx';
+import { Button, Chip, DialogForm, Empty, Field, Listing, PageHead } from '../ui/parts.jsx';
 
 const nextHour = () => {
 	const d = new Date(Date.now() + 3600_000);
@@ -34,28 +34,18 @@ export function EventDialog({ event, onClose, onSaved }) {
 	const { error } = action;
 	const input = (name) => ({ name, value: form[name], onInput: (e) => set({ ...form, [name]: e.currentTarget.value }), error: error?.fields?.[name] });
 	return (
-		<Dialog wide title={t(event ? 'event.edit' : 'event.new')} onClose={onClose}>
-			<form class="form" onSubmit={(e) => {
-				e.preventDefault();
-				action.run();
-			}}>
-				<div role="alert">{error && <Notice kind="bad">{errorText(error)}</Notice>}</div>
-				<Field label={t('event.name')} required maxLength={200} {...input('title')} />
-				<div class="pair">
-					<Field label={t('event.starts')} type="datetime-local" required {...input('scheduled_at')} />
-					<Field label={t('event.ends')} type="datetime-local" min={form.scheduled_at} required={!!event?.ends_at} hint={t('event.endsHint')} {...input('ends_at')} />
-				</div>
-				<Field label={t('event.description')} as="textarea" rows={2} maxLength={2000} {...input('description')} />
-				<div class="pair">
-					<Field label={t('event.notes')} hint={t('event.notesHint')} maxLength={2000} {...input('notes')} />
-					<Field label={t('event.capacity')} type="number" min={1} max={100000} required={event?.capacity != null} hint={t('event.capacityHint')} {...input('capacity')} />
-				</div>
-				<footer>
-					<Button onClick={onClose}>{t('cancel')}</Button>
-					<Button kind="primary" type="submit" busy={action.busy}>{t(event ? 'save' : 'event.create')}</Button>
-				</footer>
-			</form>
-		</Dialog>
+		<DialogForm wide title={t(event ? 'event.edit' : 'event.new')} action={action} act={t(event ? 'save' : 'event.create')} onClose={onClose}>
+			<Field label={t('event.name')} required maxLength={200} {...input('title')} />
+			<div class="pair">
+				<Field label={t('event.starts')} type="datetime-local" required {...input('scheduled_at')} />
+				<Field label={t('event.ends')} type="datetime-local" min={form.scheduled_at} required={!!event?.ends_at} hint={t('event.endsHint')} {...input('ends_at')} />
+			</div>
+			<Field label={t('event.description')} as="textarea" rows={2} maxLength={2000} {...input('description')} />
+			<div class="pair">
+				<Field label={t('event.notes')} hint={t('event.notesHint')} maxLength={2000} {...input('notes')} />
+				<Field label={t('event.capacity')} type="number" min={1} max={100000} required={event?.capacity != null} hint={t('event.capacityHint')} {...input('capacity')} />
+			</div>
+		</DialogForm>
 	);
 }
 

@@ -9,7 +9,7 @@ import { fullDay } from '../lib/time.js';
 import { Booth } from '../ui/booth.jsx';
 import { Icon } from '../ui/icons.jsx';
 import { said } from '../ui/layers.jsx';
-import { Button, Chip, Confirm, Empty, Failure, Listing, Notice, PageHead } from '../ui/parts.jsx';
+import { Button, Chip, Confirm, Empty, Failure, Form, Listing, Notice, PageHead } from '../ui/parts.jsx';
 import { Photo } from '../ui/photo.jsx';
 
 const PICTURES_MAX = 3;
@@ -59,16 +59,13 @@ function Enrol({ onDone, onCancel }) {
 			<section class="panel">
 				<h2>{t('face.what')}</h2>
 				<Facts />
-				<form class="form" onSubmit={(e) => {
-					e.preventDefault();
-					setAgreed(true);
-				}}>
+				<Form onSend={() => setAgreed(true)}>
 					<fieldset class="checks">
 						<legend class="unseen">{t('face.consentLegend')}</legend>
 						<label><input type="checkbox" required checked={consent} onChange={(e) => setConsent(e.currentTarget.checked)} /> {t('face.consent')}</label>
 					</fieldset>
 					<div><Button kind="primary" type="submit">{t('face.begin')}</Button></div>
-				</form>
+				</Form>
 			</section>
 		);
 	return (

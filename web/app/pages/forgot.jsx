@@ -5,7 +5,7 @@ import { useAction } from '../lib/data.js';
 import { request } from '../lib/http.js';
 import { t } from '../lib/i18n.js';
 import { Card } from '../ui/card.jsx';
-import { Button, Failure, Field, Notice } from '../ui/parts.jsx';
+import { Button, Failure, Field, Form, Notice } from '../ui/parts.jsx';
 
 export default function Forgot() {
 	const [email, setEmail] = useState('');
@@ -23,16 +23,13 @@ export default function Forgot() {
 		);
 	return (
 		<Card title={t('forgot.title')} lead={t('forgot.lead')}>
-			<form class="form" onSubmit={(e) => {
-				e.preventDefault();
-				action.run();
-			}}>
+			<Form onSend={action.run}>
 				<Failure error={action.error} />
 				<Field label={t('email')} type="email" name="username" autocomplete="username" inputMode="email" required maxLength={254}
 					value={email} error={action.error?.fields?.email} onInput={(e) => setEmail(e.currentTarget.value)} />
 				<Button kind="primary wide" type="submit" busy={action.busy}>{t('forgot.act')}</Button>
 				<p class="aside"><a href="/app/">{t('signin.act')}</a></p>
-			</form>
+			</Form>
 		</Card>
 	);
 }

@@ -8,7 +8,7 @@ import { t } from '../lib/i18n.js';
 import { go } from '../lib/router.js';
 import { enter } from '../lib/session.js';
 import { Card } from '../ui/card.jsx';
-import { Button, errorText, Failure, Field, Notice, Skeleton } from '../ui/parts.jsx';
+import { Button, errorText, Failure, Field, Form, Notice, Skeleton } from '../ui/parts.jsx';
 import { Factor, PROVIDER, Waiting } from '../ui/signin.jsx';
 
 const onward = () => go(scan.peek().phase === 'none' ? '/app/' : '/c', { replace: true });
@@ -17,16 +17,13 @@ function Link({ token, onReply }) {
 	const [password, setPassword] = useState('');
 	const action = useAction(async () => onReply(await enter('/v1/auth/oauth/link/confirm', { link_token: token, password })));
 	return (
-		<form class="form" onSubmit={(e) => {
-			e.preventDefault();
-			action.run();
-		}}>
+		<Form onSend={action.run}>
 			<Notice kind="info" title={t('oauth.link')}>{t('oauth.linkText')}</Notice>
 			<Failure error={action.error} />
 			<Field label={t('password')} type="password" autocomplete="current-password" required maxLength={1024} value={password}
 				onInput={(e) => setPassword(e.currentTarget.value)} />
 			<Button kind="primary wide" type="submit" busy={action.busy}>{t('oauth.linkAct')}</Button>
-		</form>
+		</Form>
 	);
 }
 

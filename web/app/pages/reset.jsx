@@ -6,7 +6,7 @@ import { takeFragment } from '../lib/fragment.js';
 import { request } from '../lib/http.js';
 import { t } from '../lib/i18n.js';
 import { Card } from '../ui/card.jsx';
-import { Button, Failure, Field, Notice } from '../ui/parts.jsx';
+import { Button, Failure, Field, Form, Notice } from '../ui/parts.jsx';
 import { Rules } from '../ui/rules.jsx';
 
 export default function Reset() {
@@ -33,16 +33,13 @@ export default function Reset() {
 		);
 	return (
 		<Card title={t('reset.title')} lead={t('reset.lead')}>
-			<form class="form" onSubmit={(e) => {
-				e.preventDefault();
-				action.run();
-			}}>
+			<Form onSend={action.run}>
 				<Failure error={action.error} />
 				<Field label={t('account.newPassword')} type="password" autocomplete="new-password" required maxLength={1024} value={password}
 					error={action.error?.fields?.new_password} onInput={(e) => setPassword(e.currentTarget.value)} />
 				<Rules password={password} />
 				<Button kind="primary wide" type="submit" busy={action.busy}>{t('reset.act')}</Button>
-			</form>
+			</Form>
 		</Card>
 	);
 }

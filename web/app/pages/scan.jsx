@@ -10,7 +10,7 @@ import { go } from '../lib/router.js';
 import { session } from '../lib/session.js';
 import { moment } from '../lib/time.js';
 import { Icon } from '../ui/icons.jsx';
-import { Button, Empty, Failure, Field, PageHead, Skeleton, Tabs } from '../ui/parts.jsx';
+import { Button, Empty, Failure, Field, Form, PageHead, Skeleton, Tabs } from '../ui/parts.jsx';
 
 const NEAR_MS = 12 * 3600_000;
 
@@ -130,17 +130,14 @@ function Typed() {
 	if (!list.length)
 		return <Empty icon="calendar" title={t('scan.noEvents')}>{t('scan.noEventsText')}</Empty>;
 	return (
-		<form class="form narrow" onSubmit={(e) => {
-			e.preventDefault();
-			checkIn({ code: form.code.replace(/[\s-]/g, '').toUpperCase(), event_id: event });
-		}}>
+		<Form class="form narrow" onSend={() => checkIn({ code: form.code.replace(/[\s-]/g, '').toUpperCase(), event_id: event })}>
 			<Field label={t('scan.event')} as="select" value={event} onChange={(e) => set({ ...form, event: e.currentTarget.value })}>
 				{list.map((x) => <option key={x.id} value={x.id}>{`${x.title} · ${moment(x.scheduled_at)}`}</option>)}
 			</Field>
 			<Field label={t('scan.code')} hint={t('scan.codeHint')} class="code-input" name="code" autocomplete="off" autocapitalize="characters" spellcheck={false}
 				required minLength={6} maxLength={9} value={form.code} onInput={(e) => set({ ...form, code: e.currentTarget.value })} />
 			<Button kind="primary wide" type="submit">{t('scan.submit')}</Button>
-		</form>
+		</Form>
 	);
 }
 

@@ -8,7 +8,7 @@ import { t } from '../lib/i18n.js';
 import { go } from '../lib/router.js';
 import { signIn } from '../lib/session.js';
 import { Card } from '../ui/card.jsx';
-import { Button, errorText, Field, Notice } from '../ui/parts.jsx';
+import { Button, errorText, Field, Form, Notice } from '../ui/parts.jsx';
 import { Rules } from '../ui/rules.jsx';
 import { Waiting } from '../ui/signin.jsx';
 
@@ -33,10 +33,7 @@ export default function SignUp() {
 		);
 	return (
 		<Card title={t('signup.title')} lead={t('signup.lead')}>
-			<form class="form" onSubmit={(e) => {
-				e.preventDefault();
-				action.run();
-			}}>
+			<Form onSend={action.run}>
 				<div role="alert">{error && <Notice kind="bad">{errorText(error)}</Notice>}</div>
 				<Field label={t('fullName')} autocomplete="name" required maxLength={200} {...input('full_name')} />
 				<Field label={t('email')} type="email" autocomplete="username" inputMode="email" required maxLength={254} {...input('email')} />
@@ -44,7 +41,7 @@ export default function SignUp() {
 				<Rules password={form.password} />
 				<Button kind="primary wide" type="submit" busy={action.busy}>{t('signup.act')}</Button>
 				<p class="aside">{t('signup.have')} <a href="/app/">{t('signin.act')}</a></p>
-			</form>
+			</Form>
 		</Card>
 	);
 }

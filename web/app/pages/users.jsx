@@ -5,7 +5,7 @@ import { useAction, useData } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
 import { api, session } from '../lib/session.js';
 import { moment } from '../lib/time.js';
-import { Button, Chip, Confirm, Dialog, Empty, Failure, Field, Listing, PageHead, Pager } from '../ui/parts.jsx';
+import { Button, Chip, Confirm, DialogForm, Empty, Failure, Field, Listing, PageHead, Pager } from '../ui/parts.jsx';
 
 const LIMIT = 20;
 const roles = ['student', 'lecturer', 'reviewer', 'admin'];
@@ -18,21 +18,11 @@ function RoleDialog({ user, onClose, onSaved }) {
 		onSaved();
 	});
 	return (
-		<Dialog title={t('users.roleOf', { name: user.full_name })} onClose={onClose}>
-			<form class="form" onSubmit={(e) => {
-				e.preventDefault();
-				save.run();
-			}}>
-				<Failure error={save.error} />
-				<Field label={t('approvals.role')} as="select" value={role} onChange={(e) => setRole(e.currentTarget.value)} hint={t('users.roleHint')}>
-					{roles.map((r) => <option key={r} value={r}>{t(`role.${r}`)}</option>)}
-				</Field>
-				<footer>
-					<Button onClick={onClose}>{t('cancel')}</Button>
-					<Button kind="primary" type="submit" busy={save.busy}>{t('save')}</Button>
-				</footer>
-			</form>
-		</Dialog>
+		<DialogForm title={t('users.roleOf', { name: user.full_name })} action={save} act={t('save')} onClose={onClose}>
+			<Field label={t('approvals.role')} as="select" value={role} onChange={(e) => setRole(e.currentTarget.value)} hint={t('users.roleHint')}>
+				{roles.map((r) => <option key={r} value={r}>{t(`role.${r}`)}</option>)}
+			</Field>
+		</DialogForm>
 	);
 }
 

@@ -13,7 +13,7 @@ import { useAction } from '../lib/data.js';
 import { randomKey } from '../lib/http.js';
 import { t } from '../lib/i18n.js';
 import { api, session } from '../lib/session.js';
-import { Button, Dialog, errorText, Failure, Field } from './parts.jsx';
+import { Button, Dialog, errorText, Failure, Field, Form } from './parts.jsx';
 import { StatusChip } from './status.jsx';
 
 export const reviews = () => ['reviewer', 'admin'].includes(session.value.user.role);
@@ -94,10 +94,7 @@ export function Decide({ draft, onChange, onDecided, onClose }) {
 	const refused = Object.values(results).filter((r) => r.error).length;
 	return (
 		<Dialog title={rows.length === 1 ? rows[0].student.full_name : t('decide.title', { n: rows.length })} onClose={onClose}>
-			<form class="form" onSubmit={(e) => {
-				e.preventDefault();
-				save.run();
-			}}>
+			<Form onSend={save.run}>
 				<Failure error={save.error} />
 				{save.error && <p class="hint">{t('decide.kept')}</p>}
 				{counted > 0 && <p role="status">{t('decide.said', { n: counted - refused, refused })}</p>}
@@ -117,7 +114,7 @@ export function Decide({ draft, onChange, onDecided, onClose }) {
 					<Button onClick={onClose}>{t(done ? 'close' : 'cancel')}</Button>
 					{!done && <Button kind="primary" type="submit" busy={save.busy}>{t('flagged.decide')}</Button>}
 				</footer>
-			</form>
+			</Form>
 		</Dialog>
 	);
 }

@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import { useAction, useData } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
 import { api } from '../lib/session.js';
-import { Button, Dialog, Failure, Field } from './parts.jsx';
+import { Button, Dialog, Failure, Field, Form } from './parts.jsx';
 
 const FOUND_MAX = 8;
 const statuses = ['present', 'late', 'excused', 'absent'];
@@ -60,10 +60,7 @@ export function ManualAdd({ path, course, known, onClose, onSaved }) {
 		<Dialog title={t('manual.add')} onClose={onClose}>
 			{!user && <Search course={course} known={known} onPick={setUser} />}
 			{user && (
-				<form class="form" onSubmit={(e) => {
-					e.preventDefault();
-					save.run();
-				}}>
+				<Form onSend={save.run}>
 					<p class="text"><strong>{user.full_name}</strong> · {user.email}</p>
 					<Failure error={save.error} />
 					<Status value={status} onChange={setStatus} />
@@ -72,7 +69,7 @@ export function ManualAdd({ path, course, known, onClose, onSaved }) {
 						<Button onClick={onClose}>{t('cancel')}</Button>
 						<Button kind="primary" type="submit" busy={save.busy}>{t('save')}</Button>
 					</footer>
-				</form>
+				</Form>
 			)}
 		</Dialog>
 	);
@@ -92,10 +89,7 @@ export function ManualChange({ eventId, record, onClose, onSaved }) {
 	});
 	return (
 		<Dialog title={record.user.full_name} onClose={onClose}>
-			<form class="form" onSubmit={(e) => {
-				e.preventDefault();
-				save.run();
-			}}>
+			<Form onSend={save.run}>
 				<Failure error={save.error ?? remove.error} />
 				<Status value={status} onChange={setStatus} more={['rejected']} />
 				<Reason value={reason} onInput={setReason} error={(save.error ?? remove.error)?.fields?.reason} />
@@ -103,7 +97,7 @@ export function ManualChange({ eventId, record, onClose, onSaved }) {
 					<Button kind="danger-plain" busy={remove.busy} disabled={!reason.trim()} onClick={remove.run}>{t('manual.remove')}</Button>
 					<Button kind="primary" type="submit" busy={save.busy}>{t('save')}</Button>
 				</footer>
-			</form>
+			</Form>
 		</Dialog>
 	);
 }

@@ -155,6 +155,31 @@ export function Dialog({ title, onClose, children, wide }) {
 	);
 }
 
+/* A form that does something here instead of leaving the page. */
+export function Form({ onSend, ...more }) {
+	return <form class="form" onSubmit={(e) => {
+		e.preventDefault();
+		onSend();
+	}} {...more} />;
+}
+
+/* A dialog with fields; `act` names what `action` does with them. */
+export function DialogForm({ title, wide, text, action, act, kind = 'primary', onClose, children }) {
+	return (
+		<Dialog title={title} wide={wide} onClose={onClose}>
+			<Form onSend={action.run}>
+				{text && <p class="text">{text}</p>}
+				<Failure error={action.error} />
+				{children}
+				<footer>
+					<Button onClick={onClose}>{t('cancel')}</Button>
+					<Button kind={kind} type="submit" busy={action.busy}>{act}</Button>
+				</footer>
+			</Form>
+		</Dialog>
+	);
+}
+
 /* Asks before something that cannot be taken back. */
 export function Confirm({ title, text, act, action, onClose }) {
 	return (

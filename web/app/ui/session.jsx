@@ -6,7 +6,7 @@ import { randomKey } from '../lib/http.js';
 import { t } from '../lib/i18n.js';
 import { api } from '../lib/session.js';
 import { fromLocalInput, toLocalInput } from '../lib/time.js';
-import { Button, Chip, Dialog, errorText, Failure, Field, Notice } from './parts.jsx';
+import { Button, Chip, Dialog, errorText, Failure, Field, Form, Notice } from './parts.jsx';
 
 const WEEK_MS = 7 * 86400_000;
 const WEEKS_MAX = 20;
@@ -84,10 +84,7 @@ export function SessionDialog({ session: s, onClose, onSaved }) {
 	const list = courses.data?.courses ?? [];
 	return (
 		<Dialog wide title={t(s ? 'session.edit' : 'session.new')} onClose={onClose}>
-			<form class="form" onSubmit={(e) => {
-				e.preventDefault();
-				action.run();
-			}}>
+			<Form onSend={action.run}>
 				<div role="alert">{error && <Notice kind="bad">{error.code === 'face_unavailable' ? t('session.noFace') : errorText(error)}</Notice>}</div>
 				<Failure error={courses.error} retry={courses.reload} />
 				<div class="pair">
@@ -120,7 +117,7 @@ export function SessionDialog({ session: s, onClose, onSaved }) {
 					<Button onClick={onClose}>{t('cancel')}</Button>
 					<Button kind="primary" type="submit" busy={action.busy}>{t(s ? 'save' : 'session.create')}</Button>
 				</footer>
-			</form>
+			</Form>
 		</Dialog>
 	);
 }

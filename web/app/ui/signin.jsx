@@ -7,7 +7,7 @@ import { t } from '../lib/i18n.js';
 import { enter, session, signIn } from '../lib/session.js';
 import { countdown, useSecondsLeft } from '../lib/time.js';
 import { Icon } from './icons.jsx';
-import { Button, errorText, Failure, Field, Notice, Ring, Say } from './parts.jsx';
+import { Button, errorText, Failure, Field, Form, Notice, Ring, Say } from './parts.jsx';
 
 const POLL_MS = 2_000, POLL_MAX_MS = 10_000; /* people decide fast or late */
 const SAY_EVERY_S = 30;
@@ -115,10 +115,7 @@ export function Factor({ mfaToken, onDone, onAgain }) {
 		input.current?.focus();
 	}, [backup]);
 	return (
-		<form class="form" onSubmit={(e) => {
-			e.preventDefault();
-			action.run();
-		}}>
+		<Form onSend={action.run}>
 			<Notice kind="info" title={t('factor.title')}>{t(backup ? 'factor.backupText' : 'factor.text')}</Notice>
 			<Failure error={action.error} />
 			<Field label={t(backup ? 'factor.backup' : 'factor.code')} inputRef={input} autocomplete="one-time-code" inputMode={backup ? 'text' : 'numeric'}
@@ -126,7 +123,7 @@ export function Factor({ mfaToken, onDone, onAgain }) {
 			<Button kind="primary wide" type="submit" busy={action.busy}>{t('signin.act')}</Button>
 			<Button kind="quiet" onClick={() => setBackup(!backup)}>{t(backup ? 'factor.useCode' : 'factor.useBackup')}</Button>
 			<Button kind="quiet" onClick={onAgain}>{t('factor.again')}</Button>
-		</form>
+		</Form>
 	);
 }
 
@@ -190,10 +187,7 @@ export function SignIn({ onDone, signUpHref = '/app/signup' }) {
 		}} />;
 	const blocked = error?.status === 429;
 	return (
-		<form class="form" onSubmit={(e) => {
-			e.preventDefault();
-			action.run();
-		}}>
+		<Form onSend={action.run}>
 			{session.value.ended && !error && <Notice kind="info">{t('signin.ended')}</Notice>}
 			{blocked && <Locked key={error} error={error} onOver={action.clear} />}
 			<div ref={errorBox} tabIndex={-1} role="alert" class="plain-focus">
@@ -208,6 +202,6 @@ export function SignIn({ onDone, signUpHref = '/app/signup' }) {
 			<Providers />
 			<p class="aside"><a href="/app/forgot">{t('forgot.link')}</a></p>
 			<p class="aside">{t('signin.new')} <a href={signUpHref}>{t('signup.title')}</a></p>
-		</form>
+		</Form>
 	);
 }
