@@ -189,10 +189,11 @@ make_request(const struct trial *y)
 	(void)fault_disarm();
 	got.status = r->status;
 	got.streams = r->x.reply.stream != NULL;
-	const char *query = got.status / 100 == 3 ? strchr(reply_head(r, "Location"), '?') : NULL;
-	if (query) /* code=… or error=… */
-		(void)str_copy(got.code, strcspn(query, "=") + 1 < sizeof(got.code) ? strcspn(query, "=") + 1 : sizeof(got.code), query);
-	else
+	const char *tail = got.status / 100 == 3 ? strpbrk(reply_head(r, "Location"), "?#") : NULL;
+	size_t n = tail ? strcspn(tail, "=") : 0;
+	if (tail && tail[n]) /* ?code=…, ?error=… or #error=…; of the app's #CODE nothing is the same twice */
+		(void)str_copy(got.code, n + 1 < sizeof(got.code) ? n + 1 : sizeof(got.code), tail);
+	else if (!tail)
 		(void)str_copy(got.code, sizeof(got.code), error_code(r));
 	reply_free(r);
 	return got;
