@@ -6,6 +6,7 @@
 #define MUSTER_TESTS_STORE_ACTS_H
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <semaphore.h>
 
 #include "store_env.h"
@@ -44,15 +45,17 @@ struct act {
 static struct act acts[JOBS_MAX];
 static size_t n_acts;
 static sem_t all_done;
-static char events[4096]; /* written by the writer's thread only */
+static char events[4096]; /* each store has a writer that notes here */
+static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int foreign_writes;
 
 static inline void
 note_event(const char *what, int64_t id)
 {
+	(void)pthread_mutex_lock(&events_lock);
 	size_t n = strlen(events);
-
 	(void)snprintf(events + n, sizeof(events) - n, "%s%" PRId64 " ", what, id);
+	(void)pthread_mutex_unlock(&events_lock);
 }
 
 /* --- jobs ------------------------------------------------------------------------------------------------------------------ */
