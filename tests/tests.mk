@@ -27,7 +27,9 @@ unit-pg:
 	@B='$(B)' UNIT_STAGE='unit on postgresql' sh tools/with-postgres.sh sh tools/run-unit.sh $(if $(T),$(T),$(UNIT_PG))
 
 # T=tests/e2e/story.test.js runs one file.
-e2e: $(B)/muster $(CHAOS_LIBS)
+.PHONY: e2e-programs
+e2e-programs: all $(CHAOS_LIBS)
+e2e: e2e-programs
 	@B='$(B)' sh tools/run-e2e.sh $(if $(T),$(T),tests/e2e)
 
 # The same tests against two nodes on one PostgreSQL behind nginx.  Left out, and why:
@@ -112,12 +114,12 @@ tsan: tsan-unit tsan-e2e
 asan-unit:
 	@B='$(B)-asan' sh tools/with-sanitizer.sh $(ASAN_MAKE) unit UNIT='$(UNIT_SANITIZED)'
 asan-e2e:
-	@$(ASAN_MAKE) -s $(B)-asan/muster $(B)-asan/muster-face
+	@$(ASAN_MAKE) -s e2e-programs
 	@B='$(B)-asan' sh tools/with-sanitizer.sh sh tools/run-e2e.sh $(if $(T),$(T),$(call e2e_without,$(NOT_ASAN)))
 tsan-unit:
 	@B='$(B)-tsan' sh tools/with-sanitizer.sh $(TSAN_MAKE) unit UNIT='$(UNIT_SANITIZED)'
 tsan-e2e:
-	@$(TSAN_MAKE) -s $(B)-tsan/muster $(B)-tsan/muster-face
+	@$(TSAN_MAKE) -s e2e-programs
 	@B='$(B)-tsan' sh tools/with-sanitizer.sh sh tools/run-e2e.sh $(if $(T),$(T),$(call e2e_without,$(NOT_TSAN)))
 
 include tests/torture/torture.mk

@@ -51,23 +51,20 @@ test("SIGHUP is no reason to stop", async () => {
 	}
 });
 
-// The processor's time tells of work at the start whatever else the machine does; the clock only that nothing waits for long.
-test("start to first answer on an existing database is quick: the hash timing does not delay it", async () => {
-	const dir = newDirectory();
-	const env = { BCRYPT_ROUNDS: "12" };
+// A hash of cost 14 takes a thousand times as long as one of cost 4.  The processor's time tells of that whatever else the machine does.
+test("timing a hash does not delay the first answer: a start costs as much with dear hashes as with cheap ones", async () => {
+	const dir = newDirectory(), best = { 4: Infinity, 14: Infinity };
 	try {
-		await (await Server.start({ dir, env })).discard();
-		let wall = Infinity, cpu = Infinity;
-		for (let i = 0; i < 5; i++) {
-			const server = await Server.start({ dir, env });
-			await server.want(200, server.get("/v1/health"));
-			wall = Math.min(wall, performance.now() - server.startedAt);
-			const fields = fs.readFileSync(`/proc/${server.child.pid}/stat`, "utf8").split(") ")[1].split(" ");
-			cpu = Math.min(cpu, 10 * (Number(fields[11]) + Number(fields[12]))); // ticks of 10 ms, user and system
-			await server.discard();
-		}
-		assert.ok(cpu <= 100, `${cpu} ms of the processor at best`);
-		assert.ok(wall < 1000, `${Math.round(wall)} ms at best`);
+		await (await Server.start({ dir })).discard();
+		for (let i = 0; i < 5; i++)
+			for (const cost of Object.keys(best)) {
+				const server = await Server.start({ dir, env: { BCRYPT_ROUNDS: cost } });
+				await server.want(200, server.get("/v1/health"));
+				const fields = fs.readFileSync(`/proc/${server.child.pid}/stat`, "utf8").split(") ")[1].split(" ");
+				best[cost] = Math.min(best[cost], 10 * (Number(fields[11]) + Number(fields[12]))); // ticks of 10 ms, user and system
+				await server.discard();
+			}
+		assert.ok(best[14] <= 3 * Math.max(best[4], 20), `${best[14]} ms of the processor at best beside ${best[4]}`);
 	} finally {
 		fs.rmSync(dir, { recursive: true, force: true });
 	}
