@@ -104,7 +104,7 @@ spend_backup(struct ctx *cx, const char *user_id, const char *typed, bool *ret_r
 	struct secret_taken taken;
 
 	*ret_right = false;
-	if (!crockford_canonical(typed, BACKUP_CHARS, code))
+	if (!typed || !crockford_canonical(typed, BACKUP_CHARS, code))
 		return OK;
 	enum err e = secret_consume(cx, backup_purpose, backup_secret(cx, user_id, code), user_id, NULL, &taken);
 	if (e == ERR_TOKEN_INVALID) {
@@ -262,6 +262,8 @@ setup_write(struct ctx *cx, void *arg)
 	uint8_t secret[TOTP_SECRET_BYTES];
 
 	TRY(setup_look(cx, s));
+	if (s->enabled && !s->strong && !s->code)
+		return fail(cx, ERR_REAUTH_REQUIRED, NULL); /* activated since it was looked at first */
 	if (s->enabled && !s->strong)
 		TRY(demand_factor(cx, id, &(const struct factor){.code = s->code}));
 	random_bytes(cx, secret, sizeof(secret));

@@ -4,6 +4,9 @@
  */
 #include "mfa_env.h"
 
+#include <crypt.h>
+#include <dlfcn.h>
+
 #include "core/fernet.h"
 #include "core/keys.h"
 #include "identity/mfa.h"
@@ -231,6 +234,47 @@ two_factors_or_none_are_refused(void **state)
 	assert_int_equal(complete(t, pending(&p), NULL, NULL), ERR_VALIDATION);
 }
 
+/* --- while a password is hashed ---- */
+
+static struct person *activates; /* does so within the next hash; NULL: nobody */
+static enum err activated;
+
+/* In front of the library's. */
+char *
+crypt_r(const char *phrase, const char *setting, struct crypt_data *restrict data)
+{
+	struct person *p = activates;
+	char *(*real)(const char *, const char *, struct crypt_data *);
+
+	activates = NULL;
+	if (p)
+		activated = db_write(&p->cx, verify_run, p);
+	*(void **)&real = dlsym(RTLD_NEXT, "crypt_r");
+	return real(phrase, setting, data);
+}
+
+static void
+a_factor_activated_meanwhile_is_asked_for(void **state)
+{
+	struct test *t = *state;
+	struct person p = {.t = t, .user = test_user(t, ROLE_STUDENT)};
+	struct mfa_setup made;
+	struct ctx cx;
+
+	test_advance(t, (MFA_RECENT_MINUTES + 1) * MINUTES_US);
+	test_ctx(t, &p.cx);
+	p.cx.actor = &p.user.actor;
+	assert_int_equal(mfa_setup(&p.cx, TEST_PASSWORD, NULL, &made), OK);
+	p.code = app_code(t, made.secret, 0);
+	test_ctx(t, &cx);
+	cx.actor = &p.user.actor;
+	activates = &p;
+	activated = ERR_INTERNAL;
+	assert_int_equal(mfa_setup(&cx, TEST_PASSWORD, NULL, &made), ERR_REAUTH_REQUIRED);
+	assert_int_equal(activated, OK);
+	assert_int_equal(count(t, "SELECT count(*) FROM mfa_totp WHERE pending_secret IS NOT NULL"), 0);
+}
+
 /* --- races ---- */
 
 static int
@@ -408,6 +452,7 @@ main(void)
 		IN(five_wrong_codes_end_a_pending_token),
 		IN(wrong_codes_count_per_account_over_all_tokens),
 		IN(two_factors_or_none_are_refused),
+		IN(a_factor_activated_meanwhile_is_asked_for),
 		IN(many_threads_one_step),
 		IN(many_threads_one_backup_code),
 		IN(many_threads_one_pending_token),
