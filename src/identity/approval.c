@@ -18,6 +18,8 @@
 #include "core/keys.h"
 #include "core/metrics.h"
 #include "http/limit.h"
+#include "identity/known_device.h"
+#include "identity/oauth.h"
 #include "identity/session.h"
 #include "notify/notify.h"
 #include "store/db.h"
@@ -151,6 +153,20 @@ taken_write(struct ctx *cx, const struct signup *in, const struct account *owner
 				       .n_notes = 2});
 }
 
+SQL(TRY_AGAIN_FACTORS, "u", "DELETE FROM mfa_totp WHERE user_id = $1");
+SQL(TRY_AGAIN_SECRETS, "u", "DELETE FROM one_time_secrets WHERE user_id = $1");
+
+/* The attempt before may have been a stranger's: nothing that opens the account stays of it. */
+static enum err
+earlier_attempt_goes(struct ctx *cx, const char *id)
+{
+	TRY(oauth_identities_forget(cx, id));
+	TRY(known_device_forget(cx, id));
+	TRY(db_exec(cx, &TRY_AGAIN_FACTORS, NULL, V(id)));
+	TRY(db_exec(cx, &TRY_AGAIN_SECRETS, NULL, V(id)));
+	return session_end_all(cx, id, NULL, "signup");
+}
+
 SQL(ACCOUNT_HOLD_BY_EMAIL, "t", "UPDATE users SET updated_at = updated_at WHERE email = $1");
 SQL(ACCOUNT_TRY_AGAIN, "utttm",
 	"UPDATE users SET full_name = $2, password_hash = $3, role = $4, email_verified_at = NULL, updated_at = $5 "
@@ -186,6 +202,7 @@ approval_signup(struct ctx *cx, const struct signup *in, struct signup_result *r
 	if (state == STATE_REJECTED || state == STATE_TIMEOUT) {
 		TRY(db_exec(cx, &ACCOUNT_TRY_AGAIN, NULL, V_ID(old.id), V(in->full_name), V(in->password_hash),
 			V(role_names[in->role]), V(cx->now_us)));
+		TRY(earlier_attempt_goes(cx, old.id.text));
 		TRY(request_write(cx, in, old.id.text, &r));
 	} else {
 		r.approval_request_id = decoy_id(cx, begun, portal);

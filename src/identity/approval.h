@@ -22,7 +22,10 @@ struct signup_result {
 	struct uuid approval_request_id;
 	int64_t expires_at;
 };
-/* Writes account and request, or a decoy; notifies admins; audited.  After rejection or timeout the same address may try again. */
+/*
+ * Writes account and request, or a decoy; notifies admins; audited.  After rejection or timeout the same address may try again;
+ * what could open the account goes with the attempt before.
+ */
 enum err approval_signup(struct ctx *cx, const struct signup *in, struct signup_result *ret) MUST_CHECK;
 
 struct approval_status {

@@ -63,3 +63,11 @@ known_device_keep(struct ctx *cx, const char *user_id, const struct uuid *device
 	*ret_token = fresh;
 	return OK;
 }
+
+SQL(DEVICE_FORGET, "u", "DELETE FROM known_devices WHERE user_id = $1");
+
+enum err
+known_device_forget(struct ctx *cx, const char *user_id)
+{
+	return db_exec(cx, &DEVICE_FORGET, NULL, V(user_id));
+}

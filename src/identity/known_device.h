@@ -17,5 +17,6 @@ enum err known_device_find(struct ctx *cx, const char *token, const char *email,
  */
 enum err known_device_keep(
 	struct ctx *cx, const char *user_id, const struct uuid *device, const char *token, const char **ret_token) MUST_CHECK;
+enum err known_device_forget(struct ctx *cx, const char *user_id) MUST_CHECK; /* all of an account's */
 
 #endif

@@ -63,5 +63,7 @@ struct oauth_identity {
 extern const struct schema oauth_identity_schema;
 enum err oauth_identities(struct ctx *cx, struct list *ret) MUST_CHECK;
 enum err oauth_unlink(struct ctx *cx, const char *provider) MUST_CHECK; /* ERR_NOT_FOUND, ERR_LAST_LOGIN */
+/* All of an account's, where they may be somebody else's preparation. */
+enum err oauth_identities_forget(struct ctx *cx, const char *user_id) MUST_CHECK;
 
 #endif

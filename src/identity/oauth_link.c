@@ -142,3 +142,11 @@ oauth_unlink(struct ctx *cx, const char *provider)
 		return fail(cx, ERR_LAST_LOGIN, NULL);
 	return audit_ok(cx, AUDIT_OAUTH_UNLINKED, "user", id, AUDIT_TEXT("provider", provider));
 }
+
+SQL(IDENTITIES_FORGET, "u", "DELETE FROM oauth_identities WHERE user_id = $1");
+
+enum err
+oauth_identities_forget(struct ctx *cx, const char *user_id)
+{
+	return db_exec(cx, &IDENTITIES_FORGET, NULL, V(user_id));
+}

@@ -8,8 +8,10 @@
 #include "core/conf.h"
 #include "core/metrics.h"
 #include "http/server.h"
+#include "identity/known_device.h"
 #include "identity/lockout.h"
 #include "identity/mail.h"
+#include "identity/oauth.h"
 #include "identity/password.h"
 #include "identity/secret.h"
 #include "identity/session.h"
@@ -136,8 +138,6 @@ confirm_look(struct ctx *cx, void *arg)
 SQL(RESET_PASSWORD, "utm",
 	"UPDATE users SET password_hash = $2, email_verified_at = COALESCE(email_verified_at, $3), updated_at = $3 WHERE id = $1 "
 	"AND is_active");
-SQL(RESET_DEVICES, "u", "DELETE FROM known_devices WHERE user_id = $1");
-SQL(RESET_IDENTITIES, "u", "DELETE FROM oauth_identities WHERE user_id = $1");
 
 static enum err
 confirm_write(struct ctx *cx, void *arg)
@@ -152,8 +152,8 @@ confirm_write(struct ctx *cx, void *arg)
 	if (rows == 0)
 		return fail(cx, ERR_TOKEN_INVALID, NULL); /* closed since */
 	if (c->who.email_verified_at == TIME_NONE)
-		TRY(db_exec(cx, &RESET_IDENTITIES, NULL, V(id)));
-	TRY(db_exec(cx, &RESET_DEVICES, NULL, V(id)));
+		TRY(oauth_identities_forget(cx, id));
+	TRY(known_device_forget(cx, id));
 	TRY(secret_kill(cx, purpose, id));
 	TRY(session_end_all(cx, id, NULL, "password_reset"));
 	TRY(lockout_success(cx, &(const struct lockout_attempt){.email = c->who.email}));

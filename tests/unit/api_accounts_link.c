@@ -37,6 +37,39 @@ linking_by_itself_needs_both_sides_proven(void **state)
 	test_close(t);
 }
 
+/* Links, and whatever else opened the account, go with the request that they came with: its next one is perhaps the owner's. */
+static void
+what_a_refused_stranger_prepared_goes_with_the_next_signup(void **state)
+{
+	static const char *const ends[] = {"rejected", "timeout"};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct test *t = *state = oidc_test("SIGNUP_POLICY=approval");
+		struct test_user admin = test_user(t, ROLE_ADMIN);
+		struct begun b;
+		idp.extra = NULL;
+		expect_error(arrive(t, true), 403, "account_pending");
+		sql_run(t, PATH(t, "UPDATE approval_requests SET status = '%s'", ends[i]));
+		sql_run(t, PATH(t, "INSERT INTO mfa_totp (user_id, secret, key_id, last_step, enabled_at, created_at)"
+				   " SELECT id, 's', 'k', 0, created_at, created_at FROM users WHERE id <> '%s'", admin.id.text));
+		expect_status(call(t, POST, "/v1/auth/signup", NULL,
+				      PATH(t, "{'name':'Owner','email':'person@example.org','password':'%s'}", TEST_PASSWORD)),
+			202);
+		expect_status(call(t, POST,
+				      PATH(t, "/api/admin/approval-requests/%s/decide",
+					      sql_text(t, "SELECT id FROM approval_requests WHERE status = 'pending'")),
+				      admin.bearer, "{'decision':'approved'}"),
+			200);
+		b = begin_at(t, "campus");
+		expect_error(come_back(t, true, "campus", &b), 409, "link_required");
+		assert_int_equal(count(t, "SELECT count(*) FROM oauth_identities"), 0);
+		struct test_reply *r = sign_in(t, "person@example.org", TEST_PASSWORD);
+		expect_status(r, 200);
+		assert_non_null(reply_at(r, "access_token"));
+		test_close(t);
+	}
+}
+
 static struct test_reply *
 confirm(struct test *t, const char *token, const struct begun *b, const char *password, const char *more)
 {
@@ -287,6 +320,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(linking_by_itself_needs_both_sides_proven),
+		cmocka_unit_test(what_a_refused_stranger_prepared_goes_with_the_next_signup),
 		cmocka_unit_test(linking_by_password),
 		cmocka_unit_test(a_link_taken_meanwhile_lets_nobody_in),
 		cmocka_unit_test(linking_is_a_login_with_all_its_refusals),
