@@ -140,7 +140,7 @@ parse_pbkdf2(const char *stored, const char *p, struct hash *h)
 	if (!take(&p, "$"))
 		return false;
 	h->digest_text = take_word(&p, false);
-	return *p == 0 && h->salt_text.n % 4 != 1 && h->salt_text.n * 3 / 4 <= HASH_SALT_MAX &&
+	return *p == 0 && h->salt_text.n > 0 && h->salt_text.n % 4 != 1 && h->salt_text.n * 3 / 4 <= HASH_SALT_MAX &&
 	       h->digest_text.n == B64_SHA256_CHARS;
 }
 

@@ -119,7 +119,7 @@ SQL(PASSWORD_MIX, "i",
 	" WHEN substr(password_hash, 2, 6) = 'bcrypt' THEN substr(password_hash, 1, length(password_hash) - 54)"
 	" WHEN substr(password_hash, length(password_hash) - 22, 1) = '$'"
 	" THEN substr(password_hash, 1, length(password_hash) - 45)"
-	" WHEN length(password_hash) > 66 THEN substr(password_hash, 1, length(password_hash) - 66) END AS params"
+	" WHEN length(password_hash) > 66 THEN substr(password_hash, 1, length(password_hash) - 66) ELSE '' END AS params"
 	" FROM users WHERE length(password_hash) >= 60) h GROUP BY params ORDER BY count(*) DESC, params LIMIT $1");
 
 static int
@@ -142,7 +142,7 @@ count_mix(struct ctx *cx, void *arg)
 	mix->n = 0;
 	for (size_t i = 0; i < rows.count && mix->n < MIX_MAX; i++) {
 		const struct mix_row *r = (const struct mix_row *)rows.items + i;
-		if (!r->params || !*r->params || strlen(r->params) >= PARAMS_MAX)
+		if (!*r->params || strlen(r->params) >= PARAMS_MAX)
 			continue;
 		mix->sample[mix->n] = r->params;
 		mix->weight[mix->n++] = r->count;

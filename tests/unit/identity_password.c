@@ -108,6 +108,7 @@ refuses_malformed_and_out_of_bounds(void **state)
 		"$pbkdf2-sha256$0$OsdYS.kdYyzlHMPYe681Bg$eguSCfgagfSVm6bj9.0Ds1HHCBv9w50SpU05cWCiss0",
 		"$pbkdf2-sha256$1000$OsdYS.kdYyzlHMPYe681Bg$eguSCfgagfSVm6bj9.0Ds1HHCBv9w50SpU05cWCiss",
 		"$pbkdf2-sha256$1000$OsdYS+kdYyzlHMPYe681Bg$eguSCfgagfSVm6bj9.0Ds1HHCBv9w50SpU05cWCiss0",
+		"$pbkdf2-sha256$29000$$eguSCfgagfSVm6bj9.0Ds1HHCBv9w50SpU05cWCiss0",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -299,6 +300,28 @@ mix_of_the_table(void **state)
 	assert_int_equal(mix.n, 0);
 }
 
+/* Whatever the column holds is no reason to end; it is nobody's parameters. */
+static void
+mix_without_what_is_no_hash(void **state)
+{
+	static const char *const odd[] = {"$pbkdf2-sha256$29000$$eguSCfgagfSVm6bj9.0Ds1HHCBv9w50SpU05cWCiss0",
+		"$6$rounds=5000$saltsaltsaltsalt$abcdefghijklmnopqrstuvwxyz0123"};
+	struct test *t = *state;
+	struct password_mix mix;
+	struct ctx cx;
+
+	for (size_t i = 0; i < 3; i++) {
+		const char *email = arena_printf(&t->arena, "odd%zu@example.org", i);
+		test_user_named(t, ROLE_STUDENT, email, "Odd");
+		if (i < 2)
+			sql_run(t, arena_printf(&t->arena, "UPDATE users SET password_hash = '%s' WHERE email = '%s'", odd[i], email));
+	}
+	test_ctx(t, &cx);
+	assert_int_equal(hasher_mix(&cx, &mix), OK);
+	assert_int_equal(mix.n, 1);
+	assert_int_equal(mix.weight[0], 1);
+}
+
 static void
 queue_is_one_second(void **state)
 {
@@ -321,6 +344,7 @@ main(void)
 		STANDARD(common_list),
 		STANDARD(decoys),
 		STANDARD(mix_of_the_table),
+		STANDARD(mix_without_what_is_no_hash),
 		STANDARD(queue_is_one_second),
 	};
 
