@@ -3,7 +3,7 @@
  *
  * While the first request runs, a second one on this node waits for it in memory.  Between nodes the database decides: the
  * reply is stored in the transaction of the work, and who finds the key taken at that moment undoes its own work and answers
- * ERR_IDEMPOTENCY_RUNNING.  Replies of status 429 and 5xx are not stored.
+ * ERR_IDEMPOTENCY_RUNNING.  Replies of status 429 and 5xx are not stored, nor are refusals that came before the handler.
  */
 #ifndef MUSTER_API_IDEMPOTENCY_H
 #define MUSTER_API_IDEMPOTENCY_H
@@ -18,6 +18,7 @@ struct idem { /* of one call */
 	bool on;                /* the request carries a key that its row honours */
 	bool listed;            /* stands in the table as the running one */
 	bool stored, replayed;  /* its reply is in the database; it came from there */
+	bool judged;            /* the handler was asked: what was refused before is no reply to keep */
 	char body_hash[44];     /* base64url of SHA-256 */
 	uint64_t hash;          /* of account, route and key */
 	struct call *next, *first_waiter, **last_waiter;

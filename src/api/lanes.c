@@ -146,13 +146,14 @@ run_handler(struct ctx *cx, struct call *c)
 
 	reply_reset(c);
 	error_clear(cx);
-	c->idem.stored = c->idem.replayed = false;
+	c->idem.stored = c->idem.replayed = c->idem.judged = false;
 	if (r->fresh_session && cx->db)
 		TRY(session_recheck(cx));
 	if (c->idem.on)
 		TRY(idem_recall(cx, c, &c->x->reply, &c->idem.replayed));
 	if (c->idem.replayed)
 		return OK;
+	c->idem.judged = true;
 	return r->handler(cx, &c->x->request, &c->x->reply);
 }
 
@@ -280,7 +281,7 @@ write_settle(struct ctx *cx, void *arg, enum err result)
 	if (result != OK && c->row->route->failure)
 		TRY(audit_failure(cx, c->row->route->failure, result));
 	cx->error = kept;
-	if (!c->idem.on || result == ERR_IDEMPOTENCY_REUSED || result == ERR_IDEMPOTENCY_RUNNING)
+	if (!c->idem.on || !c->idem.judged)
 		return OK;
 	if (result != OK)
 		reply_error(&c->x->reply, c->surface, &c->x->request, &kept);

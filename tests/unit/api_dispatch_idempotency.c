@@ -81,6 +81,7 @@ refuse_read(struct ctx *cx, const struct request *rq, struct reply *rs)
 	.reply = &thing_out_schema, .status = 201, .errors = ERRORS(ERR_CONFLICT), .failure = AUDIT_EVENT_CREATED,   \
 	.idempotent = true, .tag = "test", .summary = "Test"
 static const struct route rows[] = {
+	{THING("/api/t/fresh"), .fresh_session = true},
 	{THING("/api/t/things"), .limit = {{"things", 3, 60}, BY_ACCOUNT, 0}},
 	{THING("/api/t/others/{id}")},
 	{.method = GET,
@@ -282,6 +283,28 @@ what_is_stored_and_what_not(void **state)
 	test_close(t);
 }
 
+/* A session that ended between the look at it and the work: whoever signs in again may use the key. */
+static void
+an_ended_session_uses_no_key_up(void **state)
+{
+	struct test *t = open_test(NULL);
+	struct test_user u = test_user(t, ROLE_STUDENT);
+	struct test_request rq = {
+		.method = POST, .path = "/api/t/fresh", .bearer = u.bearer, .body = "{\"title\":\"a\"}", .idempotency_key = "k"};
+
+	(void)state;
+	expect_status(call(t, POST, "/api/t/things", u.bearer, "{'title':'b'}"), 201); /* the session is remembered */
+	sql_run(t, "UPDATE sessions SET revoked_at = created_at");
+	expect_error(call_with(t, &rq), 401, "token_revoked");
+	assert_int_equal(runs(t, "a"), -1);
+	test_login(t, &u);
+	rq.bearer = u.bearer;
+	expect_status(call_with(t, &rq), 201);
+	expect_status(call_with(t, &rq), 201);
+	assert_int_equal(runs(t, "a"), 1);
+	test_close(t);
+}
+
 static void
 a_repetition_is_not_counted(void **state)
 {
@@ -393,6 +416,7 @@ main(void)
 		cmocka_unit_test(a_key_belongs_to_its_path),
 		cmocka_unit_test(keys_are_checked),
 		cmocka_unit_test(what_is_stored_and_what_not),
+		cmocka_unit_test(an_ended_session_uses_no_key_up),
 		cmocka_unit_test(a_repetition_is_not_counted),
 		cmocka_unit_test(the_second_waits_for_the_first),
 		cmocka_unit_test(another_node_is_running_it),
