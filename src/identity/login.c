@@ -29,6 +29,7 @@ struct attempt {
 	struct uuid device; /* a valid known device; empty */
 	struct login_hits hits;
 	struct lockout_attempt counted;
+	bool reserved;	      /* the failure that it may be is counted */
 	int64_t locked_until; /* 0: not locked */
 	struct account account;
 	bool found, right;
@@ -281,7 +282,8 @@ not_judged(struct ctx *cx, struct attempt *t, enum err why)
 {
 	const struct error told = cx->error;
 
-	if (t->locked_until == 0 && db_write(cx, give_back, t) != OK)
+	login_hits_undo(cx, t->in->surface, &t->hits);
+	if (t->reserved && t->locked_until == 0 && db_write(cx, give_back, t) != OK)
 		error_clear(cx);
 	cx->error = told;
 	return why;
@@ -308,10 +310,12 @@ login_password(struct ctx *cx, const struct login *in, struct login_result *ret)
 	enum err taken = login_hits_take(cx, in->surface, &t.hits);
 	if (taken != OK)
 		return taken == ERR_RATE_LIMITED ? throttled(cx, &t, cx->error.retry_after_s) : taken;
-	TRY(db_write(cx, reserve, &t));
-	enum err hashed = hash_password(cx, &t);
-	if (hashed != OK)
-		return not_judged(cx, &t, hashed);
+	enum err ready = db_write(cx, reserve, &t);
+	t.reserved = ready == OK;
+	if (ready == OK)
+		ready = hash_password(cx, &t);
+	if (ready != OK)
+		return not_judged(cx, &t, ready);
 	if (t.locked_until > 0 && !refusal_row_due(cx, &t.refusals))
 		t.refusals = 0;
 	enum err result = db_write(cx, finish, &t);

@@ -98,10 +98,10 @@ pair_key(struct ctx *cx, const struct login_hits *h)
 	return arena_printf(cx->arena, "%s %s", h->ip, h->email);
 }
 
-enum err
-login_hits_take(struct ctx *cx, enum login_surface surface, const struct login_hits *h)
+/* What one attempt takes. */
+static size_t
+hit_list(struct ctx *cx, enum login_surface surface, const struct login_hits *h, struct limit_hit ret[LOGIN_ROWS + 1])
 {
-	struct limit_hit hits[LOGIN_ROWS + 1];
 	struct login_row rows[LOGIN_ROWS];
 	bool accounts = surface == LOGIN_ACCOUNTS;
 	size_t n = 0;
@@ -109,10 +109,29 @@ login_hits_take(struct ctx *cx, enum login_surface surface, const struct login_h
 	login_rows(cx, h->shared, rows);
 	for (int i = 0; i < LOGIN_ROWS; i++)
 		if (row_key(h, &rows[i]))
-			hits[n++] = (struct limit_hit){rows[i].limit, row_key(h, &rows[i]), rows[i].accounts != accounts};
+			ret[n++] = (struct limit_hit){rows[i].limit, row_key(h, &rows[i]), rows[i].accounts != accounts};
 	if (h->ip)
-		hits[n++] = (struct limit_hit){pair_limit, pair_key(cx, h), true};
+		ret[n++] = (struct limit_hit){pair_limit, pair_key(cx, h), true};
+	return n;
+}
+
+enum err
+login_hits_take(struct ctx *cx, enum login_surface surface, const struct login_hits *h)
+{
+	struct limit_hit hits[LOGIN_ROWS + 1];
+	size_t n = hit_list(cx, surface, h, hits);
+
 	return throttle(cx, hits, n);
+}
+
+void
+login_hits_undo(struct ctx *cx, enum login_surface surface, const struct login_hits *h)
+{
+	struct limit_hit hits[LOGIN_ROWS + 1];
+	size_t n = hit_list(cx, surface, h, hits);
+
+	if (cx->srv->conf->rate_limit_enabled)
+		limiter_return(cx->srv->limiter, hits, NULL, n);
 }
 
 void

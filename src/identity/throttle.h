@@ -26,6 +26,8 @@ struct login_hits {
 /* As throttle(). */
 enum err login_hits_take(struct ctx *cx, enum login_surface surface, const struct login_hits *h) MUST_CHECK;
 void login_hits_give_back(struct ctx *cx, const struct login_hits *h);
+/* What this attempt took, and no more: nobody judged it. */
+void login_hits_undo(struct ctx *cx, enum login_surface surface, const struct login_hits *h);
 
 /*
  * Audit rows of throttled and locked logins: the first 20 an hour of an IP singly, then one a minute.  True when a row is due; it

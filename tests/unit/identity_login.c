@@ -268,6 +268,33 @@ an_outage_locks_nobody_out(void **state)
 	assert_int_equal(login(t, u.email, NULL).e, OK);
 }
 
+/* Nor do they use the limits up, whichever write it was that failed. */
+static void
+an_outage_uses_no_limit_up(void **state)
+{
+	struct test *t = test_open(TEST_CONF("RATE_LIMIT_ENABLED=true"));
+	const struct config *conf = t->srv.conf;
+	struct test_user u = test_user(t, ROLE_STUDENT);
+	const struct login in = {.email = u.email, .password = TEST_PASSWORD, .surface = LOGIN_ACCOUNTS, .also = goes_away};
+	int64_t tries = conf_live(&conf->rl_login_ip_limit) + conf_live(&conf->rl_login_email_limit);
+	struct client client = {.request_id = "r", .ip = "192.0.2.1", .user_agent = "test"};
+	struct login_result r;
+	struct ctx cx;
+
+	(void)state;
+	for (int64_t i = 0; i < tries; i++) {
+		test_ctx(t, &cx);
+		cx.client = &client;
+		assert_int_equal(login_password(&cx, &in, &r), ERR_UNAVAILABLE);
+	}
+	sql_run(t, "ALTER TABLE login_failures RENAME TO gone");
+	for (int64_t i = 0; i < tries; i++)
+		assert_int_equal(login_as(t, &(const struct attempt){.email = u.email, .surface = LOGIN_ACCOUNTS}).e, ERR_INTERNAL);
+	sql_run(t, "ALTER TABLE gone RENAME TO login_failures");
+	assert_int_equal(login_as(t, &(const struct attempt){.email = u.email, .surface = LOGIN_ACCOUNTS}).e, OK);
+	test_close(t);
+}
+
 /* --- the second factor ---- */
 
 static void
@@ -319,6 +346,7 @@ main(void)
 		STANDARD(long_passwords_are_not_cut),
 		STANDARD(fails_closed_without_database),
 		STANDARD(an_outage_locks_nobody_out),
+		cmocka_unit_test(an_outage_uses_no_limit_up),
 		STANDARD(second_factor_is_due),
 		STANDARD(operator_activates),
 	};
