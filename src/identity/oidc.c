@@ -34,7 +34,8 @@ struct entry {
 	const char *authorization_endpoint, *token_endpoint, *jwks_uri;
 	const char *userinfo_endpoint;		 /* NULL: none */
 	bool basic;				 /* how the token endpoint wants the client's secret */
-	int64_t document_us, keys_us, failed_us; /* monotonic; 0: never */
+	int64_t document_us, failed_us;		 /* monotonic; 0: never */
+	int64_t keys_us, asked_us;		 /* when the keys that are here came; when they were asked for last */
 	struct signing_key keys[KEYS_MAX];
 	size_t n_keys;
 };
@@ -239,7 +240,9 @@ fetch_keys(struct ctx *cx, const struct oidc_provider *p, struct entry *e)
 	json_t *set = NULL;
 	int status = 0;
 
-	e->keys_us = monotonic_us(cx);
+	if (e->asked_us > e->keys_us && monotonic_us(cx) - e->asked_us < RETRY_S * SECONDS_US)
+		return away(cx, p, "it did not give its keys a moment ago");
+	e->asked_us = monotonic_us(cx);
 	TRY(fetch_json(cx, p, &(const struct http_fetch){.url = e->jwks_uri, .plain = plain_allowed(cx)}, &status, &set));
 	const json_t *keys = json_object_get(set, "keys");
 	if (status != 200 || !json_is_array(keys))
@@ -260,6 +263,7 @@ fetch_keys(struct ctx *cx, const struct oidc_provider *p, struct entry *e)
 		k->key = key;
 		e->n_keys++;
 	}
+	e->keys_us = e->asked_us;
 	return OK;
 }
 
@@ -283,10 +287,10 @@ signature_check(struct ctx *cx, const struct oidc_provider *p, const struct jws_
 
 	TRY(document_ready(cx, p, e));
 
-	if (!fresh(cx, e->keys_us) || (e->n_keys == 0 && monotonic_us(cx) - e->keys_us >= RETRY_S * SECONDS_US))
+	if (!fresh(cx, e->keys_us) || (e->n_keys == 0 && monotonic_us(cx) - e->asked_us >= RETRY_S * SECONDS_US))
 		TRY(fetch_keys(cx, p, e));
 	key = key_of(e, parts->kid);
-	if (!key && monotonic_us(cx) - e->keys_us >= REFETCH_S * SECONDS_US) {
+	if (!key && monotonic_us(cx) - e->asked_us >= REFETCH_S * SECONDS_US) {
 		TRY(fetch_keys(cx, p, e));
 		key = key_of(e, parts->kid);
 	}

@@ -287,6 +287,32 @@ keys_are_fetched_seldom_and_replaced_whole(void **state)
 	test_close(t);
 }
 
+/* Keys past their time prove nothing, however often the new ones fail to come; and nobody asks for them without a pause. */
+static void
+keys_that_do_not_come_are_not_replaced_by_old_ones(void **state)
+{
+	struct test *t = *state = oidc_test("SIGNUP_POLICY=open");
+
+	idp.jwks_status = 500;
+	expect_error(arrive(t, true), 503, "unavailable");
+	idp.jwks_status = 200;
+	expect_error(arrive(t, true), 503, "unavailable");
+	assert_int_equal(idp.key_sets, 1);
+	test_advance(t, 6 * SECONDS_US);
+	expect_status(arrive(t, true), 200);
+	test_advance(t, (t->srv.conf->jwks_cache_ttl_seconds + 1) * SECONDS_US);
+	idp.jwks_status = 500;
+	for (int i = 0; i < 2; i++) {
+		expect_error(arrive(t, true), 503, "unavailable");
+		expect_error(arrive(t, true), 503, "unavailable");
+		assert_int_equal(idp.key_sets, 3 + i);
+		test_advance(t, 6 * SECONDS_US);
+	}
+	idp.jwks_status = 200;
+	expect_status(arrive(t, true), 200);
+	test_close(t);
+}
+
 /* An ID token with a person's groups is longer than any of ours. */
 static void
 long_tokens_are_read(void **state)
@@ -381,6 +407,7 @@ main(void)
 		cmocka_unit_test(what_the_provider_refused),
 		cmocka_unit_test(a_provider_that_is_away_lets_nobody_in),
 		cmocka_unit_test(keys_are_fetched_seldom_and_replaced_whole),
+		cmocka_unit_test(keys_that_do_not_come_are_not_replaced_by_old_ones),
 		cmocka_unit_test(long_tokens_are_read),
 		cmocka_unit_test(microsoft_by_tenant),
 		cmocka_unit_test(google),
