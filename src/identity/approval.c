@@ -270,7 +270,9 @@ SQL(REQUEST_BY_ID, "u", "SELECT id, user_id, status, requested_role, expires_at 
 SQL(REQUEST_DECIDE, "utmutt",
 	"UPDATE approval_requests SET status = $2, decided_at = $3, decided_by = $4, approved_role = $5, rejection_reason = $6"
 	" WHERE id = $1 AND status = 'pending' AND expires_at > $3");
-SQL(ACCOUNT_APPROVE, "utm", "UPDATE users SET role = $2, is_active = TRUE, disabled_at = NULL, updated_at = $3 WHERE id = $1");
+/* An account that an operator activated past its request keeps the role it has by now. */
+SQL(ACCOUNT_APPROVE, "utm",
+	"UPDATE users SET role = $2, is_active = TRUE, disabled_at = NULL, updated_at = $3 WHERE id = $1 AND NOT is_active");
 
 /* Nothing was updated: why? */
 static enum err

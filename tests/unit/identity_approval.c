@@ -232,6 +232,19 @@ approved_and_rejected(void **state)
 	assert_int_equal(count(t, "SELECT count(*) FROM audit_logs WHERE action = 'approval_rejected'"), 1);
 }
 
+/* Made an administrator by hand while the request waited: whoever approves that later demotes nobody. */
+static void
+an_active_account_keeps_its_role(void **state)
+{
+	struct test *t = *state;
+	struct signup_result a = sign_up(t, "a@example.org", "A");
+
+	sql_run(t, "UPDATE users SET role = 'admin', is_active = 1");
+	assert_int_equal(decide(t, a.approval_request_id, true, ROLE_UNSET), OK);
+	assert_string_equal(sql_text(t, "SELECT role FROM users"), "admin");
+	assert_string_equal(status_of(t, a.approval_request_id.text).status, "approved");
+}
+
 static void
 one_decider_wins(void **state)
 {
@@ -388,6 +401,7 @@ main(void)
 		STANDARD(decoy_ages_like_a_request),
 		STANDARD(mails_to_one_address_are_bounded),
 		STANDARD(approved_and_rejected),
+		STANDARD(an_active_account_keeps_its_role),
 		STANDARD(one_decider_wins),
 		STANDARD(times_out),
 		STANDARD(may_try_again),
