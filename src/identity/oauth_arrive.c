@@ -177,21 +177,25 @@ known_address(struct ctx *cx, const struct oauth_answer *in, const struct oauth_
 
 /* --- somebody new --------------------------------------------------------------------------------------------------------- */
 
+/* Whoever took the address since it was looked for is somebody else: the request that was made for them is not ours. */
 static enum err
-new_pending(struct ctx *cx, const struct oauth_answer *in, const struct oauth_person *p, const char *email, const char *name)
+new_pending(struct ctx *cx, const struct oauth_answer *in, const struct oauth_person *p, const char *email, const char *name,
+	struct oauth_entry *ret)
 {
 	const struct signup signup = {.email = email,
 		.full_name = name,
 		.role = ROLE_STUDENT,
 		.life_us = cx->srv->conf->signup_request_hours * HOURS_US};
-	struct signup_result ignored;
+	struct signup_result made;
 	struct account who;
 	bool found;
 
-	TRY(approval_signup(cx, &signup, &ignored));
+	TRY(approval_signup(cx, &signup, &made));
 	TRY(account_by_email(cx, email, &who, &found));
 	if (!found)
 		BUG("a signup without an account");
+	if (!str_eq(who.approval_request_id.text, made.approval_request_id.text))
+		return known_address(cx, in, p, &who, ret);
 	TRY(oauth_identity_insert(cx, who.id.text, p));
 	return refuse_state(cx, in->provider, &who);
 }
@@ -207,9 +211,17 @@ new_active(struct ctx *cx, const struct oauth_answer *in, const struct oauth_per
 		.email_verified = p->claims.email_proven};
 	const struct audit_note notes[] = {
 		AUDIT_TEXT("email", email), AUDIT_TEXT("role", "student"), AUDIT_TEXT("provider", p->provider)};
+	struct account who;
 	struct uuid id;
+	bool found;
 
-	TRY(account_insert(cx, &account, &id));
+	enum err e = account_insert(cx, &account, &id);
+	if (e == ERR_EMAIL_TAKEN) {
+		error_clear(cx); /* somebody signed up with it a moment ago */
+		TRY(account_by_email(cx, email, &who, &found));
+		return known_address(cx, in, p, &who, ret);
+	}
+	TRY(e);
 	TRY(audit_write(cx, &(const struct audit_entry){.action = AUDIT_SIGNUP,
 				    .result = "success",
 				    .actor_id = id.text,
@@ -241,7 +253,7 @@ oauth_arrive(struct ctx *cx, const struct oauth_answer *in, const struct oauth_p
 		return known_address(cx, in, p, &who, ret);
 	name = p->claims.name ? p->claims.name : arena_strndup(cx->arena, email, strcspn(email, "@"));
 	if (cx->srv->conf->signup_policy == SIGNUP_APPROVAL)
-		return new_pending(cx, in, p, email, name);
+		return new_pending(cx, in, p, email, name, ret);
 	return new_active(cx, in, p, email, name, ret);
 }
 

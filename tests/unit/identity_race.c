@@ -11,7 +11,7 @@
 #include "identity/approval.h"
 #include "identity/lockout.h"
 #include "identity/mfa.h"
-#include "identity/oauth.h"
+#include "identity/oauth_parts.h"
 #include "identity/reset.h"
 #include "identity/secret.h"
 
@@ -38,6 +38,7 @@ struct race {
 		int64_t count;
 	} traces[4];
 	enum err loser_too; /* where two secrets are spent, either may be found gone first */
+	const char *policy; /* of signups; NULL: open */
 };
 
 struct course {
@@ -64,7 +65,8 @@ course_open(const struct race *race, bool pg)
 	assert_int_equal(setenv("MUSTER_TEST_DATABASE_URL", pg ? url : "", 1), 0);
 	c->race = race;
 	c->t = test_open(TEST_CONF("OAUTH_PROVIDERS=campus", "OAUTH_CAMPUS_ISSUER=" ISSUER, "OAUTH_CAMPUS_CLIENT_ID=" CLIENT,
-		"OAUTH_CAMPUS_CLIENT_SECRET=s", "OAUTH_CAMPUS_REDIRECT_URI=https://attend.example.org/cb", "SIGNUP_POLICY=open",
+		"OAUTH_CAMPUS_CLIENT_SECRET=s", "OAUTH_CAMPUS_REDIRECT_URI=https://attend.example.org/cb",
+		race->policy ? race->policy : "SIGNUP_POLICY=open",
 		"SINGLE_DEVICE=false", "LOGIN_FAIL_EMAIL_THRESHOLD=1000", "LOGIN_FAIL_IP_THRESHOLD=1000"));
 	c->t->srv.oidc = oidc_open(c->t->srv.conf);
 	idp_reset(c->t);
@@ -501,12 +503,89 @@ on_postgres(void **state)
 	run_race(*state, true);
 }
 
+/* --- an address that is taken between two looks: one transaction stands still until the other waits for it ---- */
+
+static const struct race meetings[] = {
+	{.name = "new address, at once"}, {.name = "new address, by approval", .policy = "SIGNUP_POLICY=approval"}};
+
+struct owner {
+	struct course *course;
+	atomic_bool here;
+	enum err got;
+};
+
+static enum err
+owner_write(struct ctx *cx, void *arg)
+{
+	static const struct account_new account = {
+		.email = "new@example.org", .full_name = "Owner", .role = ROLE_STUDENT, .is_active = true};
+	const struct timespec pause = {.tv_nsec = 1000000};
+	struct owner *o = arg;
+	struct racer ignored;
+	struct uuid id;
+
+	TRY(o->course->race->policy ? signup_write(cx, &ignored) : account_insert(cx, &account, &id));
+	atomic_store(&o->here, true);
+	for (int ms = 0; count(o->course->t, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") == 0; ms++) {
+		if (ms == 10000)
+			return fail_internal(cx, ERR_INTERNAL, "nobody came");
+		(void)nanosleep(&pause, NULL);
+	}
+	return OK;
+}
+
+static void *
+owner_thread(void *arg)
+{
+	struct owner *o = arg;
+	struct arena a;
+	struct ctx cx;
+
+	arena_init(&a);
+	begin_ctx(&cx, &a, &o->course->nodes[0], NULL);
+	o->got = db_write(&cx, owner_write, o);
+	atomic_store(&o->here, true);
+	arena_release(&a);
+	return NULL;
+}
+
+static enum err
+stranger_write(struct ctx *cx, void *arg)
+{
+	const struct oauth_answer in = {.provider = "campus", .binding = "browser"};
+	const struct oauth_person p = {
+		.provider = "campus", .claims = {.issuer = ISSUER, .subject = "stranger", .email = "new@example.org"}};
+
+	return oauth_arrive(cx, &in, &p, arg);
+}
+
+static void
+a_stranger_gets_no_link_to_an_account_of_this_moment(void **state)
+{
+	struct course *c = course_open(*state, true);
+	struct owner o = {.course = c};
+	struct oauth_entry ignored;
+	pthread_t thread;
+	struct ctx cx;
+
+	assert_int_equal(pthread_create(&thread, NULL, owner_thread, &o), 0);
+	while (!atomic_load(&o.here))
+		sched_yield();
+	begin_ctx(&cx, &c->t->arena, &c->nodes[1], NULL);
+	enum err got = db_write(&cx, stranger_write, &ignored);
+	pthread_join(thread, NULL);
+	assert_int_equal(o.got, OK);
+	assert_int_equal(count(c->t, "SELECT count(*) FROM oauth_identities"), 0);
+	assert_string_equal(err_row(got)->name, err_row(ERR_LINK_REQUIRED)->name);
+	course_close(c);
+}
+
 int
 main(void)
 {
 	enum { N = sizeof(races) / sizeof(races[0]) };
 	static char names[2 * N][60];
-	struct CMUnitTest tests[2 * N];
+	struct CMUnitTest tests[2 * N + 2];
 
 	for (size_t i = 0; i < 2 * (size_t)N; i++) {
 		const struct race *race = &races[i / 2];
@@ -514,5 +593,9 @@ main(void)
 		tests[i] = (struct CMUnitTest){
 			.name = names[i], .test_func = i % 2 ? on_postgres : on_sqlite, .initial_state = (void *)(uintptr_t)race};
 	}
+	for (size_t i = 0; i < 2; i++)
+		tests[2 * N + i] = (struct CMUnitTest){.name = meetings[i].name,
+			.test_func = a_stranger_gets_no_link_to_an_account_of_this_moment,
+			.initial_state = (void *)(uintptr_t)&meetings[i]};
 	return cmocka_run_group_tests_name("identity_race", tests, env_open, env_close);
 }
