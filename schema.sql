@@ -377,6 +377,7 @@ INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (21, 'li
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (22, 'device_uses', 'ed3fc7441fcaeeddada197236bcf2dea63a34a4c3e7a829d36bb1aa2c7b5c1db', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (23, 'device_reason', 'e831c8a809d2e97fac0a88f92aaa5ff70282f5a99cfa0dfcd6b52a3d3d6e0e9b', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (24, 'attendance_changes', '791f01463545fa0eda8f9cf2428e6a5317ca0e1b7ee3f39743062a55d0888fc2', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (25, 'session_expected', '818d2b7254cdb43cae43b9f3258c5a0a4e1a4a438c5c1235eb7aa9da615be7a8', '1970-01-01 00:00:00.000000');
 
 CREATE TABLE selfies (
 	attendance_id TEXT PRIMARY KEY REFERENCES attendance_records (id) ON DELETE CASCADE,

@@ -64,7 +64,7 @@ enum err stats_get(struct ctx *cx, struct stats *ret) MUST_CHECK;
 struct stats_cache *stats_cache_open(void);
 void stats_cache_close(struct stats_cache *c);
 
-/* Job, every minute: writes `expected` of events whose time has passed. */
+/* Job, every minute: writes `expected` of events whose time has passed, and of sessions as soon as they have a roster as well. */
 enum err event_expected_write(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
 /* Job, hourly: nonces over 1 h old go, never one whose code or claim could still be valid; spent claims likewise. */
 enum err nonce_expire(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;

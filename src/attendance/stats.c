@@ -150,12 +150,12 @@ stats_get(struct ctx *cx, struct stats *ret)
 	return OK;
 }
 
+/* A session is expected of its roster alone: one whose roster is still to come waits for it. */
 SQL(EXPECTED_WRITE, "mi",
-	"UPDATE events SET expected = CASE WHEN EXISTS (SELECT 1 FROM enrollments a WHERE a.course_id = events.course_id)"
-	" THEN (SELECT COUNT(*) FROM enrollments n WHERE n.course_id = events.course_id)"
-	" ELSE (SELECT COUNT(*) FROM users s WHERE s.role = 'student' AND s.is_active) END"
-	" WHERE id IN (SELECT id FROM events WHERE expected IS NULL AND scheduled_at <= $1 AND NOT is_deleted"
-	" AND COALESCE(ends_at, scheduled_at) <= $1 ORDER BY scheduled_at LIMIT $2)");
+	"UPDATE events AS e SET expected = " EXPECTED_NOW
+	" WHERE e.id IN (SELECT d.id FROM events d WHERE d.expected IS NULL AND d.scheduled_at <= $1 AND NOT d.is_deleted"
+	" AND COALESCE(d.ends_at, d.scheduled_at) <= $1 AND (d.kind = 'event'"
+	" OR EXISTS (SELECT 1 FROM enrollments r WHERE r.course_id = d.course_id)) ORDER BY d.scheduled_at LIMIT $2)");
 
 enum err
 event_expected_write(struct ctx *cx, int64_t *ret_rows)

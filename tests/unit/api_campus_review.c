@@ -327,6 +327,34 @@ figures_follow_the_records(void **state)
 	test_close(h.t);
 }
 
+/* The job leaves a session alone until its course has a roster. */
+static void
+a_roster_that_comes_late_is_counted(void **state)
+{
+	struct hall h = hall_open();
+	static const char *const rates[] = {"0", "50"};
+	struct test_user u[2];
+	const char *s = session(&h, &h.lecturer, "2026-07-27 09");
+	int64_t rows;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		u[i % 2] = test_user(h.t, ROLE_STUDENT);
+	record(&h, s, &u[0], "present", "2026-07-27 09:05:00");
+	for (int late = 0; late < 2; late++) {
+		struct ctx cx;
+		if (late) {
+			enrol(&h, &u[0]);
+			enrol(&h, &u[1]);
+		}
+		ctx_as(h.t, &cx, NULL);
+		must(&cx, db_write_bulk(&cx, (enum err(*)(struct ctx *, void *))event_expected_write, &rows));
+		assert_int_equal(rows, late);
+		expect_json(get(&h, &h.lecturer, "/api/v1/lecturer/dashboard"), "average_attendance_rate", rates[late]);
+	}
+	test_close(h.t);
+}
+
 /* The same totals when the job has counted the records. */
 static void
 counted_records_give_the_same_figures(void **state)
@@ -434,6 +462,7 @@ main(void)
 		cmocka_unit_test(a_dispute_waits_for_a_decision),
 		cmocka_unit_test(one_confirmation_wins),
 		cmocka_unit_test(figures_follow_the_records),
+		cmocka_unit_test(a_roster_that_comes_late_is_counted),
 		cmocka_unit_test(counted_records_give_the_same_figures),
 		cmocka_unit_test(absences_in_a_row),
 		cmocka_unit_test(the_roll_can_be_taken_away),

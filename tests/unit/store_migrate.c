@@ -78,6 +78,44 @@ up_down_up_gives_the_same_schema(void **state)
 	assert_string_equal(env_sql(env, "SELECT name FROM schema_migrations ORDER BY number"), "init");
 }
 
+/* A session that was over before anybody was on its roster is counted again; another, and an event, keep what was written. */
+static void
+a_late_roster_is_counted_again(void **state)
+{
+	struct env *env = *state;
+	static const char *const made[] = {
+		"INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders, created_at,"
+		" updated_at) VALUES ('00000000-0000-7000-8000-000000000001', 'a@example.org', 'A', 'student', TRUE, FALSE, FALSE,"
+		" FALSE, '2026-05-01 00:00:00.000000', '2026-05-01 00:00:00.000000')",
+		"INSERT INTO courses (id, code, title, owner_id, is_deleted, created_at) SELECT id, 'C', 'C', id, FALSE, created_at"
+		" FROM users",
+		"INSERT INTO enrollments (course_id, user_id, created_at) SELECT id, id, '2026-05-02 00:00:00.000000' FROM users",
+		"INSERT INTO events (id, kind, title, scheduled_at, ends_at, course_id, owner_id, taken, generation, require_device,"
+		" require_face, expected, is_deleted, created_at, updated_at) SELECT '00000000-0000-7000-8000-000000000002', 'session',"
+		" 'before', '2026-05-01 09:00:00.000000', '2026-05-01 10:00:00.000000', id, id, 0, 0, FALSE, FALSE, 9, FALSE,"
+		" created_at, created_at FROM users",
+		"INSERT INTO events (id, kind, title, scheduled_at, ends_at, course_id, owner_id, taken, generation, require_device,"
+		" require_face, expected, is_deleted, created_at, updated_at) SELECT '00000000-0000-7000-8000-000000000003', 'session',"
+		" 'after', '2026-05-03 09:00:00.000000', '2026-05-03 10:00:00.000000', id, id, 0, 0, FALSE, FALSE, 1, FALSE,"
+		" created_at, created_at FROM users",
+		"INSERT INTO events (id, kind, title, scheduled_at, owner_id, taken, generation, require_device, require_face,"
+		" expected, is_deleted, created_at, updated_at) SELECT '00000000-0000-7000-8000-000000000004', 'event', 'event',"
+		" '2026-05-01 09:00:00.000000', id, 0, 0, FALSE, FALSE, 9, FALSE, created_at, created_at FROM users",
+	};
+	const char *message = "";
+	int newer = 0, undone;
+
+	for (int i = 0; i < count_migrations(); i++)
+		newer += migrations[i].number >= 25;
+	up(env, count_migrations());
+	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++)
+		(void)env_sql(env, made[i]);
+	assert_int_equal(migrate_down(&env->arena, env->url, newer, &undone, &message), OK);
+	up(env, newer);
+	assert_string_equal(env_sql(env, "SELECT title FROM events WHERE expected IS NULL"), "before");
+	assert_int_equal(env_count(env, "SELECT COUNT(*) FROM events WHERE expected IS NULL"), 1);
+}
+
 static void
 edited_history_is_refused(void **state)
 {
@@ -328,6 +366,7 @@ main(void)
 		cmocka_unit_test(type_words_become_the_engines_own),
 		ON_SQLITE(addresses, on_sqlite, done),
 		ON_BOTH(up_down_up_gives_the_same_schema, on_sqlite, on_postgres, done),
+		ON_BOTH(a_late_roster_is_counted_again, on_sqlite, on_postgres, done),
 		ON_BOTH(edited_history_is_refused, on_sqlite, on_postgres, done),
 		ON_BOTH(a_newer_database_is_refused, on_sqlite, on_postgres, done),
 		ON_BOTH(a_failed_migration_leaves_nothing, on_sqlite, on_postgres, done),

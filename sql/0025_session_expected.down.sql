@@ -1,0 +1,2 @@
+-- Nothing to undo: what was forgotten is written again.
+SELECT 1;
