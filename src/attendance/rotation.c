@@ -11,7 +11,9 @@
 static const char nonce_tag[] = "muster.rotation.v1";
 static const char base36[] = "0123456789abcdefghijklmnopqrstuvwxyz";
 
-enum { STEP_DIGITS_MAX = 8, MAC_BYTES = 16 }; /* 36⁸ steps of 2 s are 178,000 years */
+enum { STEP_DIGITS_MAX = 8, MAC_BYTES = 16 };
+/* The last step whose times fit at every rotation: steps of 2 s reach it in 1,900 years. */
+#define STEP_MAX ((INT64_MAX / SECONDS_US - ROTATION_LEAD_S) / ROTATE_SECONDS_MAX - 1)
 
 struct rotation_step
 rotation_step(int64_t step, int64_t rotate_seconds)
@@ -66,6 +68,8 @@ rotation_nonce_read(const char *nonce, int64_t *ret_step)
 			return false;
 		step = step * 36 + (digit - base36);
 	}
+	if (step > STEP_MAX)
+		return false;
 	for (const char *p = dot + 1; *p; p++)
 		if (!((*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '-' || *p == '_'))
 			return false;

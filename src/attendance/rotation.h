@@ -26,7 +26,7 @@ struct rotation { /* what a session's codes are made of */
 struct key;
 void rotation_nonce(const struct key *key, const struct rotation *r, int64_t step, char ret[QR_NONCE_MAX + 1]);
 
-/* Is it of the form of a session's nonce?  Its step, unchecked. */
+/* Is it of the form of a session's nonce?  Its step, unchecked but for having times. */
 bool rotation_nonce_read(const char *nonce, int64_t *ret_step);
 /* The MAC fits under a key of this server and this generation. */
 bool rotation_nonce_fits(struct ctx *cx, const struct rotation *r, int64_t step, const char *nonce);

@@ -266,6 +266,29 @@ codes_of_a_time_to_come(void **state)
 	test_close(c.t);
 }
 
+/* A step so far off that it has no time is of no form, whatever its MAC. */
+static void
+steps_beyond_all_time(void **state)
+{
+	struct campus c = campus_open();
+	const char *id = open_session_id(&c, ",'rotate_seconds':300");
+	static const char zs[] = "zzzzzzzz";
+	int read = 0;
+
+	(void)state;
+	for (size_t n = 1; n < sizeof(zs); n++) {
+		int64_t step;
+		if (!rotation_nonce_read(TEXT(&c, "%s.AAAAAAAAAAAAAAAAAAAAAA", zs + sizeof(zs) - 1 - n), &step))
+			continue;
+		const struct rotation_step at = rotation_step(step, ROTATE_SECONDS_MAX);
+		assert_true(at.begins_us > 0 && at.begins_us < at.rotates_us && at.rotates_us < at.expires_us);
+		read++;
+	}
+	assert_int_equal(read, 6);
+	expect_error(mark_parts(&c, id, "zzzzzzzz.AAAAAAAAAAAAAAAAAAAAAA"), 400, "invalid_qr");
+	test_close(c.t);
+}
+
 static void
 the_window_and_the_roster(void **state)
 {
@@ -394,6 +417,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(what_is_no_code_of_this_session),
 		cmocka_unit_test(the_edges_of_a_code),
 		cmocka_unit_test(codes_of_a_time_to_come),
+		cmocka_unit_test(steps_beyond_all_time),
 		cmocka_unit_test(the_window_and_the_roster),
 		cmocka_unit_test(policies_reject),
 		cmocka_unit_test(a_face_may_be_demanded),
