@@ -2,7 +2,7 @@
  * Binding and changing devices.
  *
  * Whoever binds or resets first holds the account's row, so one account's requests take turns on every engine; two accounts that
- * want one device meet in the unique index over bound hashes.  A mark that binds (attendance/device_mark.c) holds nothing and
+ * want one device meet in the unique index over bound hashes.  A mark that binds (attendance/measure.c) holds nothing and
  * leaves it to the same indexes.
  */
 #include "attendance/device.h"
@@ -167,6 +167,25 @@ bind_first(struct ctx *cx, const struct device_shown *shown, struct device_out *
 	return device_tell_bound(cx, who, id.text, kind_of(shown), "request");
 }
 
+SQL(DEVICE_REHASH, "ttt",
+	"UPDATE devices SET device_hash = $2, key_id = $3 WHERE device_hash = $1 AND (status = 'pending' OR (status = 'bound'"
+	" AND NOT EXISTS (SELECT 1 FROM devices o WHERE o.device_hash = $2 AND o.status = 'bound')))");
+
+/* What has this device gets the present key's hash, by which device_reset() finds whom to take it from. */
+static enum err
+rehash(struct ctx *cx, const struct device_shown *shown)
+{
+	const struct key *key = key_current(cx->srv->keys, KEY_DEVICE_ID);
+	char hash[B64_SHA256_CHARS + 1], older[B64_SHA256_CHARS + 1];
+
+	device_hash(key, shown, hash);
+	for (size_t n = 1; n < key_count(cx->srv->keys, KEY_DEVICE_ID); n++) {
+		device_hash(key_nth(cx->srv->keys, KEY_DEVICE_ID, n), shown, older);
+		TRY(db_exec(cx, &DEVICE_REHASH, NULL, V((const char *)older), V((const char *)hash), V(key->id)));
+	}
+	return OK;
+}
+
 SQL(DEVICE_FORGET, "u", "DELETE FROM devices WHERE id = $1 AND status = 'pending'");
 
 static enum err
@@ -177,6 +196,7 @@ ask(struct ctx *cx, const struct device_shown *shown, const char *reason, struct
 	struct device_row open;
 	bool found, done;
 
+	TRY(rehash(cx, shown));
 	TRY(db_find(cx, &DEVICE_OF, &device_row_schema, &open, &found, V(who), V("pending")));
 	if (found && device_is(cx, &open, shown)) {
 		*ret = (struct device_out){.status = "pending", .request_id = open.id};

@@ -284,6 +284,7 @@ use_pepper(struct room *r, const char *list)
 
 #define OLD "0123456789abcdef0123456789abcdef-old"
 #define NEW "0123456789abcdef0123456789abcdef-new"
+#define NEWER "0123456789abcdef0123456789abcdef-newer"
 
 static void
 bindings_outlive_their_key(void **state)
@@ -302,7 +303,6 @@ bindings_outlive_their_key(void **state)
 	three.code = make_code(r.t, &r.admin, &three.event);
 	mark_with(&r, &friend, &three, "phone");
 	assert_string_equal(detail_of(&r, &friend, &three, "device"), "The device is registered for another account.");
-	assert_string_equal(bind_device(&r, &friend, (struct device_in){.imei = "phone"}), "pending");
 	/* The old key is gone: nothing can be compared, so the next passing mark binds anew. */
 	use_pepper(&r, NEW);
 	four.code = make_code(r.t, &r.admin, &four.event);
@@ -311,6 +311,48 @@ bindings_outlive_their_key(void **state)
 	assert_string_equal(detail_of(&r, &r.student, &four, "device"), "first use");
 	assert_int_equal(ROWS(r, "devices WHERE status = 'retired'"), 1);
 	assert_int_equal(ROWS(r, "devices WHERE status = 'bound'"), 1);
+	room_close(&r);
+}
+
+static enum err
+requests_run(struct ctx *cx, void *arg)
+{
+	return device_request_list(cx, LIST_MAX, arg);
+}
+
+static const char *
+bound_account(struct room *r)
+{
+	return count(r->t, "SELECT COUNT(*) FROM devices WHERE status = 'bound'") == 1
+		? sql_text(r->t, "SELECT user_id FROM devices WHERE status = 'bound'") : "several";
+}
+
+/* However old the keys are under which the device was bound and asked for. */
+static void
+a_device_is_taken_under_any_key(void **state)
+{
+	struct room r = room_open();
+	struct test_user friend = test_user(r.t, ROLE_STUDENT), third = test_user(r.t, ROLE_STUDENT);
+	struct device_requests open;
+	struct ctx cx;
+
+	(void)state;
+	use_pepper(&r, OLD);
+	assert_string_equal(bind_device(&r, &r.student, (struct device_in){.imei = "phone"}), "bound");
+	use_pepper(&r, NEW "," OLD);
+	assert_string_equal(bind_device(&r, &friend, (struct device_in){.imei = "phone"}), "pending");
+	use_pepper(&r, NEWER "," NEW "," OLD);
+	assert_string_equal(bind_device(&r, &third, (struct device_in){.imei = "phone"}), "pending");
+	ctx_as(r.t, &cx, &r.admin);
+	must(&cx, db_read(&cx, requests_run, &open));
+	const struct device_request *q = open.requests.items;
+	assert_int_equal(open.requests.count, 2);
+	for (int i = 0; i < 2; i++)
+		assert_string_equal(q[i].owner ? q[i].owner->id.text : "nobody", r.student.id.text);
+	reset_device(&r, &friend);
+	assert_string_equal(bound_account(&r), friend.id.text);
+	reset_device(&r, &third);
+	assert_string_equal(bound_account(&r), third.id.text);
 	room_close(&r);
 }
 
@@ -329,6 +371,7 @@ main(void)
 		cmocka_unit_test(portal_events_ask_for_none),
 		cmocka_unit_test(who_used_a_device_is_forgotten),
 		cmocka_unit_test(bindings_outlive_their_key),
+		cmocka_unit_test(a_device_is_taken_under_any_key),
 	};
 
 	return cmocka_run_group_tests_name("attendance: devices", tests, NULL, NULL);
