@@ -307,13 +307,15 @@ stop(struct serving *s)
 static void
 wait_for_signal(const sigset_t *set)
 {
+	sigset_t rest = *set;
 	int got = 0;
 
 	while (sigwait(set, &got) != 0 || got == SANDBOX_SIGNAL)
 		sandbox_refusals();
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
-	pthread_sigmask(SIG_UNBLOCK, set, NULL);
+	sigdelset(&rest, SANDBOX_SIGNAL); /* whose default action is death too */
+	pthread_sigmask(SIG_UNBLOCK, &rest, NULL);
 	log_info(NULL, "server.stopping", "finishing what is in flight", LOG_INT("signal", got));
 }
 

@@ -25,6 +25,22 @@ test("SIGTERM finishes what is in flight, then exits 0", async () => {
 	}
 });
 
+test("what the sandbox refuses while the server stops is no reason to die", async () => {
+	const server = await Server.start({ env: { BCRYPT_ROUNDS: "13" } });
+	try {
+		server.sql("DELETE FROM login_failures");
+		const login = server.post("/api/auth/login", { username: ADMIN.email, password: ADMIN.password });
+		await eventually("the login is being checked", () => server.sql("SELECT 1 FROM login_failures").length > 0);
+		server.child.kill("SIGTERM");
+		await eventually("it stops", () => server.logs().some((l) => l.event_type === "server.stopping"));
+		server.child.kill("SIGUSR1");
+		assert.equal((await login).status, 200);
+		assert.deepEqual(await server.exited, { code: 0, signal: null });
+	} finally {
+		await server.discard();
+	}
+});
+
 test("an idle server with open connections stops within a second, also by SIGINT", async () => {
 	for (const signal of ["SIGTERM", "SIGINT"]) {
 		const server = await Server.start();
