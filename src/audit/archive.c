@@ -15,6 +15,7 @@
 #include "audit/seal.h"
 #include "core/conf.h"
 #include "core/fault.h"
+#include "core/file.h"
 #include "core/json.h"
 #include "core/log.h"
 
@@ -153,17 +154,6 @@ write_seal(struct ctx *cx, gzFile f, const struct seal *s)
 	return OK;
 }
 
-static bool
-to_disk(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool done = fd >= 0 && !FAULT("file.fsync") && fsync(fd) == 0;
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 static enum err
 write_file(struct ctx *cx, const struct seal *seals, size_t n, const char *path)
 {
@@ -178,8 +168,8 @@ write_file(struct ctx *cx, const struct seal *seals, size_t n, const char *path)
 		e = write_seal(cx, f, &seals[i]);
 	int closed = gzclose(f);
 	TRY(e);
-	if (closed != Z_OK || !to_disk(draft) || FAULT("file.rename") || rename(draft, path) != 0 ||
-		!to_disk(archive_path(cx, "")) || !to_disk(cx->srv->conf->data_dir))
+	if (closed != Z_OK || !file_sync(draft) || FAULT("file.rename") || rename(draft, path) != 0 ||
+		!file_sync(archive_path(cx, "")) || !file_sync(cx->srv->conf->data_dir))
 		return fail_internal(cx, ERR_UNAVAILABLE, "%s: %s", path, strerror(errno));
 	return OK;
 }

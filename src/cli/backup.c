@@ -1,5 +1,6 @@
 /* `muster backup` and `muster restore`: a copy of the database, and back. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "audit/audit.h"
 #include "cli/cli.h"
@@ -7,17 +8,27 @@
 #include "store/backup.h"
 #include "store/db.h"
 
+/* A file that is there may be the database itself, or the only good backup. */
+static bool
+is_taken(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0;
+}
+
 int
 cmd_backup(const struct args *args)
 {
 	struct app app;
-	const char *path = args->word[0], *message = "";
+	const char *path = args->word[0];
 	int status = EXIT_FAILED;
 
 	if (app_open(&app, APP_STORE)) {
-		if (path ? backup_write(&app.arena, app.conf->database_url, path, &message) != OK
-			 : backup_now(&app.cx, &path) != OK) {
-			status = *message ? cli_fail("%s", message) : cli_error(&app.cx);
+		if (path && is_taken(path)) {
+			status = cli_fail("%s is there already: give a name that is free", path);
+		} else if ((path ? backup_to(&app.cx, path) : backup_now(&app.cx, &path)) != OK) {
+			status = cli_error(&app.cx);
 		} else {
 			printf("%s\n", path);
 			status = EXIT_OK;

@@ -85,7 +85,7 @@ cmd_doctor(const struct args *args)
 		doctor_secrets(&r, app.conf);
 		doctor_clock(&r);
 		doctor_sandbox(&r, app.conf);
-		doctor_storage(&r, app.conf);
+		doctor_storage(&r, &app);
 		doctor_database(&r, &app);
 		doctor_rotation(&r, &app);
 		doctor_redis(&r, app.conf);

@@ -21,10 +21,11 @@ void report_add(struct report *r, enum finding level, const char *check, const c
 void doctor_configuration(struct report *r, const struct config *conf);
 void doctor_secrets(struct report *r, const struct config *conf);
 void doctor_clock(struct report *r);
-void doctor_storage(struct report *r, const struct config *conf);
 void doctor_hash(struct report *r, const struct config *conf);
 void doctor_sandbox(struct report *r, const struct config *conf);
 void doctor_faces(struct report *r, const struct config *conf);
+/* The disk, the bucket, the newest backup. */
+void doctor_storage(struct report *r, struct app *app);
 /* Asks Redis. */
 void doctor_redis(struct report *r, const struct config *conf);
 /* Opens the database by itself. */

@@ -2,9 +2,7 @@
  * Checks of configuration, secrets, clock, files and hashing.  conf_load() has refused already what must never run; here is what may run
  * and still should not stay so.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -13,6 +11,7 @@
 
 #include "cli/doctor.h"
 #include "identity/hasher.h"
+#include "jobs/backup.h"
 #include "net/face.h"
 #include "net/storage.h"
 
@@ -144,28 +143,22 @@ doctor_clock(struct report *r)
 }
 
 static void
-check_backup(struct report *r, const struct config *conf)
+check_backup(struct report *r, struct ctx *cx)
 {
-	const char *path = conf->backup_dir[0] ? conf->backup_dir : arena_printf(r->arena, "%s/backups", conf->data_dir);
-	DIR *dir = opendir(path);
-	int64_t newest = 0;
+	const char *path = backup_newest(cx);
 	struct stat st;
 
-	for (struct dirent *d; dir && (d = readdir(dir));)
-		if (d->d_name[0] != '.' && fstatat(dirfd(dir), d->d_name, &st, 0) == 0 && S_ISREG(st.st_mode) && st.st_mtime > newest)
-			newest = st.st_mtime;
-	if (dir)
-		closedir(dir);
-	if (newest == 0 || time_wall_us() / SECONDS_US - newest > BACKUP_HOURS_MAX * 3600)
+	if (!path || stat(path, &st) != 0 || time_wall_us() / SECONDS_US - st.st_mtime > BACKUP_HOURS_MAX * 3600)
 		report_add(r, FINDING_WARNING, "backup", "run muster backup; a running server does it daily",
-			"none of the last day in %s", path);
+			"none of the last day in %s", backup_folder(cx));
 	else
-		report_add(r, FINDING_OK, "backup", NULL, "one of the last day in %s", path);
+		report_add(r, FINDING_OK, "backup", NULL, "one of the last day: %s", path);
 }
 
 void
-doctor_storage(struct report *r, const struct config *conf)
+doctor_storage(struct report *r, struct app *app)
 {
+	const struct config *conf = app->conf;
 	struct statvfs fs;
 
 	if (access(conf->data_dir, R_OK | W_OK | X_OK) != 0) {
@@ -180,7 +173,7 @@ doctor_storage(struct report *r, const struct config *conf)
 		report_add(r, FINDING_OK, "storage", NULL, "DATA_DIR %s can be written", conf->data_dir);
 	}
 	check_bucket(r, conf);
-	check_backup(r, conf);
+	check_backup(r, &app->cx);
 }
 
 void

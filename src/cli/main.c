@@ -66,7 +66,8 @@ static const struct command commands[] = {
 	{"export", cmd_export, "Write accounts, or an event's attendance, as CSV", .forms = export_forms, .min_words = 1,
 		.max_words = 2, .details = "On standard output.  The export is audited; no password hash is in it."},
 	{"backup", cmd_backup, "Copy the database while it is in use", .forms = backup_forms, .max_words = 1,
-		.details = "Into BACKUP_DIR, where the oldest over BACKUP_KEEP are removed, or into FILE.  The copy is checked.\n"
+		.details = "Into BACKUP_DIR, where the oldest over BACKUP_KEEP are removed, or into FILE, which must not be there\n"
+			   "yet.  The copy is checked and audited.\n"
 			   "PostgreSQL's is made by pg_dump (custom format), which must be in PATH and not older than the server.\n"
 			   "Keep the secrets (DATA_DIR/secrets.env or your configuration) with it: without them its tokens and seals\n"
 			   "are dead."},

@@ -23,25 +23,40 @@
 
 enum { FILES_MAX = 10000 };
 
-static const char *
-folder_of(struct ctx *cx)
+const char *
+backup_folder(struct ctx *cx)
 {
 	const struct config *conf = cx->srv->conf;
 
 	return conf->backup_dir[0] ? conf->backup_dir : arena_printf(cx->arena, "%s/backups", conf->data_dir);
 }
 
-/* muster-YYYYMMDD-HHMMSS.db, or .dump */
-static bool
-is_ours(const char *name)
+/* What follows muster-YYYYMMDD-HHMMSS.db, or .dump; NULL: the name does not begin so. */
+static const char *
+behind_ours(const char *name)
 {
 	static const char shape[] = "muster-00000000-000000";
 	size_t i = 0;
 
 	for (; shape[i]; i++)
 		if (shape[i] == '0' ? name[i] < '0' || name[i] > '9' : name[i] != shape[i])
-			return false;
-	return strcmp(name + i, ".db") == 0 || strcmp(name + i, ".dump") == 0;
+			return NULL;
+	return str_starts(name + i, ".db") ? name + i + 3 : str_starts(name + i, ".dump") ? name + i + 5 : NULL;
+}
+
+static bool
+is_ours(const char *name)
+{
+	return str_eq(behind_ours(name), "");
+}
+
+/* Of a backup that was killed; SQLite's logs have a longer name. */
+static bool
+is_draft(const char *name)
+{
+	const char *rest = behind_ours(name);
+
+	return rest && str_starts(rest, ".new");
 }
 
 static int
@@ -57,9 +72,9 @@ close_folder(DIR **d)
 		closedir(*d);
 }
 
-/* Ours in the folder, oldest first. */
+/* Those in the folder, oldest first. */
 static size_t
-list_ours(struct ctx *cx, const char *folder, const char ***ret)
+list_files(struct ctx *cx, const char *folder, bool (*is_one)(const char *name), const char ***ret)
 {
 	CLEANUP(close_folder) DIR *d = opendir(folder);
 	const char **names = arena_new(cx->arena, const char *, FILES_MAX);
@@ -67,7 +82,7 @@ list_ours(struct ctx *cx, const char *folder, const char ***ret)
 	size_t n = 0;
 
 	while (d && n < FILES_MAX && (e = readdir(d)))
-		if (is_ours(e->d_name))
+		if (is_one(e->d_name))
 			names[n++] = arena_strdup(cx->arena, e->d_name);
 	qsort(names, n, sizeof(*names), by_name);
 	*ret = names;
@@ -77,8 +92,8 @@ list_ours(struct ctx *cx, const char *folder, const char ***ret)
 const char *
 backup_newest(struct ctx *cx)
 {
-	const char *folder = folder_of(cx), **names;
-	size_t n = list_ours(cx, folder, &names);
+	const char *folder = backup_folder(cx), **names;
+	size_t n = list_files(cx, folder, is_ours, &names);
 
 	return n ? arena_printf(cx->arena, "%s/%s", folder, names[n - 1]) : NULL;
 }
@@ -92,28 +107,54 @@ audit_run(struct ctx *cx, void *arg)
 }
 
 enum err
+backup_to(struct ctx *cx, const char *path)
+{
+	const char *message = "", *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+	if (backup_write(cx->arena, cx->srv->conf->database_url, path, &message) != OK)
+		return fail_internal(cx, ERR_UNAVAILABLE, "backup: %s", message);
+	cx->now_us = cx->srv->source.wall_us(cx->srv->source.arg); /* it may have taken an hour */
+	TRY(db_write(cx, audit_run, &name));
+	log_info(cx, "backup.done", "the database is backed up", LOG_TEXT("file", name));
+	return OK;
+}
+
+static void
+drop(struct ctx *cx, const char *folder, const char *name)
+{
+	if (unlink(arena_printf(cx->arena, "%s/%s", folder, name)) != 0)
+		log_warning(cx, "backup.kept", "an old backup cannot be removed", LOG_TEXT("file", name));
+}
+
+static void
+drop_old(struct ctx *cx, const char *folder)
+{
+	const char **names;
+	size_t n = list_files(cx, folder, is_ours, &names), keep = (size_t)cx->srv->conf->backup_keep;
+	struct stat st;
+
+	for (size_t i = 0; i + keep < n; i++)
+		drop(cx, folder, names[i]);
+	n = list_files(cx, folder, is_draft, &names);
+	for (size_t i = 0; i < n; i++) /* a young one may still be written */
+		if (lstat(arena_printf(cx->arena, "%s/%s", folder, names[i]), &st) == 0 &&
+			st.st_mtime * SECONDS_US < cx->now_us - DAYS_US)
+			drop(cx, folder, names[i]);
+}
+
+enum err
 backup_now(struct ctx *cx, const char **ret_path)
 {
-	const char *folder = folder_of(cx), *message = "", **names;
-	char at[TIME_WIRE_BYTES + 1];
+	const char *folder = backup_folder(cx);
 
 	if (str_starts(folder, cx->srv->conf->data_dir)) /* where all secrets are in the environment, nobody made it yet */
 		(void)mkdir(cx->srv->conf->data_dir, 0700);
 	if (mkdir(folder, 0700) != 0 && errno != EEXIST)
 		return fail_internal(cx, ERR_UNAVAILABLE, "%s: %s", folder, strerror(errno));
-	time_to_wire(cx->now_us, at); /* YYYY-MM-DDTHH:MM:SSZ */
-	const char *name =
-		arena_printf(cx->arena, "muster-%.4s%.2s%.2s-%.2s%.2s%.2s%s", at, at + 5, at + 8, at + 11, at + 14, at + 17,
-			backup_suffix(cx->srv->conf->database_url));
-	const char *path = arena_printf(cx->arena, "%s/%s", folder, name);
-	if (backup_write(cx->arena, cx->srv->conf->database_url, path, &message) != OK)
-		return fail_internal(cx, ERR_UNAVAILABLE, "backup: %s", message);
-	TRY(db_write(cx, audit_run, &name));
-	size_t n = list_ours(cx, folder, &names), keep = (size_t)cx->srv->conf->backup_keep;
-	for (size_t i = 0; i + keep < n; i++)
-		if (unlink(arena_printf(cx->arena, "%s/%s", folder, names[i])) != 0)
-			log_warning(cx, "backup.kept", "an old backup cannot be removed", LOG_TEXT("file", names[i]));
-	log_info(cx, "backup.done", "the database is backed up", LOG_TEXT("file", name));
+	const char *path = arena_printf(cx->arena, "%s/muster-%s%s", folder, backup_stamp(cx->arena, cx->now_us),
+		backup_suffix(cx->srv->conf->database_url));
+	TRY(backup_to(cx, path));
+	drop_old(cx, folder);
 	*ret_path = path;
 	return OK;
 }

@@ -7,7 +7,6 @@
 #include "store/backup.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/fault.h"
+#include "core/file.h"
 #include "store/backup_postgres.h"
 #include "store/engine.h"
 #include "store/migrate.h"
@@ -63,17 +63,6 @@ copy(struct arena *a, sqlite3 *to, sqlite3 *from, const char **ret_message)
 			arena_printf(a, "the copy failed: %s", rc == SQLITE_ERROR ? sqlite3_errmsg(to) : sqlite3_errstr(rc));
 	(void)run(from, "COMMIT");
 	return rc == SQLITE_DONE;
-}
-
-static bool
-sync_path(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool done = fd >= 0 && !FAULT("file.fsync") && fsync(fd) == 0;
-
-	if (fd >= 0)
-		(void)close(fd);
-	return done;
 }
 
 static bool
@@ -154,6 +143,19 @@ write_sqlite(struct arena *a, const char *url, const char *draft, const char **r
 	return source && write_draft(a, source, draft, ret_message) ? OK : ERR_UNAVAILABLE;
 }
 
+static bool
+give_name(struct arena *a, const char *draft, const char *path, const char **ret_message)
+{
+	bool named = file_sync(draft) && !FAULT("file.rename") && rename(draft, path) == 0;
+
+	if (named && file_sync(dirname(arena_strdup(a, path))))
+		return true;
+	*ret_message = arena_printf(a, "%s: %s", path, strerror(errno));
+	if (!named) /* else it is whole, and perhaps there */
+		(void)unlink(draft);
+	return false;
+}
+
 enum err
 backup_write(struct arena *a, const char *url, const char *path, const char **ret_message)
 {
@@ -164,13 +166,40 @@ backup_write(struct arena *a, const char *url, const char *path, const char **re
 		(void)unlink(draft);
 		return ERR_UNAVAILABLE;
 	}
-	bool named = sync_path(draft) && !FAULT("file.rename") && rename(draft, path) == 0;
-	if (named && sync_path(dirname(arena_strdup(a, path))))
-		return OK;
-	*ret_message = arena_printf(a, "%s: %s", path, strerror(errno));
-	if (!named) /* else it is whole, and perhaps there */
-		(void)unlink(draft);
-	return ERR_UNAVAILABLE;
+	return give_name(a, draft, path, ret_message) ? OK : ERR_UNAVAILABLE;
+}
+
+const char *
+backup_stamp(struct arena *a, int64_t at_us)
+{
+	char at[TIME_WIRE_BYTES + 1];
+
+	time_to_wire(at_us, at); /* YYYY-MM-DDTHH:MM:SSZ */
+	return arena_printf(a, "%.4s%.2s%.2s-%.2s%.2s%.2s", at, at + 5, at + 8, at + 11, at + 14, at + 17);
+}
+
+const char *
+backup_kept_path(struct arena *a, const char *beside)
+{
+	const char *path;
+
+	for (int64_t at_us = time_wall_us();; at_us += SECONDS_US) {
+		path = arena_printf(a, "%s.before-restore-%s", beside, backup_stamp(a, at_us));
+		if (access(path, F_OK) != 0)
+			return path;
+	}
+}
+
+/* Not checked: what is restored over may well be damaged. */
+static const char *
+keep(struct arena *a, const char *target, const char **ret_message)
+{
+	const char *kept = backup_kept_path(a, target), *draft = arena_printf(a, "%s.new", kept);
+
+	if (write_draft(a, target, draft, ret_message))
+		return give_name(a, draft, kept, ret_message) ? kept : NULL;
+	(void)unlink(draft);
+	return NULL;
 }
 
 /* Leaving the write-ahead log needs the file for oneself: a way to ask whether anybody has it open. */
@@ -199,12 +228,7 @@ restore_sqlite(struct arena *a, const char *url, const char *path, const char **
 		*ret_message = "the database is in use: stop the server first";
 		return ERR_UNAVAILABLE;
 	}
-	if (there) {
-		kept = arena_printf(a, "%s.before-restore", target);
-		if (!write_draft(a, target, kept, ret_message) || !sync_path(kept))
-			return ERR_UNAVAILABLE;
-	}
-	if (!copy(a, to, from, ret_message))
+	if ((there && !(kept = keep(a, target, ret_message))) || !copy(a, to, from, ret_message))
 		return ERR_UNAVAILABLE;
 	*ret_kept = kept;
 	return OK;

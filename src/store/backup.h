@@ -14,13 +14,18 @@
 enum err backup_write(struct arena *a, const char *url, const char *path, const char **ret_message) MUST_CHECK;
 /* Pages, keys and migrations of a file: is it a sound database of this program, not newer than it? */
 enum err backup_check(struct arena *a, const char *path, const char **ret_message) MUST_CHECK;
+/* YYYYMMDD-HHMMSS in UTC: how a copy's name says when. */
+const char *backup_stamp(struct arena *a, int64_t at_us);
+/* Where a restore keeps what was there: `beside`.before-restore- and the time, a name that is free. */
+const char *backup_kept_path(struct arena *a, const char *beside);
 /* ".db" or ".dump": how a copy's name ends. */
 const char *backup_suffix(const char *url);
 /* False with *ret_message: PostgreSQL's tools are not there, or are older than the server. */
 bool backup_tools(struct arena *a, const char *url, const char **ret_message) MUST_CHECK;
 /*
  * Checks `path`, then makes the database at `url` equal to it in one transaction.  Refused while another process has the database
- * open.  What was there is kept in the file *ret_kept, beside the SQLite database or beside `path` (NULL: there was nothing).
+ * open.  What was there is kept in the new file *ret_kept, beside the SQLite database or beside `path` (NULL: there was
+ * nothing).
  */
 enum err backup_restore(
 	struct arena *a, const char *url, const char *path, const char **ret_kept, const char **ret_message) MUST_CHECK;

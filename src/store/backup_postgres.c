@@ -203,7 +203,7 @@ dump_restore(struct arena *a, const char *url, const char *path, const char **re
 	if (target.others > 0 || target.migration > number)
 		return ERR_UNAVAILABLE;
 	if (target.used) {
-		kept = arena_printf(a, "%s.before-restore", path);
+		kept = backup_kept_path(a, path);
 		TRY(backup_write(a, url, kept, ret_message));
 	}
 	/* The name stands in a connection string, so that one with an = in it stays a name. */

@@ -56,7 +56,7 @@ test("a backup under load restores to one state of the database", async () => {
 		const want = counts(last);
 		assert.deepEqual(counts(live), { ...want, audit_logs: want.audit_logs + 1 });
 		assert.equal(sqlite(live, "SELECT action FROM audit_logs ORDER BY seq DESC LIMIT 1")[0].action, "restore");
-		assert.deepEqual(counts(`${live}.before-restore`), old);
+		assert.deepEqual(counts(path.resolve(dir, /^what was there before is in (.*)$/m.exec(restored.stdout)[1])), old);
 		const again = await Server.start({ dir });
 		try {
 			await again.admin();
@@ -107,6 +107,62 @@ test("restore refuses what is damaged, foreign or newer, and changes nothing", a
 		}
 		assert.equal((await command(["restore", path.join(dir, "none.db")], { dir })).code, 1);
 		assert.deepEqual(counts(path.join(dir, "muster.db")), before);
+	} finally {
+		fs.rmSync(dir, { recursive: true, force: true });
+	}
+});
+
+test("a backup replaces no file that is there, is audited, and half of one is none", async () => {
+	const dir = newDirectory(), live = path.join(dir, "muster.db"), good = path.join(dir, "good.db");
+	const server = await Server.start({ dir });
+	try {
+		assert.equal((await command(["backup", good], { dir })).code, 0);
+		assert.deepEqual(sqlite(live, "SELECT action, entity_type, entity_id FROM audit_logs WHERE action = 'backup'"),
+			[{ action: "backup", entity_type: "backup", entity_id: "good.db" }]);
+		fs.symlinkSync("nowhere", path.join(dir, "link.db"));
+		for (const file of [live, good, path.join(dir, "link.db")]) {
+			const before = fs.lstatSync(file).ino;
+			const refused = await command(["backup", file], { dir });
+			assert.equal(refused.code, 1, refused.stdout);
+			assert.match(refused.stderr, /is there already/);
+			assert.equal(fs.lstatSync(file).ino, before);
+		}
+		await server.want(200, server.get("/v1/ready"));
+
+		const folder = path.join(dir, "var", "backups");
+		const doctor = async () => JSON.parse((await command(["doctor", "--json"], { dir })).stdout).checks.find((c) => c.check === "backup").status;
+		fs.mkdirSync(folder, { recursive: true });
+		fs.copyFileSync(good, path.join(folder, "muster-20261101-030000.db.new"));
+		assert.equal(await doctor(), "warning", "one that was killed is none");
+		assert.equal((await command(["backup"], { dir })).code, 0);
+		assert.equal(await doctor(), "ok");
+	} finally {
+		await server.discard();
+	}
+});
+
+test("each restore keeps what it finds, also when what an earlier one kept is restored", async () => {
+	const dir = newDirectory(), live = path.join(dir, "muster.db"), good = path.join(dir, "good.db");
+	const name = (file) => sqlite(file, "SELECT full_name FROM users ORDER BY id LIMIT 1")[0].full_name;
+	const restore = async (file) => {
+		const done = await command(["restore", file], { dir });
+		assert.equal(done.code, 0, done.stderr);
+		return path.resolve(dir, /^what was there before is in (.*)$/m.exec(done.stdout)[1]);
+	};
+	try {
+		assert.equal((await command(["seed"], { dir })).code, 0);
+		assert.equal((await command(["backup", good], { dir })).code, 0);
+		const first = name(live), kept = [];
+		for (const other of ["Second", "Third"]) {
+			sqlite(live, `UPDATE users SET full_name = '${other}'`);
+			kept.push(await restore(good));
+			assert.equal(name(live), first);
+		}
+		kept.push(await restore(kept[0]));
+		assert.equal(name(live), "Second");
+		assert.deepEqual(kept.map(name), ["Second", "Third", first]);
+		assert.ok(kept.every((file) => /muster\.db\.before-restore-\d{8}-\d{6}$/.test(file)));
+		assert.deepEqual(fs.readdirSync(dir).filter((f) => /\.new/.test(f)), []);
 	} finally {
 		fs.rmSync(dir, { recursive: true, force: true });
 	}

@@ -233,7 +233,7 @@ test("every command of docs/operations.md does what the page says", { timeout: 6
 		assert.deepEqual(ELSEWHERE.filter((e) => !used.has(e)).map(String), [], "the page says this no more");
 		queries.forEach((q) => machine.sql(q));
 		const printed = said.join("\n");
-		for (const promise of [/created administrator chief@example\.org\n/, /by-hand\.db is sound\n/, /muster\.db\.before-restore\n/,
+		for (const promise of [/created administrator chief@example\.org\n/, /by-hand\.db is sound\n/, /muster\.db\.before-restore-\d{8}-\d{6}\n/,
 			/SECRET_KEY: of an older value|SECRET_KEY: an older value/, /\d+ codes? revoked/, /intact: /])
 			assert.match(printed, promise);
 		assert.match(fs.readFileSync(path.join(machine.dir, "attendance.csv"), "utf8"), /Mai Tran/);

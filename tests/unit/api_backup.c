@@ -3,6 +3,9 @@
 #include "run_job.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -66,6 +69,45 @@ once_a_day(void **state)
 	test_close(t);
 }
 
+/* Made so many days ago, by the test's clock. */
+static const char *
+draft(struct test *t, const char *name, int days)
+{
+	const char *path = arena_printf(&t->arena, "%s/backups/%s", t->srv.conf->data_dir, name);
+	const struct timespec at = {.tv_sec = (time_t)((TEST_START_US - days * DAYS_US) / SECONDS_US)};
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(utimensat(AT_FDCWD, path, (const struct timespec[]){at, at}, 0), 0);
+	return path;
+}
+
+static void
+what_a_killed_one_left_goes_a_day_later(void **state)
+{
+	struct test *t = test_open(NULL);
+	const char *path;
+	struct ctx cx;
+
+	(void)state;
+	test_ctx(t, &cx);
+	must(&cx, backup_now(&cx, &path));
+	const char *old = draft(t, "muster-20260730-030000.db.new", 2), *log = draft(t, "muster-20260730-030000.db.new-wal", 2),
+		   *dump = draft(t, "muster-20260730-030000.dump.new", 2), *young = draft(t, "muster-20260801-115900.db.new", 0),
+		   *theirs = draft(t, "export.db.new", 2);
+	test_advance(t, SECONDS_US);
+	test_ctx(t, &cx);
+	must(&cx, backup_now(&cx, &path));
+	assert_int_equal(files(t), 4);
+	assert_int_not_equal(access(old, F_OK), 0);
+	assert_int_not_equal(access(log, F_OK), 0);
+	assert_int_not_equal(access(dump, F_OK), 0);
+	assert_int_equal(access(young, F_OK), 0);
+	assert_int_equal(access(theirs, F_OK), 0);
+	test_close(t);
+}
+
 static void
 only_ours_are_removed(void **state)
 {
@@ -92,6 +134,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(once_a_day),
 		cmocka_unit_test(only_ours_are_removed),
+		cmocka_unit_test(what_a_killed_one_left_goes_a_day_later),
 	};
 
 	return cmocka_run_group_tests_name("backups", tests, NULL, NULL);
