@@ -114,6 +114,5 @@ reply_asset(struct reply *rs, const struct request *rq, const struct asset *asse
 		return reply_empty(rs, 304);
 	if (gzip)
 		reply_header(rs, "Content-Encoding", "gzip");
-	rs->body_static = true;
 	return reply_bytes(rs, asset->content_type, gzip ? asset->gzip : asset->plain);
 }

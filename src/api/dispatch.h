@@ -21,7 +21,7 @@ void dispatch_strict(struct dispatcher *d, bool strict);
 /* For http_options: handle, finish, body_limit, uploads, refuse with arg = the dispatcher. */
 void dispatch_handle(void *dispatcher, struct exchange *x);
 void dispatch_finish(void *dispatcher, struct exchange *x);
-int64_t dispatch_body_limit(void *dispatcher, const struct request *rq, enum err *ret_refusal);
+void dispatch_body_limit(void *dispatcher, const struct request *rq, struct body_rule *ret);
 bool dispatch_uploads(void *dispatcher, const struct request *rq, struct multipart_rule *ret);
 void dispatch_refuse(void *dispatcher, struct exchange *x, enum err code);
 

@@ -108,7 +108,6 @@ health(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
 	(void)cx;
 	(void)rq;
-	rs->body_static = true;
 	return reply_bytes(rs, NULL, SPAN_LIT("{\"status\":\"ok\"}"));
 }
 

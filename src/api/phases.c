@@ -35,9 +35,9 @@ in_shared_network(const struct dispatcher *d, const char *ip_text_form)
 	return false;
 }
 
-static const struct route_limit anonymous = {{"anonymous", 0, 60}, BY_IP, offsetof(struct config, rate_limit_per_minute)},
+static const struct route_limit anonymous = {{"anonymous", 0, 60, true}, BY_IP, offsetof(struct config, rate_limit_per_minute)},
 				signed_in = {{"signed_in", 0, 60}, BY_ACCOUNT, offsetof(struct config, rl_account_limit)},
-				hall = {{"hall", 0, 60}, BY_IP, offsetof(struct config, rl_hall_ip_limit)};
+				hall = {{"hall", 0, 60, true}, BY_IP, offsetof(struct config, rl_hall_ip_limit)};
 
 static enum err
 take(struct call *c, const struct route_limit *row)

@@ -179,7 +179,6 @@ reply_error(struct reply *rs, enum surface s, const struct request *rq, const st
 	rs->status = row->status;
 	rs->content_type = NULL;
 	rs->body = buf_span(&out);
-	rs->body_static = false;
 	rs->n_headers = 0;
 	if (row->status == 401)
 		reply_header(rs, "WWW-Authenticate", challenge(e->code));

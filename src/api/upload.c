@@ -2,7 +2,8 @@
  * Rows that take files: how large their bodies may be, how they are taken apart, and what a file must be before any handler sees it.
  *
  * A body of megabytes is worth holding only for somebody who may send it, so one over the ordinary ceiling is refused at its headers
- * unless the access token is good; a smaller one takes the ordinary way through the phases, where it is counted.
+ * unless the access token is good; a smaller one takes the ordinary way through the phases, where it is counted.  That is when it is
+ * complete: who sends long ones without a token, or never ends them, shares a part of the memory for bodies with others like him.
  */
 #include "api/upload.h"
 
@@ -56,12 +57,12 @@ row_with_files(const struct dispatcher *d, const struct request *rq)
 }
 
 static bool
-is_small(const struct request *rq)
+fits(const struct request *rq, int64_t max)
 {
 	const char *length = request_header(rq, "Content-Length");
 	int64_t n;
 
-	return length && str_int(length, 0, BODY_MAX, &n);
+	return length && str_int(length, 0, max, &n);
 }
 
 static enum err
@@ -83,17 +84,16 @@ check_token(const struct dispatcher *d, const struct request *rq)
 	return e;
 }
 
-int64_t
-dispatch_body_limit(void *dispatcher, const struct request *rq, enum err *ret_refusal)
+void
+dispatch_body_limit(void *dispatcher, const struct request *rq, struct body_rule *ret)
 {
 	const struct dispatcher *d = dispatcher;
 	const struct route *r = row_with_files(d, rq);
+	enum err e = fits(rq, STRANGER_BODY_LONG) ? OK : check_token(d, rq);
 
-	if (!r)
-		return BODY_MAX; /* rows without a body ignore what is sent, within it */
-	if (!is_small(rq))
-		*ret_refusal = check_token(d, rq);
-	return upload_body_max(d->conf, r);
+	ret->max = r ? upload_body_max(d->conf, r) : BODY_MAX; /* rows without a body ignore what is sent, within it */
+	ret->stranger = e != OK;
+	ret->refusal = r && !fits(rq, BODY_MAX) ? e : OK;
 }
 
 bool

@@ -217,6 +217,8 @@ check_secrets(struct conf_making *m)
 		if (!check_placeholders(m, &conf_rows[i]))
 			return false;
 	}
+	if (c->seed_demo_accounts)
+		return conf_wrong(m, "SEED_DEMO_ACCOUNTS is for ENV=dev only: everybody knows those passwords");
 	if (strcmp(c->admin_password, "Admin@123") == 0)
 		return conf_wrong(m, "ADMIN_PASSWORD is the well-known default; choose another one");
 	return true;
@@ -302,8 +304,6 @@ warn(struct conf_making *m)
 		conf_warn(m, "SENTRY_DSN is malformed and ignored");
 		c->sentry_dsn = "";
 	}
-	if (c->env == ENV_PROD && c->seed_demo_accounts)
-		conf_warn(m, "SEED_DEMO_ACCOUNTS makes accounts with known passwords");
 	for (size_t i = 0; i < conf_row_count && c->env == ENV_DEV; i++) {
 		const struct conf_list *l = (const void *)((const char *)c + conf_rows[i].offset);
 		char name[64];

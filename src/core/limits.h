@@ -17,6 +17,8 @@ enum {
 	PATH_PARAMS_MAX = 4,              /* {…} members of one path */
 	BODY_MAX = 1 << 20,               /* request body, bytes */
 	BODIES_IN_FLIGHT_MAX = 64 << 20,  /* all request bodies together, bytes */
+	STRANGERS_BODIES_MAX = 16 << 20,  /* of them the long ones without a good token */
+	STRANGER_BODY_LONG = 16 << 10,    /* longer than what a route for anybody reads, bytes */
 	HEADER_COUNT_MAX = 100,           /* header lines of a request */
 	CONNECTION_MEMORY = 8 << 10,      /* header block of a request, bytes (libmicrohttpd's pool) */
 	CONNECTIONS_MAX = 12000,          /* open connections */

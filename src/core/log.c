@@ -307,10 +307,11 @@ append(const struct line *l)
 static void
 tell_dropped(void)
 {
-	struct line l = {.n = 0};
+	struct line l; /* of 16 KiB, which nobody clears for the lines that do not need it */
 
 	if (!state.dropped || state.n > BUFFER_BYTES / 2)
 		return;
+	l.n = 0;
 	put_head(&l, LOG_WARNING, __FILE__, __func__);
 	put_member(&l, "message", "log lines were dropped because nobody took them");
 	put_member(&l, "event_type", "log.dropped");

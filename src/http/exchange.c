@@ -53,9 +53,13 @@ exchange_free(struct server_side *side)
 }
 
 static void
-body_account(struct http_server *s, int64_t n)
+body_account(const struct server_side *side, int64_t n)
 {
+	struct http_server *s = side->loop->server;
+
 	atomic_fetch_add_explicit(&s->bodies, n, memory_order_relaxed);
+	if (side->stranger)
+		atomic_fetch_add_explicit(&s->strangers_bodies, n, memory_order_relaxed);
 	if (s->o.metrics)
 		metrics_add(s->o.metrics, M_BODY_BYTES, NULL, n);
 }
@@ -67,7 +71,7 @@ exchange_uncount(struct server_side *side)
 	struct http_server *s = side->loop->server;
 
 	if (side->body_cap > 0)
-		body_account(s, -(int64_t)side->body_cap);
+		body_account(side, -(int64_t)side->body_cap);
 	side->body_cap = 0;
 	if (!side->counted)
 		return;
@@ -266,8 +270,12 @@ target_make_safe(struct request *rq)
 }
 
 static bool
-bodies_fit(const struct http_server *s, size_t n)
+bodies_fit(const struct server_side *side, size_t n)
 {
+	const struct http_server *s = side->loop->server;
+
+	if (side->stranger && atomic_load_explicit(&s->strangers_bodies, memory_order_relaxed) + (int64_t)n > STRANGERS_BODIES_MAX)
+		return false;
 	return atomic_load_explicit(&s->bodies, memory_order_relaxed) + (int64_t)n <= BODIES_IN_FLIGHT_MAX;
 }
 
@@ -276,11 +284,10 @@ static bool
 body_reserve(void *arg, size_t n)
 {
 	struct server_side *side = arg;
-	struct http_server *s = side->loop->server;
 
-	if (!bodies_fit(s, n))
+	if (!bodies_fit(side, n))
 		return false;
-	body_account(s, (int64_t)n);
+	body_account(side, (int64_t)n);
 	side->body_cap += n;
 	return true;
 }
@@ -319,10 +326,15 @@ on_headers(struct server_side *side, const char *method, const char *version)
 	if (e == OK && atomic_load(&s->stopping))
 		e = ERR_UNAVAILABLE;
 	if (e == OK && side->has_body) {
-		side->body_max = o->body_limit ? o->body_limit(o->arg, rq, &e) : o->max_body;
+		struct body_rule rule = {.max = o->max_body};
+		if (o->body_limit)
+			o->body_limit(o->arg, rq, &rule);
+		side->body_max = rule.max;
+		side->stranger = rule.stranger;
+		e = rule.refusal;
 		if (e == OK && side->length > side->body_max)
 			e = ERR_BODY_TOO_LARGE;
-		else if (e == OK && !bodies_fit(s, 1))
+		else if (e == OK && !bodies_fit(side, 1))
 			e = ERR_OVERLOADED;
 		if (e == OK)
 			e = multipart_begin(side);
@@ -340,7 +352,6 @@ on_headers(struct server_side *side, const char *method, const char *version)
 static enum err
 body_grow(struct server_side *side, size_t n)
 {
-	struct http_server *s = side->loop->server;
 	size_t need = side->body_n + n, max, cap = side->body_cap ? side->body_cap * 4 : 16 << 10;
 	char *p;
 
@@ -351,14 +362,12 @@ body_grow(struct server_side *side, size_t n)
 	cap = cap < need ? need : cap;
 	if (need <= side->body_cap)
 		return OK;
-	if (!bodies_fit(s, cap - side->body_cap))
+	if (!body_reserve(side, cap - side->body_cap))
 		return ERR_OVERLOADED;
-	body_account(s, (int64_t)(cap - side->body_cap));
 	p = arena_alloc(&side->x.arena, cap + 1, 1);
 	if (side->body_n > 0)
 		memcpy(p, side->body, side->body_n);
 	side->body = p;
-	side->body_cap = cap;
 	return OK;
 }
 

@@ -76,6 +76,7 @@ struct server_side {
 	bool counted;             /* in loop->in_flight */
 	bool close;               /* the connection ends with this reply */
 	bool has_body;
+	bool stranger;            /* its body counts in server->strangers_bodies too */
 	enum err refusal;         /* SIDE_DRAIN: what the reply will be */
 	int64_t length;           /* Content-Length; -1: none */
 	int64_t body_max;
@@ -109,6 +110,7 @@ struct http_server {
 	struct loop *loops;
 	int n_loops;
 	_Atomic int64_t bodies;         /* bytes held for request bodies */
+	_Atomic int64_t strangers_bodies; /* of them those of body_rule.stranger */
 	atomic_bool closing;            /* no new connections; replies close theirs */
 	atomic_bool stopping;           /* nothing is given to the app any more */
 	pthread_mutex_t lock;           /* of the members below */

@@ -10,20 +10,20 @@
 
 #include "http/limit.h"
 
-enum { SHARDS = 16, SHARED_MAX = 64, NONE = UINT32_MAX };
+enum { SHARDS = 16, SHARED_MAX = 64, ANYBODYS_PART = 4 };
 
 struct window {
 	uint64_t hash;
 	int64_t ends_us; /* monotonic; <= now: the entry is free to be reused */
 	int64_t count;
 	uint32_t next; /* in the chain or the free list */
-	bool used;
+	bool used, of_anybody;
 };
 struct shard {
 	pthread_mutex_t lock;
 	struct window *windows;
-	uint32_t *heads; /* a power of two */
-	uint32_t n, mask, free;
+	uint32_t *heads; /* a power of two; as `free` and `next` a place in `windows` counted from 1, or 0: a table of zeroes is empty */
+	uint32_t n, mask, free, touched, of_anybody; /* touched: places that were ever used */
 	int64_t swept_us;
 };
 struct limiter {
@@ -115,9 +115,6 @@ limiter_open(const struct source *source, size_t max_keys)
 		s->mask = heads - 1;
 		s->windows = must_calloc(per_shard, sizeof(*s->windows));
 		s->heads = must_calloc(heads, sizeof(*s->heads));
-		memset(s->heads, 0xff, heads * sizeof(*s->heads));
-		for (uint32_t k = 0; k < per_shard; k++)
-			s->windows[k].next = k + 1 < per_shard ? k + 1 : NONE;
 		s->swept_us = INT64_MIN;
 	}
 	return l;
@@ -140,47 +137,56 @@ limiter_close(struct limiter *l)
 static struct window *
 window_find(struct shard *s, uint64_t hash)
 {
-	for (uint32_t i = s->heads[hash >> 32 & s->mask]; i != NONE; i = s->windows[i].next)
-		if (s->windows[i].hash == hash)
-			return &s->windows[i];
+	for (uint32_t at = s->heads[hash >> 32 & s->mask]; at; at = s->windows[at - 1].next)
+		if (s->windows[at - 1].hash == hash)
+			return &s->windows[at - 1];
 	return NULL;
 }
 
 static void
 window_collect(struct shard *s, uint32_t at, int64_t now_us)
 {
-	struct window *w = &s->windows[at];
+	struct window *w = &s->windows[at - 1];
 	uint32_t *link;
 
 	if (!w->used || w->ends_us > now_us)
 		return;
 	link = &s->heads[w->hash >> 32 & s->mask];
 	while (*link != at)
-		link = &s->windows[*link].next;
+		link = &s->windows[*link - 1].next;
 	*link = w->next;
+	s->of_anybody -= w->of_anybody;
 	w->used = false;
 	w->next = s->free;
 	s->free = at;
 }
 
+static bool
+is_full(const struct shard *s, bool of_anybody)
+{
+	return (!s->free && s->touched == s->n) || (of_anybody && s->of_anybody >= s->n / ANYBODYS_PART);
+}
+
 /* An entry for a new key, or NULL when every one holds an open window. */
 static struct window *
-window_add(struct shard *s, uint64_t hash, int64_t now_us)
+window_add(struct shard *s, uint64_t hash, bool of_anybody, int64_t now_us)
 {
 	struct window *w;
 	uint32_t at;
 
-	if (s->free == NONE && (s->swept_us == INT64_MIN || now_us - s->swept_us >= SECONDS_US)) {
+	if (is_full(s, of_anybody) && (s->swept_us == INT64_MIN || now_us - s->swept_us >= SECONDS_US)) {
 		s->swept_us = now_us;
-		for (uint32_t i = 0; i < s->n; i++)
-			window_collect(s, i, now_us);
+		for (at = 1; at <= s->touched; at++)
+			window_collect(s, at, now_us);
 	}
-	if (s->free == NONE)
+	if (is_full(s, of_anybody))
 		return NULL;
-	at = s->free;
-	w = &s->windows[at];
-	s->free = w->next;
-	*w = (struct window){.hash = hash, .next = s->heads[hash >> 32 & s->mask], .used = true};
+	at = s->free ? s->free : ++s->touched;
+	w = &s->windows[at - 1];
+	if (s->free)
+		s->free = w->next;
+	s->of_anybody += of_anybody;
+	*w = (struct window){.hash = hash, .next = s->heads[hash >> 32 & s->mask], .used = true, .of_anybody = of_anybody};
 	s->heads[hash >> 32 & s->mask] = at;
 	return w;
 }
@@ -233,7 +239,7 @@ limiter_take(struct limiter *l, const struct limit *limit, const char *key, int 
 	pthread_mutex_lock(&s->lock);
 	w = window_find(s, hash);
 	if (!w)
-		w = window_add(s, hash, now_us);
+		w = window_add(s, hash, limit->of_anybody, now_us);
 	if (w)
 		ok = window_take(w, limit, now_us, ret_retry_s);
 	pthread_mutex_unlock(&s->lock);

@@ -1,6 +1,6 @@
 /*
  * The one limiter.  A key's window opens with its first hit and holds `max` hits for `window_s` seconds.  Bounded memory: when the
- * table is full, new keys share one bucket per limit.  Time is monotonic.
+ * table is full, new keys share one bucket per limit.  Places that were never needed cost no memory.  Time is monotonic.
  *
  * Request rates are counted in this process: limiter_take() and its like, from any thread.  What nodes must count together goes
  * through limiter_hit() and its like: they ask the backend, where one is set, and the memory of this process otherwise.
@@ -14,6 +14,7 @@ struct limit {
 	const char *name;   /* static: part of the key and label of the metric */
 	int64_t max;        /* hits per window; > 0 */
 	int64_t window_s;
+	bool of_anybody;    /* keys that one who wants to has many of (networks): they fill a quarter of the table at most */
 };
 
 struct limiter *limiter_open(const struct source *source, size_t max_keys);

@@ -157,7 +157,6 @@ reply_record(struct reply *rs, const struct schema *s, const void *rec)
 	field_write_json(&j, NULL, s, rec);
 	rs->content_type = NULL;
 	rs->body = buf_span(&out);
-	rs->body_static = false;
 	return OK;
 }
 

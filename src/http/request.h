@@ -58,7 +58,6 @@ struct reply {
 	const char *content_type; /* NULL: application/json */
 	struct stream *stream;   /* reply_stream(): the reply goes on, and has no body */
 	struct span body;
-	bool body_static;        /* body outlives the process's replies: embedded asset */
 	struct header headers[24];
 	size_t n_headers;
 	bool no_store;

@@ -23,6 +23,12 @@ struct exchange {
 	struct server_side *side; /* the adapter's */
 };
 
+struct body_rule {
+	int64_t max;      /* ceiling in bytes */
+	enum err refusal; /* not OK: the request is refused unread */
+	bool stranger;    /* nobody knows who sends it: it shares STRANGERS_BODIES_MAX */
+};
+
 struct http_options {
 	const char *host;
 	int port;               /* 0: any; http_server_port() tells */
@@ -35,11 +41,8 @@ struct http_options {
 	int header_deadline_ms, body_deadline_ms, reply_deadline_ms; /* 0: HEADER_DEADLINE_MS, BODY_DEADLINE_MS, a minute per MiB */
 	/* On a loop thread, must not block.  Returns with x answered or deferred. */
 	void (*handle)(void *arg, struct exchange *x);
-	/*
-	 * Body ceiling in bytes for this request, asked when the headers are there; NULL: max_body for all.  With *ret_refusal set the
-	 * request is refused unread.
-	 */
-	int64_t (*body_limit)(void *arg, const struct request *rq, enum err *ret_refusal);
+	/* How a request's body is read, asked when the headers are there; *ret has max_body.  NULL: that for all. */
+	void (*body_limit)(void *arg, const struct request *rq, struct body_rule *ret);
 	/*
 	 * Asked for a multipart/form-data body: true when it is to be taken apart as it comes, by *ret (file_part, max_files,
 	 * max_file_bytes, ignore_files); the request then has `parts` and no raw_body.  NULL: never.

@@ -161,9 +161,12 @@ s3_open(struct arena *a, const struct config *conf)
 	size_t base_n = strlen(base);
 	while (base_n > 0 && base[base_n - 1] == '/')
 		base_n--;
+	const char *usual = str_starts(conf->s3_endpoint, "https://") ? ":443" : ":80"; /* which the client leaves out of Host */
+	size_t usual_n = strlen(usual);
+	bool left_out = n > usual_n && memcmp(host + n - usual_n, usual, usual_n) == 0;
 	return (struct s3){.conf = conf,
 		.origin = arena_strndup(a, conf->s3_endpoint, (size_t)(host - conf->s3_endpoint) + n),
-		.host = arena_strndup(a, host, n),
+		.host = arena_strndup(a, host, left_out ? n - usual_n : n),
 		.base = arena_strndup(a, base, base_n)};
 }
 

@@ -69,6 +69,16 @@ no(struct arena *a, const char *what, const char **ret_why)
 	return STORED_FAILED;
 }
 
+/* The name of a directory that was just made is on the disk, too. */
+static bool
+sync_parent(struct arena *a, const char *dir)
+{
+	const char *end = strrchr(dir, '/'), *parent = end ? arena_strndup(a, dir, (size_t)(end - dir) + 1) : ".";
+	int fd CLEANUP(close_fd) = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd >= 0 && !FAULT("file.fsync") && fsync(fd) == 0;
+}
+
 /* The directory of `path`, made with its parents where it is missing. */
 static int
 open_directory(struct arena *a, const char *path)
@@ -77,7 +87,8 @@ open_directory(struct arena *a, const char *path)
 
 	for (char *p = strchr(dir + 1, '/'); p; p = strchr(p + 1, '/')) {
 		*p = '\0';
-		if ((FAULT("file.mkdir") || mkdir(dir, 0700) != 0) && errno != EEXIST)
+		bool made = !FAULT("file.mkdir") && mkdir(dir, 0700) == 0;
+		if (made ? !sync_parent(a, dir) : errno != EEXIST)
 			return -1;
 		*p = '/';
 	}
@@ -119,13 +130,14 @@ put_named(struct arena *a, int dir, const char *base, struct span bytes)
 }
 
 static enum stored
-local_put(const struct storage *s, struct arena *a, const char *name, struct span bytes, const char **ret_why)
+put_once(const struct storage *s, struct arena *a, const char *name, struct span bytes, bool named, bool *ret_gone, const char **ret_why)
 {
 	const char *path = arena_printf(a, "%s/%s", s->root, name), *base = strrchr(path, '/') + 1;
 	int dir CLEANUP(close_fd) = open_directory(a, path);
-	int fd CLEANUP(close_fd) = dir >= 0 ? openat(dir, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600) : -1;
+	int fd CLEANUP(close_fd) = dir >= 0 && !named ? openat(dir, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600) : -1;
 	bool good;
 
+	*ret_gone = dir < 0 && errno == ENOENT;
 	if (dir < 0)
 		return no(a, "the directory of uploads", ret_why);
 	if (fd >= 0)
@@ -133,9 +145,23 @@ local_put(const struct storage *s, struct arena *a, const char *name, struct spa
 		       linkat(AT_FDCWD, arena_printf(a, "/proc/self/fd/%d", fd), dir, base, AT_SYMLINK_FOLLOW) == 0;
 	else
 		good = put_named(a, dir, base, bytes);
+	*ret_gone = !good && errno == ENOENT;
 	if (!good || FAULT("file.fsync") || fsync(dir) != 0)
 		return no(a, "an upload cannot be written", ret_why);
 	return STORED;
+}
+
+/* local_delete() may take the day's directory away while nothing has a name in it yet: then once more, with a name from the beginning. */
+static enum stored
+local_put(const struct storage *s, struct arena *a, const char *name, struct span bytes, const char **ret_why)
+{
+	enum { TRIES = 8 };
+	enum stored result = STORED_FAILED;
+	bool gone = true;
+
+	for (int i = 0; gone && i < TRIES; i++)
+		result = put_once(s, a, name, bytes, i > 0, &gone, ret_why);
+	return result;
 }
 
 static enum stored

@@ -189,16 +189,21 @@ strangers_send_no_megabytes(void **state)
 		const char *path, *token, *length;
 		enum err refusal;
 		int64_t max;
+		bool stranger;
 	} cases[] = {
-		{"/api/t/notes", NULL, "1000", OK, files_max},
-		{"/api/t/notes", u.bearer, "9000000", OK, files_max},
-		{"/api/t/notes/", u.bearer, NULL, OK, files_max},
-		{"/api/t/notes", NULL, "9000000", ERR_NOT_AUTHENTICATED, files_max},
-		{"/api/t/notes", NULL, NULL, ERR_NOT_AUTHENTICATED, files_max}, /* chunked */
-		{"/api/t/notes", "forged", "9000000", ERR_NOT_AUTHENTICATED, files_max},
-		{"/api/t/plain", NULL, "9000000", OK, BODY_MAX},
-		{"/api/t/note", u.bearer, "9000000", OK, BODY_MAX},
-		{"/api/t/notes/x", u.bearer, "9000000", OK, BODY_MAX},
+		{"/api/t/notes", NULL, "1000", OK, files_max, false},
+		{"/api/t/notes", NULL, "20000", OK, files_max, true},
+		{"/api/t/notes", u.bearer, "9000000", OK, files_max, false},
+		{"/api/t/notes/", u.bearer, NULL, OK, files_max, false},
+		{"/api/t/notes", NULL, "9000000", ERR_NOT_AUTHENTICATED, files_max, true},
+		{"/api/t/notes", NULL, NULL, ERR_NOT_AUTHENTICATED, files_max, true}, /* chunked */
+		{"/api/t/notes", "forged", "9000000", ERR_NOT_AUTHENTICATED, files_max, true},
+		{"/api/t/plain", NULL, "16384", OK, BODY_MAX, false},
+		{"/api/t/plain", NULL, "16385", OK, BODY_MAX, true},
+		{"/api/t/plain", "forged", "9000000", OK, BODY_MAX, true},
+		{"/api/t/note", u.bearer, "9000000", OK, BODY_MAX, false},
+		{"/api/t/notes/x", u.bearer, NULL, OK, BODY_MAX, false},
+		{"/api/t/notes/x", NULL, NULL, OK, BODY_MAX, true},
 	};
 
 	(void)state;
@@ -207,17 +212,17 @@ strangers_send_no_megabytes(void **state)
 		const char *token = late ? u.bearer : cases[i].token, *length = late ? "9000000" : cases[i].length;
 		struct header headers[2];
 		struct request rq = {.method = POST, .path = late ? "/api/t/notes" : cases[i].path, .id = "r", .ip = "192.0.2.1", .headers = headers};
-		enum err refusal = OK;
+		struct body_rule rule = {0};
 		if (late)
 			test_advance(t, 16 * MINUTES_US);
 		if (token)
 			headers[rq.n_headers++] = (struct header){"Authorization", arena_printf(&t->arena, "Bearer %s", token)};
 		if (length)
 			headers[rq.n_headers++] = (struct header){"Content-Length", length};
-		int64_t max = dispatch_body_limit(t->d, &rq, &refusal);
+		dispatch_body_limit(t->d, &rq, &rule);
 		enum err want = late ? ERR_ACCESS_EXPIRED : cases[i].refusal;
-		if (refusal != want || (!late && refusal == OK && max != cases[i].max))
-			fail_msg("case %zu: %d, %lld", i, (int)refusal, (long long)max);
+		if (rule.refusal != want || (!late && (rule.stranger != cases[i].stranger || rule.max != cases[i].max)))
+			fail_msg("case %zu: %d, %lld, %d", i, (int)rule.refusal, (long long)rule.max, rule.stranger);
 	}
 	test_close(t);
 }

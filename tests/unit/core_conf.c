@@ -147,6 +147,7 @@ broken_rules_name_the_variable(void **state)
 			 "MFA_ENCRYPTION_KEY=" S4},
 			"SECRET_KEY is a default"},
 		{{PROD, "ADMIN_PASSWORD=Admin@123"}, "ADMIN_PASSWORD is the well-known default"},
+		{{"ENV=staging", SECRETS, "SEED_DEMO_ACCOUNTS=true"}, "SEED_DEMO_ACCOUNTS is for ENV=dev only"},
 		{{"ENV=staging", SECRETS, "ADMIN_PASSWORD=Admin@123"}, "ADMIN_PASSWORD is the well-known default"},
 		{{PROD, "ADMIN_PASSWORD=your-password"}, "ADMIN_PASSWORD is a placeholder"},
 		{{PROD, "OAUTH_GOOGLE_CLIENT_ID=your-client-id", "OAUTH_GOOGLE_CLIENT_SECRET=x"},

@@ -134,13 +134,13 @@ uploads(void *arg, const struct request *rq, struct multipart_rule *ret)
 	return strcmp(rq->path, "/large") == 0;
 }
 
-static inline int64_t
-body_limit(void *arg, const struct request *rq, enum err *ret_refusal)
+static inline void
+body_limit(void *arg, const struct request *rq, struct body_rule *ret)
 {
 	(void)arg;
-	if (strcmp(rq->path, "/stranger") == 0)
-		*ret_refusal = ERR_NOT_AUTHENTICATED;
-	return strcmp(rq->path, "/small") == 0 ? 10 : strcmp(rq->path, "/large") == 0 ? 4 << 20 : BODY_LIMIT;
+	ret->stranger = strncmp(rq->path, "/stranger", 9) == 0;
+	ret->refusal = strcmp(rq->path, "/stranger") == 0 ? ERR_NOT_AUTHENTICATED : OK;
+	ret->max = strcmp(rq->path, "/small") == 0 ? 10 : strstr(rq->path, "/large") ? 4 << 20 : BODY_LIMIT;
 }
 
 static inline void

@@ -152,6 +152,26 @@ test_full_table(void **state)
 	limiter_close(l);
 }
 
+/* Who has many networks takes no place from accounts. */
+static void
+test_part_of_anybody(void **state)
+{
+	static const struct limit strangers = {"strangers", 1, 60, true};
+	struct limiter *l = limiter_open(&source, 1600);
+	int taken;
+
+	(void)state;
+	now_us = 0;
+	for (int round = 0; round < 2; round++) {
+		take_keys(l, &strangers, 0, 10000, &taken);
+		assert_in_range(taken, 350, 401);
+		take_keys(l, &one, 0, 600, &taken);
+		assert_int_equal(taken, 600);
+		now_us += 60 * SECONDS_US;
+	}
+	limiter_close(l);
+}
+
 /* Many keys whose windows end do not push out one that is open. */
 static void
 test_turnover(void **state)
@@ -212,6 +232,7 @@ main(void)
 		cmocka_unit_test(test_count_and_give_back),
 		cmocka_unit_test(test_names_are_parted),
 		cmocka_unit_test(test_full_table),
+		cmocka_unit_test(test_part_of_anybody),
 		cmocka_unit_test(test_turnover),
 		cmocka_unit_test(test_threads),
 	};

@@ -439,6 +439,41 @@ test_bodies_together(void **state)
 	app_close(app);
 }
 
+/* Who may send nothing, and has no need to, does not take the room of those who may. */
+static void
+test_strangers_bodies_together(void **state)
+{
+	enum { N = STRANGERS_BODIES_MAX / (4 << 20), PART = (1 << 20) + 1 };
+	static const char head[] = "POST /stranger/large HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 4194304\r\n\r\n";
+	struct app *app = app_open((struct http_options){0});
+	struct client_conn *c[N], *beyond = client_open(app->port);
+	struct answer a;
+	char *part = calloc(1, PART);
+
+	(void)state;
+	assert_non_null(part);
+	for (int i = 0; i < N; i++) {
+		c[i] = client_open(app->port);
+		client_text(c[i], head);
+		client_answer(c[i], false, &a);
+		assert_int_equal(a.status, 100);
+		client_send(c[i], part, PART);
+		while (atomic_load(&app->server->strangers_bodies) < (i + 1) * (int64_t)(4 << 20))
+			sched_yield();
+	}
+	client_text(beyond, head);
+	client_answer(beyond, false, &a);
+	assert_int_equal(a.status, 503);
+	client_close(beyond);
+	assert_int_equal(send_repeated(app, "POST /a HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\n", "abc", 1, ""), 200);
+	for (int i = 0; i < N; i++)
+		client_close(c[i]);
+	while (atomic_load(&app->server->strangers_bodies) > 0)
+		sched_yield();
+	free(part);
+	app_close(app);
+}
+
 static void
 test_metrics(void **state)
 {
@@ -547,6 +582,7 @@ main(void)
 		cmocka_unit_test(test_close_forced),
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_bodies_together),
+		cmocka_unit_test(test_strangers_bodies_together),
 		cmocka_unit_test(test_metrics),
 		cmocka_unit_test(test_tls),
 	};

@@ -6,6 +6,7 @@
 #include "our_fail.h"
 
 #include <ftw.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,24 @@ a_bucket_is_addressed_by_path(void **state)
 	const char *url = storage_presign(storage_open(&a, &conf), &a, "exports/x.csv", 60);
 	assert_true(str_starts(url, "https://store.example.org:9000/s3/rooms/exports/x.csv?X-Amz-Algorithm=AWS4-HMAC-SHA256&"));
 	assert_non_null(strstr(url, "&X-Amz-Expires=60&"));
+	arena_release(&a);
+}
+
+/* The signature is over the Host header, in which a client does not name the scheme's own port. */
+static void
+the_usual_port_is_not_signed(void **state)
+{
+	static const char *const rows[][2] = {{"https://s3.example.org:443", "s3.example.org"}, {"http://s3.example.org:80/x", "s3.example.org"},
+		{"https://s3.example.org:80", "s3.example.org:80"}, {"http://s3.example.org:443", "s3.example.org:443"},
+		{"https://s3.example.org:4430", "s3.example.org:4430"}, {"https://s3.example.org", "s3.example.org"}};
+	struct arena a;
+
+	(void)state;
+	arena_init(&a);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct config conf = {.s3_endpoint = rows[i][0]};
+		assert_string_equal(s3_open(&a, &conf).host, rows[i][1]);
+	}
 	arena_release(&a);
 }
 
@@ -241,6 +260,45 @@ trouble_has_a_reason(void **state)
 	assert_int_equal(storage_get(l->s, &l->arena, "a/b", &got, &why), STORED_ABSENT);
 }
 
+enum { ROUNDS = 300 };
+
+/* One object of its own comes and goes. */
+static void *
+come_and_go(void *arg)
+{
+	const struct storage *s = arg;
+	struct arena a;
+	intptr_t failed = 0;
+
+	arena_init(&a);
+	for (int i = 0; i < ROUNDS; i++) {
+		const char *why, *name = arena_printf(&a, "day/%lx-%d", (unsigned long)pthread_self(), i);
+		if (storage_put(s, &a, name, "text/plain", SPAN_LIT("x"), &why) != STORED) {
+			print_error("%s\n", why);
+			failed++;
+		}
+		failed += storage_delete(s, &a, name, &why) != STORED;
+		arena_reset(&a);
+	}
+	arena_release(&a);
+	return (void *)failed;
+}
+
+static void
+the_last_of_a_day_goes_while_another_comes(void **state)
+{
+	struct local *l = *state;
+	pthread_t threads[2];
+
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, l->s), 0);
+	for (int i = 0; i < 2; i++) {
+		void *failed;
+		pthread_join(threads[i], &failed);
+		assert_null(failed);
+	}
+}
+
 int
 main(void)
 {
@@ -248,9 +306,11 @@ main(void)
 		cmocka_unit_test(signatures_are_those_of_the_examples),
 		cmocka_unit_test(a_presigned_url_is_that_of_the_example),
 		cmocka_unit_test(a_bucket_is_addressed_by_path),
+		cmocka_unit_test(the_usual_port_is_not_signed),
 		cmocka_unit_test_setup_teardown(what_was_put_is_got_until_it_is_deleted, open_local, close_local),
 		cmocka_unit_test_setup_teardown(a_listing_goes_on_after_any_name, open_local, close_local),
 		cmocka_unit_test_setup_teardown(trouble_has_a_reason, open_local, close_local),
+		cmocka_unit_test_setup_teardown(the_last_of_a_day_goes_while_another_comes, open_local, close_local),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
