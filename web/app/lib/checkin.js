@@ -3,7 +3,8 @@
  * key that this browser keeps; signing in may follow, and the mark counts as of the claim.
  *
  * The check-in under way is kept in IndexedDB, so a reload, a sign-in or a minute without network does not lose it.  There is at most
- * one; a newer scan takes its place.  One tab works on it at a time.
+ * one; a newer scan takes its place, and what comes of the older one is not written over it: `born` tells them apart.  One tab works on
+ * it at a time.  What a person gave to it is sent for `who` alone.
  *
  * phase: none      nothing under way
  *        claiming  the code is on its way
@@ -17,14 +18,14 @@
  *        already   was marked before
  *        refused   `error` says why; with `retry`, the scan is still good and the mark can be tried again
  */
-import { effect, signal } from '@preact/signals';
+import { effect, signal, untracked } from '@preact/signals';
 
 import { deviceState, signedFor } from './device.js';
 import { feedback } from './feedback.js';
 import { ApiError, formOf, randomKey, request } from './http.js';
 import { makeKey, sign } from './keys.js';
-import { api, session } from './session.js';
-import { forget, load, save } from './store.js';
+import { api, session, startSession } from './session.js';
+import { load, replace, save } from './store.js';
 
 const ID = 'scan';
 const PAYLOAD_LIFE_MS = 15 * 60_000; /* an unsent code is not worth keeping longer: it has expired on the server */
@@ -37,8 +38,10 @@ export const scan = signal({ phase: 'none' });
 /* Refusals that another try may mend: the claim is spent by a success only. */
 const mendable = ['face_mismatch', 'device_mismatch', 'outside_geofence', 'network_not_allowed'];
 const over = ['done', 'already', 'refused'];
+const restless = ['none', 'claiming', 'account', 'marking', 'queued', 'waiting']; /* nobody needs to answer first */
 const channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel('muster-checkin') : null;
 let timer = 0;
+let born = null; /* of what `scan` tells of */
 
 /** The payload in what a camera read, or null: the bare form, or the address of a check-in page. */
 export function payloadOf(text) {
@@ -49,16 +52,16 @@ export function payloadOf(text) {
 /* A new scan.  `input` is {qr_payload} or {code, event_id}; `onKept` is called when a reload can no longer lose it. */
 export async function take(input, onKept = () => undefined) {
 	scan.value = { phase: 'claiming' };
-	await save(ID, { input, key: await makeKey(), mark: randomKey(), until: Date.now() + PAYLOAD_LIFE_MS });
-	onKept();
+	if (await save(ID, { input, born: randomKey(), key: await makeKey(), mark: randomKey(), until: Date.now() + PAYLOAD_LIFE_MS }))
+		onKept();
 	return work();
 }
 
 /** What the person answered: {pictures, liveness}, {device: 'without'}; the check-in goes on. */
 export async function answer(given) {
 	const rec = await load(ID);
-	if (rec)
-		await save(ID, { ...rec, ...given, sent: undefined, mark: randomKey() });
+	if (rec && rec.born === born)
+		await replace(ID, rec, { ...rec, ...given, who: session.value.user?.id, sent: undefined, mark: randomKey() });
 	return work();
 }
 
@@ -67,24 +70,29 @@ export const retry = () => answer({ held: undefined, where: undefined, pictures:
 
 /* Goes on with what an earlier page left. */
 export async function resume() {
-	if (['none', 'queued', 'account', 'waiting'].includes(scan.value.phase) && await load(ID))
+	if (restless.includes(scan.value.phase) && await load(ID))
 		return work();
 	return undefined;
 }
 
 export async function dismiss() {
 	clearTimeout(timer);
-	await forget(ID);
+	await replace(ID, { born });
 	scan.value = { phase: 'none' };
+}
+
+/* Takes down how far the check-in got; failed() knows when a newer scan, or nothing, is in its place. */
+async function keep(rec, next) {
+	if (!await replace(ID, rec, next))
+		throw new Error('replaced');
+	return next;
 }
 
 async function claim(rec) {
 	scan.value = { phase: 'claiming' };
 	const reply = await request('/api/attendance/claim', { method: 'POST', body: { ...rec.input, public_key: rec.key?.jwk } });
 	const { input, ...rest } = rec;
-	const next = { ...rest, claim: reply.claim, event: reply.event, until: Date.now() + lifeOf(reply.expires_at) };
-	await save(ID, next);
-	return next;
+	return keep(rec, { ...rest, claim: reply.claim, event: reply.event, until: Date.now() + lifeOf(reply.expires_at) });
 }
 
 /* How long the claim lives, were this device's clock right; a wrong clock must not end it early. */
@@ -105,7 +113,7 @@ function position() {
 	});
 }
 
-const campus = (rec) => rec.event.kind === 'session' && session.value.user.role === 'student';
+const campus = (rec) => rec.event.kind === 'session' && session.value.user?.role === 'student';
 const stale = (at) => Date.now() - at > CHALLENGE_LIFE_MS;
 
 /* What only the person can give before the mark can be sent: a phase, or null. */
@@ -132,9 +140,7 @@ async function compose(rec) {
 		rec.where ??= rec.event.asks.place ? await position() : {};
 		Object.assign(sent, rec.where, await signedFor(rec.claim), rec.liveness && { liveness_challenge: rec.liveness.challenge });
 	}
-	const next = { ...rec, sent, sentAt: Date.now(), mark: rec.sent ? randomKey() : rec.mark };
-	await save(ID, next);
-	return next;
+	return keep(rec, { ...rec, who: session.value.user?.id, sent, sentAt: Date.now(), mark: rec.sent ? randomKey() : rec.mark });
 }
 
 async function mark(rec) {
@@ -146,8 +152,9 @@ async function mark(rec) {
 	return api('/api/v1/student/attendance', { method: 'POST', ...what, key });
 }
 
-async function finish(next, kind) {
-	await forget(ID);
+async function finish(rec, next, kind) {
+	if (!await replace(ID, rec))
+		return;
 	scan.value = next;
 	feedback(kind);
 	const { error, ...rest } = next;
@@ -159,30 +166,35 @@ function later(ms) {
 	timer = setTimeout(resume, ms);
 }
 
-async function failed(rec, e) {
+async function failed({ born: was }, e) {
+	const rec = await load(ID);
+	if (!rec || rec.born !== was)
+		return undefined; /* a newer scan has a step of its own */
 	const event = rec.event ?? null;
-	if (!(e instanceof ApiError))
+	if (!(e instanceof ApiError)) {
+		scan.value = { phase: 'refused', event, error: { code: 'internal_error' }, retry: true };
 		throw e;
-	if (e.code === 'duplicate_attendance')
-		return finish({ phase: 'already', event, result: e.body }, 'good');
-	if (e.unknown) {
-		scan.value = { phase: 'queued', event, until: rec.until, claimed: !!rec.claim };
-		return later(Math.max(RETRY_MS, e.retryAfter * 1000));
 	}
-	if (e.status === 429) {
+	if (e.code === 'duplicate_attendance')
+		return finish(rec, { phase: 'already', event, result: e.body }, 'good');
+	if (e.status === 429 || e.underWay) {
 		const wait = Math.max(1, e.retryAfter) * 1000;
 		scan.value = { phase: 'waiting', event, retryAt: performance.now() + wait };
 		return later(wait);
+	}
+	if (e.unknown) {
+		scan.value = { phase: 'queued', event, until: rec.until, claimed: !!rec.claim };
+		return later(Math.max(RETRY_MS, e.retryAfter * 1000));
 	}
 	if (e.status === 401)
 		return signInFirst(rec);
 	if (rec.claim && mendable.includes(e.code)) {
 		const held = { code: e.code, message: e.message, layers: e.body.details?.layers };
-		await save(ID, { ...rec, held });
+		await keep(rec, { ...rec, held });
 		feedback('bad');
 		return hold({ ...rec, held });
 	}
-	return finish({ phase: 'refused', event, error: e }, 'bad');
+	return finish(rec, { phase: 'refused', event, error: e }, 'bad');
 }
 
 function hold(rec) {
@@ -201,30 +213,42 @@ async function step() {
 			scan.value = { phase: 'none' };
 		return;
 	}
+	born = rec.born;
 	try {
 		if (rec.until < Date.now())
 			throw new ApiError(400, rec.claim ? 'claim_expired' : 'token_expired');
 		if (!rec.claim)
 			rec = await claim(rec);
-		if (session.value.state === 'out')
-			signInFirst(rec);
-		else if (session.value.state === 'starting')
-			scan.value = { phase: 'marking', event: rec.event };
-		else if (rec.held)
-			hold(rec);
-		else
-			await goOn(rec);
+		if (session.value.state === 'offline')
+			await startSession();
+		await goOn(rec);
 	} catch (e) {
 		await failed(rec, e);
 	}
 }
 
 async function goOn(rec) {
+	const { state, user } = session.value;
+	if (state === 'offline')
+		throw new ApiError(0, 'offline');
+	if (state === 'out')
+		signInFirst(rec);
+	else if (state === 'starting')
+		scan.value = { phase: 'marking', event: rec.event };
+	else if (rec.who && rec.who !== user.id)
+		await dismiss();
+	else if (rec.held)
+		hold(rec);
+	else
+		await complete(rec);
+}
+
+async function complete(rec) {
 	const asked = await missing(rec);
 	if (asked)
 		scan.value = { ...asked, event: rec.event, until: rec.until };
 	else
-		await finish({ phase: 'done', event: rec.event, result: await mark(rec) }, 'good');
+		await finish(rec, { phase: 'done', event: rec.event, result: await mark(rec) }, 'good');
 }
 
 let working = null;
@@ -244,9 +268,7 @@ export function startCheckin() {
 	addEventListener('online', resume);
 	addEventListener('visibilitychange', () => document.visibilityState === 'visible' && resume());
 	effect(() => {
-		const { state } = session.value;
-		const { phase } = scan.peek();
-		if (state !== 'starting' && (phase === 'account' || phase === 'marking' || phase === 'none'))
-			load(ID).then((rec) => rec && work());
+		if (session.value.state !== 'starting')
+			untracked(resume);
 	});
 }

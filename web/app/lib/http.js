@@ -19,9 +19,14 @@ export class ApiError extends Error {
 		this.requestId = body?.request_id;
 	}
 
+	/* The first request with this key is still being carried out, on another node. */
+	get underWay() {
+		return this.code === 'idempotency_in_progress';
+	}
+
 	/* The request may or may not have been carried out; it can be sent again with the same key. */
 	get unknown() {
-		return this.code === 'offline' || this.status >= 500;
+		return this.code === 'offline' || this.status >= 500 || this.underWay;
 	}
 }
 
