@@ -76,8 +76,6 @@ value_mismatch(struct arena *a, const struct field *f, const json_t *v)
 	case K_BOOL:
 	case K_TRI:
 		return json_is_boolean(v) ? "" : "is no boolean";
-	case K_TIME:
-		return is_time_text(v) ? "" : "is no time";
 	case K_ENUM:
 		return enum_mismatch(f, v);
 	case K_OBJ:

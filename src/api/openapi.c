@@ -93,7 +93,7 @@ static void
 write_param_schema(struct doc *d, const struct field *f)
 {
 	struct json *j = &d->j;
-	bool time = f->kind == K_TIME || (f->kind == K_INT && (f->flags & F_TIME));
+	bool time = f->flags & F_TIME;
 	bool number = f->kind == K_NUM || (f->kind == K_INT && !time);
 
 	json_obj(j, "schema");

@@ -17,7 +17,7 @@ field_clear(const struct schema *s, void *ret)
 	for (size_t i = 0; i < s->count; i++) {
 		const struct field *f = &s->fields[i];
 		uint8_t *at = (uint8_t *)ret + f->offset;
-		if (f->kind == K_INT || f->kind == K_TIME)
+		if (f->kind == K_INT)
 			*(int64_t *)(void *)at = FIELD_NONE;
 		else if (f->kind == K_NUM)
 			*(double *)(void *)at = NAN;
@@ -85,13 +85,11 @@ is_absent(const struct field *f, const void *at)
 {
 	switch ((enum field_kind)f->kind) {
 	case K_TEXT:
-	case K_JSON:
 	case K_PTR:
 		return *(const void *const *)at == NULL;
 	case K_ID:
 		return ((const struct uuid *)at)->text[0] == 0;
 	case K_INT:
-	case K_TIME:
 		return *(const int64_t *)at == FIELD_NONE;
 	case K_NUM:
 		return isnan(*(const double *)at);
@@ -140,7 +138,7 @@ write_text(struct json *j, const struct field *f, const char *text)
 static void
 write_int(struct json *j, const struct field *f, int64_t v)
 {
-	if (f->kind == K_TIME || (f->flags & F_TIME))
+	if (f->flags & F_TIME)
 		json_time(j, f->name, v);
 	else
 		json_int(j, f->name, v);
@@ -162,14 +160,10 @@ write_member(struct json *j, const struct field *f, const void *at)
 	case K_TEXT:
 		write_text(j, f, *(const char *const *)at);
 		return;
-	case K_JSON:
-		json_raw(j, f->name, *(const char *const *)at);
-		return;
 	case K_ID:
 		json_strn(j, f->name, ((const struct uuid *)at)->text, ID_BYTES);
 		return;
 	case K_INT:
-	case K_TIME:
 		write_int(j, f, *(const int64_t *)at);
 		return;
 	case K_NUM:

@@ -27,21 +27,19 @@ enum field_kind {
 	K_NUM,  /* double */
 	K_BOOL, /* bool; output only */
 	K_TRI,  /* enum tri: an optional bool */
-	K_TIME, /* int64_t µs */
 	K_ENUM, /* an enum stored as int; index into `names` */
 	K_OBJ,  /* an embedded struct */
 	K_PTR,  /* pointer to a struct; NULL is null */
 	K_LIST, /* struct list of structs (sub set) or of const char * (sub NULL) */
-	K_JSON, /* const char *: JSON text; any value in, raw out */
 };
 
 enum field_flag {
 	F_REQUIRED = 1,  /* input: must be there */
-	F_TIME = 2,      /* the int64_t is a time */
+	F_TIME = 2,      /* the int64_t is a time in µs: text outside */
 	F_SECRET = 4,    /* never logged; writeOnly in OpenAPI when input */
 	F_TRIM = 8,      /* input: white space at both ends is cut before the bounds are checked */
 	F_OMIT = 16,     /* output: left out when absent, instead of null */
-	F_JSON = 32,     /* the const char * holds JSON */
+	F_JSON = 32,     /* the const char * holds JSON: any value in, raw out */
 	F_DAY_END = 64,  /* a bare date means the end of that day */
 	F_TOLERATED = 128, /* input: accepted and ignored (the contract lists it) */
 	F_ID = 256,      /* text that is a UUID: checked and made lower-case */

@@ -6,29 +6,16 @@
 
 #include "core/field.h"
 
-static bool
-is_time(const struct field *f)
-{
-	return f->kind == K_TIME || (f->kind == K_INT && (f->flags & F_TIME));
-}
-
-static bool
-is_any(const struct field *f)
-{
-	return f->kind == K_JSON || (f->kind == K_TEXT && (f->flags & F_JSON));
-}
-
 static const char *
 type_name(const struct field *f)
 {
 	switch ((enum field_kind)f->kind) {
 	case K_TEXT:
 	case K_ID:
-	case K_TIME:
 	case K_ENUM:
 		return "string";
 	case K_INT:
-		return is_time(f) ? "string" : "integer";
+		return f->flags & F_TIME ? "string" : "integer";
 	case K_NUM:
 		return "number";
 	case K_BOOL:
@@ -72,7 +59,7 @@ write_bounds(struct json *j, const struct field *f)
 	const char *low = "minimum", *high = "maximum";
 	int64_t ceiling = 0;
 
-	if (is_time(f) || (f->flags & F_ID) || f->kind == K_ID || f->kind == K_ENUM)
+	if ((f->flags & F_TIME) || (f->flags & F_ID) || f->kind == K_ID || f->kind == K_ENUM)
 		return;
 	if (f->kind == K_TEXT) {
 		low = "minLength";
@@ -149,9 +136,9 @@ write_property(struct json *j, const struct field *f, bool input)
 		return;
 	}
 	json_obj(j, f->name);
-	if (!is_any(f) && !(f->flags & F_TOLERATED)) { /* what is ignored may be anything */
+	if (!(f->flags & F_JSON) && !(f->flags & F_TOLERATED)) { /* what is ignored may be anything */
 		write_type(j, type_name(f), nullable);
-		if (is_time(f))
+		if (f->flags & F_TIME)
 			json_str(j, "format", "date-time");
 		else if (f->kind == K_ID || (f->kind == K_TEXT && (f->flags & F_ID)))
 			json_str(j, "format", "uuid");

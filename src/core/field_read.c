@@ -282,7 +282,6 @@ read_from_text(struct reading *r, const struct field *f, const char *where, cons
 		read_id(r, where, text, at);
 		return;
 	case K_INT:
-	case K_TIME:
 		read_time(r, f, where, text, at);
 		return;
 	case K_ENUM:
@@ -293,26 +292,14 @@ read_from_text(struct reading *r, const struct field *f, const char *where, cons
 	}
 }
 
-static bool
-is_time(const struct field *f)
-{
-	return f->kind == K_TIME || (f->kind == K_INT && (f->flags & F_TIME));
-}
-
-static bool
-is_any(const struct field *f)
-{
-	return f->kind == K_JSON || (f->kind == K_TEXT && (f->flags & F_JSON));
-}
-
 static void
 read_value(struct reading *r, const struct field *f, const char *where, const json_t *v, void *at)
 {
 	const char *text;
 
-	if (is_any(f)) {
+	if (f->flags & F_JSON) {
 		read_any(r, where, v, at);
-	} else if (f->kind == K_NUM || (f->kind == K_INT && !is_time(f))) {
+	} else if (f->kind == K_NUM || (f->kind == K_INT && !(f->flags & F_TIME))) {
 		read_number(r, f, where, v, at);
 	} else if (f->kind == K_OBJ || f->kind == K_PTR) {
 		read_nested(r, f, where, v, at);
@@ -454,13 +441,13 @@ read_pair(struct reading *r, const struct field *f, const char *where, const cha
 	int64_t whole;
 	double real;
 
-	if (is_any(f)) {
+	if (f->flags & F_JSON) {
 		const json_t *v = json_read(r->cx->arena, span_str(text));
 		if (v)
 			read_any(r, where, v, at);
 		else
 			WRONG(r, where, "must be JSON");
-	} else if (f->kind == K_INT && !is_time(f)) {
+	} else if (f->kind == K_INT && !(f->flags & F_TIME)) {
 		if (str_int(text, INT64_MIN, INT64_MAX, &whole))
 			read_int(r, f, where, whole, at);
 		else

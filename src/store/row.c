@@ -99,7 +99,6 @@ store_cell(struct arena *a, const struct field *f, const struct cell *v, void *a
 
 	switch ((enum field_kind)f->kind) {
 	case K_TEXT:
-	case K_JSON:
 		if (!is_text(v))
 			return false;
 		*(const char **)at = arena_strndup(a, v->p, v->n);
@@ -111,8 +110,6 @@ store_cell(struct arena *a, const struct field *f, const struct cell *v, void *a
 		return true;
 	case K_INT:
 		return f->flags & F_TIME ? store_time(v, at) : store_int(v, at);
-	case K_TIME:
-		return store_time(v, at);
 	case K_NUM:
 		return store_num(v, at);
 	case K_BOOL:
