@@ -78,7 +78,7 @@ export_read(struct ctx *cx, void *arg)
 {
 	struct export *e = arg;
 
-	return record_list_event(cx, e->event_id, LIST_MAX, &e->roll);
+	return record_list_all(cx, e->event_id, &e->roll);
 }
 
 static enum err

@@ -91,10 +91,10 @@ static const struct field roll_fields[] = {
 const struct schema roll_schema = SCHEMA("Roll", struct roll, roll_fields);
 
 SQL(ROLL_EVENT, "u", "SELECT id, title, scheduled_at FROM events WHERE id = $1 AND NOT is_deleted");
-SQL(ROLL_RECORDS, "ui",
+SQL(ROLL_RECORDS, "uimu",
 	"SELECT r.id AS attendance_id, " ACCOUNT_REF("u", "user") ", r.status, r.method, r.marked_at, r.reason, r.marked_by"
 	" FROM attendance_records r JOIN users u ON u.id = r.user_id"
-	" WHERE r.event_id = $1 ORDER BY r.marked_at, r.id LIMIT $2");
+	" WHERE r.event_id = $1" ROLL_AFTER);
 SQL(ROLL_TOTAL, "u", "SELECT COUNT(*) FROM attendance_records WHERE event_id = $1");
 
 enum err
@@ -103,10 +103,61 @@ record_list_event(struct ctx *cx, const char *event_id, int64_t limit, struct ro
 	struct roll out;
 
 	TRY(db_one(cx, &ROLL_EVENT, &record_event_schema, &out.event, V(event_id)));
-	TRY(db_all(cx, &ROLL_RECORDS, &roll_record_schema, &out.records, V(event_id), V(limit)));
+	TRY(db_all(cx, &ROLL_RECORDS, &roll_record_schema, &out.records, V(event_id), V(limit), V(TIME_NONE),
+		V((const char *)NULL)));
 	out.total = (int64_t)out.records.count;
 	if (out.total >= limit)
 		TRY(db_int(cx, &ROLL_TOTAL, &out.total, V(event_id)));
+	*ret = out;
+	return OK;
+}
+
+enum err
+roll_pages(struct ctx *cx, const struct sql *sql, const struct schema *schema, const char *event_id,
+	struct roll_key (*key)(const void *row), struct list *ret)
+{
+	struct roll_key after = {TIME_NONE, NULL};
+	size_t n = 0, cap = 0, size = schema->size;
+	uint8_t *all = NULL;
+	struct list page;
+
+	do {
+		TRY(db_all(cx, sql, schema, &page, V(event_id), V(LIST_MAX), V(after.marked_at), V(after.attendance_id)));
+		if (n + page.count > ROLL_FILE_MAX)
+			return fail(cx, ERR_UNAVAILABLE, "This roll has over %d records, too many for a file.", ROLL_FILE_MAX);
+		if (n + page.count > cap) {
+			uint8_t *old = all;
+			cap = n * 2 + page.count;
+			all = arena_alloc(cx->arena, cap, size);
+			if (n)
+				memcpy(all, old, n * size);
+		}
+		if (page.count) {
+			memcpy(all + n * size, page.items, page.count * size);
+			n += page.count;
+			after = key(all + (n - 1) * size);
+		}
+	} while (page.count == LIST_MAX);
+	*ret = (struct list){all, n};
+	return OK;
+}
+
+static struct roll_key
+record_key(const void *row)
+{
+	const struct roll_record *r = row;
+
+	return (struct roll_key){r->marked_at, r->attendance_id.text};
+}
+
+enum err
+record_list_all(struct ctx *cx, const char *event_id, struct roll *ret)
+{
+	struct roll out;
+
+	TRY(db_one(cx, &ROLL_EVENT, &record_event_schema, &out.event, V(event_id)));
+	TRY(roll_pages(cx, &ROLL_RECORDS, &roll_record_schema, event_id, record_key, &out.records));
+	out.total = (int64_t)out.records.count;
 	*ret = out;
 	return OK;
 }

@@ -39,6 +39,20 @@ struct roll {
 };
 extern const struct schema roll_schema;
 enum err record_list_event(struct ctx *cx, const char *event_id, int64_t limit, struct roll *ret) MUST_CHECK;
+/* All of them, for a file; ERR_UNAVAILABLE over ROLL_FILE_MAX. */
+enum err record_list_all(struct ctx *cx, const char *event_id, struct roll *ret) MUST_CHECK;
+/*
+ * What a file needs of any roll: `sql` page by page, so that it may have more than LIST_MAX rows; never a part of it.  Its $1 is the
+ * event, and its end ROLL_AFTER: $2 how many, $3 and $4 the last record of the page before.
+ */
+#define ROLL_AFTER "{?3 AND (r.marked_at, r.id) > ($3, $4)} ORDER BY r.marked_at, r.id LIMIT $2"
+struct roll_key {
+	int64_t marked_at;
+	const char *attendance_id;
+};
+struct sql;
+enum err roll_pages(struct ctx *cx, const struct sql *sql, const struct schema *schema, const char *event_id,
+	struct roll_key (*key)(const void *row), struct list *ret) MUST_CHECK;
 /* The same to take away; audited as export by the caller. */
 struct sheet record_sheet(struct ctx *cx, const struct roll *roll);
 

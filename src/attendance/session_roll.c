@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "attendance/record.h"
 #include "attendance/session.h"
 #include "store/db.h"
 
@@ -23,9 +24,17 @@ static const struct field roll_fields[] = {
 const struct schema session_roll_schema = SCHEMA("SessionRoll", struct session_roll, roll_fields);
 
 SQL(SESSION_OWN, "uu", "SELECT COUNT(*) FROM events WHERE id = $1 AND kind = 'session' AND NOT is_deleted{?2 AND owner_id = $2}");
-SQL(SESSION_ROLL, "u",
+SQL(SESSION_ROLL, "uimu",
 	"SELECT r.id AS attendance_id, u.full_name, u.email, r.status, r.marked_at, r.distance_m, r.flags, r.reason"
-	" FROM attendance_records r JOIN users u ON u.id = r.user_id WHERE r.event_id = $1 ORDER BY r.marked_at, r.id");
+	" FROM attendance_records r JOIN users u ON u.id = r.user_id WHERE r.event_id = $1" ROLL_AFTER);
+
+static struct roll_key
+row_key(const void *row)
+{
+	const struct session_roll_row *r = row;
+
+	return (struct roll_key){r->marked_at, r->attendance_id.text};
+}
 
 enum err
 report_session_roll(struct ctx *cx, const char *session_id, struct session_roll *ret)
@@ -35,7 +44,7 @@ report_session_roll(struct ctx *cx, const char *session_id, struct session_roll 
 	TRY(db_int(cx, &SESSION_OWN, &there, V(session_id), V(owner_only(cx))));
 	if (!there)
 		return fail(cx, ERR_NOT_FOUND, NULL);
-	return db_all(cx, &SESSION_ROLL, &row_schema, &ret->records, V(session_id));
+	return roll_pages(cx, &SESSION_ROLL, &row_schema, session_id, row_key, &ret->records);
 }
 
 static const struct sheet_column columns[] = {

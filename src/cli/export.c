@@ -1,5 +1,5 @@
 /*
- * `muster export`: CSV on standard output, in pages by key, so that it holds no long transaction.  Cells that a spreadsheet would
+ * `muster export`: CSV on standard output; accounts in pages by key, so that it holds no long transaction.  Cells that a spreadsheet would
  * run as a formula begin with an apostrophe, which `muster import` would take for part of a name.
  */
 #include <string.h>
@@ -41,12 +41,10 @@ read_page(struct ctx *cx, void *arg)
 }
 
 static void
-put_cell(const char *text, const char *end)
+put_cell(struct arena *a, const char *text, const char *end)
 {
 	putchar('"');
-	if (text[0] && strchr("=+-@\t\r", text[0]))
-		putchar('\'');
-	for (const char *p = text; *p; p++) {
+	for (const char *p = sheet_safe(a, text); *p; p++) {
 		if (*p == '"')
 			putchar('"');
 		putchar(*p);
@@ -69,8 +67,8 @@ export_users(struct ctx *cx, int64_t *ret_rows)
 		enum err e = db_read(&one, read_page, &page);
 		const struct person *people = page.people.items;
 		for (size_t i = 0; e == OK && i < page.people.count; i++) {
-			put_cell(people[i].email, ",");
-			put_cell(people[i].full_name, ",");
+			put_cell(&a, people[i].email, ",");
+			put_cell(&a, people[i].full_name, ",");
 			printf("%s,%s\r\n", people[i].role, people[i].is_active ? "true" : "false");
 			page.after = people[i].id;
 		}
@@ -93,7 +91,7 @@ read_roll(struct ctx *cx, void *arg)
 {
 	struct roll_of *r = arg;
 
-	return record_list_event(cx, r->event_id, LIST_MAX, &r->roll);
+	return record_list_all(cx, r->event_id, &r->roll);
 }
 
 static enum err

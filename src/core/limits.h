@@ -27,6 +27,7 @@ enum {
 	IDLE_TIMEOUT_S = 75,              /* keep-alive connection without a request */
 	JSON_DEPTH_MAX = 32,
 	LIST_MAX = 5000,                  /* rows of an unpaged list */
+	ROLL_FILE_MAX = 50000,            /* records of one event in a file */
 	PAGE_LIMIT_DEFAULT = 20,
 	PAGE_LIMIT_MAX = 100,
 	PAGE_DEPTH_MAX = 10000,           /* page × limit */

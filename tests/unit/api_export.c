@@ -91,6 +91,17 @@ every_cell_is_a_text(void **state)
 	test_close(t);
 }
 
+static int
+lines(const struct test_reply *r)
+{
+	int n = 0;
+
+	for (const char *p = r->body; (p = strchr(p, '\n')); p++)
+		n++;
+	return n;
+}
+
+/* One page of a list and one record more. */
 static void
 a_full_roll_and_an_empty_one(void **state)
 {
@@ -104,7 +115,7 @@ a_full_roll_and_an_empty_one(void **state)
 	assert_non_null(strstr(sheet, "r=\"I1\""));
 	assert_null(strstr(sheet, "r=\"A2\""));
 	sql_run(t,
-		PATH(t, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
+		PATH(t, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5001)"
 			" INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders, "
 			"created_at,"
 			" updated_at) SELECT uuid(printf('01890a5d-ac96-774b-bcce-%%012d', i)), printf('s%%d@many.example', i), 'Some "
@@ -118,7 +129,15 @@ a_full_roll_and_an_empty_one(void **state)
 			   "'%%many.example'",
 			   e.id.text));
 	sheet = unzip(t, call(t, GET, path, admin.bearer, NULL), "xl/worksheets/sheet1.xml");
-	assert_non_null(strstr(sheet, "r=\"A5001\""));
+	assert_non_null(strstr(sheet, "r=\"A5002\""));
+	struct test_reply *csv = call(t, GET, PATH(t, "/api/admin/events/%s/attendance.csv", e.id.text), admin.bearer, NULL);
+	assert_int_equal(lines(csv), 1 + LIST_MAX + 1);
+	assert_non_null(strstr(csv->body, "s1@many.example"));
+	assert_non_null(strstr(csv->body, "s5001@many.example"));
+	sql_run(t, PATH(t, "UPDATE events SET kind = 'session' WHERE id = '%s'", e.id.text));
+	csv = call(t, GET, PATH(t, "/api/v1/lecturer/sessions/%s/export", e.id.text), admin.bearer, NULL);
+	expect_status(csv, 200);
+	assert_int_equal(lines(csv), 1 + LIST_MAX + 1);
 	expect_error(call(t, GET, path, student.bearer, NULL), 403, "forbidden");
 	expect_error(call(t, GET, "/api/admin/events/01890a5d-ac96-774b-bcce-b302099a8057/attendance.xlsx", admin.bearer, NULL),
 		404, "not_found");

@@ -397,6 +397,59 @@ roll_run(struct ctx *cx, void *arg)
 	return record_list_event(cx, q->id, LIST_MAX, &q->roll);
 }
 
+static enum err
+roll_all(struct ctx *cx, void *arg)
+{
+	struct rolling *q = arg;
+
+	return record_list_all(cx, q->id, &q->roll);
+}
+
+/* So many records more. */
+static void
+records(struct test *t, const struct event *e, int from, int to)
+{
+	sql_run(t, arena_printf(&t->arena,
+			   "WITH RECURSIVE n(i) AS (SELECT %d UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
+			   " INSERT INTO users (id, email, full_name, role, is_active, mail_decisions, mail_marks, mail_reminders,"
+			   " created_at, updated_at) SELECT uuid(printf('01890a5d-ac96-774b-bcce-%%012d', i)),"
+			   " printf('s%%d@many.example', i), 'Some One', 'student', 1, 1, 1, 1, '2026-01-01 00:00:00.000000',"
+			   " '2026-01-01 00:00:00.000000' FROM n",
+			   from, to));
+	sql_run(t, arena_printf(&t->arena,
+			   "INSERT INTO attendance_records (id, event_id, user_id, status, original_status, method, marked_at,"
+			   " recorded_at) SELECT id, '%s', id, 'present', 'present', 'import', created_at, created_at FROM users"
+			   " WHERE id >= uuid(printf('01890a5d-ac96-774b-bcce-%%012d', %d)) AND email LIKE '%%many.example'",
+			   e->id.text, from));
+}
+
+/* Each once, in one order; and what is too much for a file is said, not cut. */
+static void
+a_file_has_all_or_is_refused(void **state)
+{
+	enum { PAGES = 2 * LIST_MAX };
+	struct room r = empty_open();
+	struct event e = event_at(&r, "Roll", TEST_START_US);
+	struct rolling q = {.id = e.id.text};
+	struct ctx cx;
+
+	(void)state;
+	records(r.t, &e, 1, PAGES);
+	ctx_as(r.t, &cx, &r.admin);
+	must(&cx, db_read(&cx, roll_all, &q));
+	assert_int_equal(q.roll.records.count, PAGES);
+	const struct roll_record *rows = q.roll.records.items;
+	for (size_t i = 1; i < PAGES; i++)
+		assert_true(strcmp(rows[i - 1].attendance_id.text, rows[i].attendance_id.text) < 0);
+	records(r.t, &e, PAGES + 1, ROLL_FILE_MAX);
+	must(&cx, db_read(&cx, roll_all, &q));
+	assert_int_equal(q.roll.records.count, ROLL_FILE_MAX);
+	records(r.t, &e, ROLL_FILE_MAX + 1, ROLL_FILE_MAX + 1);
+	assert_int_equal(db_read(&cx, roll_all, &q), ERR_UNAVAILABLE);
+	assert_string_equal(cx.error.message, "This roll has over 50000 records, too many for a file.");
+	test_close(r.t);
+}
+
 static void
 csv_is_safe_for_spreadsheets(void **state)
 {
@@ -566,6 +619,7 @@ main(void)
 		cmocka_unit_test(events_are_checked),
 		cmocka_unit_test(capacity_may_come_later),
 		cmocka_unit_test(own_rate_counts_what_could_be_attended),
+		cmocka_unit_test(a_file_has_all_or_is_refused),
 		cmocka_unit_test(csv_is_safe_for_spreadsheets),
 		cmocka_unit_test(statistics_follow_the_contract),
 		cmocka_unit_test(statistics_are_kept_but_not_over_ten_seconds),
