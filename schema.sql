@@ -175,13 +175,14 @@ CREATE TABLE events (
 	deleted_at TEXT,
 	created_at TEXT NOT NULL,
 	updated_at TEXT NOT NULL
-, settled_at TEXT, require_liveness INTEGER CHECK (require_liveness IN (0,1)) NOT NULL DEFAULT FALSE) STRICT;
+, settled_at TEXT, require_liveness INTEGER CHECK (require_liveness IN (0,1)) NOT NULL DEFAULT FALSE, reminded_at TEXT, reminded_to TEXT) STRICT;
 CREATE INDEX idx_events_course ON events (course_id, scheduled_at);
 CREATE INDEX idx_events_expected ON events (scheduled_at) WHERE expected IS NULL;
 CREATE INDEX idx_events_label ON events (label);
 CREATE UNIQUE INDEX idx_events_open_label ON events (label) WHERE closed_at IS NULL AND NOT is_deleted;
 CREATE INDEX idx_events_owner ON events (owner_id, scheduled_at);
 CREATE INDEX idx_events_scheduled ON events (kind, scheduled_at);
+CREATE INDEX idx_events_unreminded ON events (scheduled_at) WHERE kind = 'session' AND reminded_at IS NULL;
 CREATE INDEX idx_events_unsettled ON events (ends_at) WHERE kind = 'session' AND settled_at IS NULL;
 
 CREATE TABLE face_references (
@@ -378,6 +379,7 @@ INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (22, 'de
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (23, 'device_reason', 'e831c8a809d2e97fac0a88f92aaa5ff70282f5a99cfa0dfcd6b52a3d3d6e0e9b', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (24, 'attendance_changes', '791f01463545fa0eda8f9cf2428e6a5317ca0e1b7ee3f39743062a55d0888fc2', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (25, 'session_expected', '818d2b7254cdb43cae43b9f3258c5a0a4e1a4a438c5c1235eb7aa9da615be7a8', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (26, 'reminders', '4ad01fc26ab04ae10c533554bbdad09d973e2bf4d5e6944d650f13b54cb43748', '1970-01-01 00:00:00.000000');
 
 CREATE TABLE selfies (
 	attendance_id TEXT PRIMARY KEY REFERENCES attendance_records (id) ON DELETE CASCADE,

@@ -9,6 +9,7 @@
 
 #include "attendance/count.h"
 #include "attendance/policy.h"
+#include "attendance/session.h"
 #include "audit/audit.h"
 #include "store/db.h"
 
@@ -131,13 +132,13 @@ event_create(struct ctx *cx, const struct event_new *in, struct event *ret)
 	return event_get(cx, id.text, ret);
 }
 
-SQL(EVENT_CHANGE, "umtttmmuirrrti",
+SQL(EVENT_CHANGE, "umtttmmuirrrtii",
 	"UPDATE events SET updated_at = $2, title = COALESCE($3, title), description = COALESCE($4, description),"
 	" notes = COALESCE($5, notes), scheduled_at = COALESCE($6, scheduled_at), ends_at = COALESCE($7, ends_at),"
 	" course_id = COALESCE($8, course_id), capacity = COALESCE($9, capacity), latitude = COALESCE($10, latitude),"
 	" longitude = COALESCE($11, longitude), geofence_radius_m = COALESCE($12, geofence_radius_m), policy = COALESCE($13, "
 	"policy)"
-	"{?14 , expected = NULL} WHERE id = $1 AND NOT is_deleted");
+	"{?14 , expected = NULL}{?15 , reminded_at = NULL, reminded_to = NULL} WHERE id = $1 AND NOT is_deleted");
 /* Where capacity comes later than the first marks, those have places too. */
 SQL(EVENT_COUNT_TAKEN, "u",
 	"UPDATE events SET taken = (SELECT COUNT(*) FROM attendance_records r WHERE r.event_id = $1"
@@ -150,11 +151,12 @@ event_change(struct ctx *cx, const char *id, const struct event_new *in, struct 
 
 	TRY(event_get(cx, id, &old));
 	bool moves = in->scheduled_at != TIME_NONE || in->ends_at != TIME_NONE || in->course_id.text[0];
-	TRY(check_event(cx, in, in->scheduled_at != TIME_NONE ? in->scheduled_at : old.scheduled_at,
-		in->ends_at != TIME_NONE ? in->ends_at : old.ends_at));
+	int64_t starts_at = in->scheduled_at != TIME_NONE ? in->scheduled_at : old.scheduled_at;
+	TRY(check_event(cx, in, starts_at, in->ends_at != TIME_NONE ? in->ends_at : old.ends_at));
 	TRY(db_exec(cx, &EVENT_CHANGE, NULL, V(id), V(cx->now_us), V(in->title), V(in->description), V(in->notes),
 		V(in->scheduled_at), V(in->ends_at), V_ID(in->course_id), V(in->capacity), V(in->latitude), V(in->longitude),
-		V(in->geofence_radius_m), V(in->policy), moves ? val_int(1) : val_null()));
+		V(in->geofence_radius_m), V(in->policy), moves ? val_int(1) : val_null(),
+		session_reminds_again(cx, old.scheduled_at, starts_at) ? val_int(1) : val_null()));
 	if (in->capacity != FIELD_NONE)
 		TRY(db_exec(cx, &EVENT_COUNT_TAKEN, NULL, V(id)));
 	TRY(audit_ok(cx, AUDIT_EVENT_UPDATED, "event", id));

@@ -317,13 +317,14 @@ get_unclosed(struct ctx *cx, const char *id, struct campus_session *ret)
 	return str_eq(ret->status, "closed") ? fail(cx, ERR_SESSION_CLOSED, NULL) : OK;
 }
 
-SQL(SESSION_CHANGE, "umtmmurrrttiibbib",
+SQL(SESSION_CHANGE, "umtmmurrrttiibbibi",
 	"UPDATE events SET updated_at = $2, title = COALESCE($3, title), scheduled_at = $4, ends_at = $5,"
 	" course_id = COALESCE($6, course_id), latitude = COALESCE($7, latitude), longitude = COALESCE($8, longitude),"
 	" geofence_radius_m = COALESCE($9, geofence_radius_m), networks = COALESCE($10, networks),"
 	" policy = COALESCE($11, policy), rotate_seconds = COALESCE($12, rotate_seconds),"
 	" late_after_minutes = COALESCE($13, late_after_minutes), require_device = $14, require_face = $15,"
-	" generation = generation + $16, require_liveness = $17 WHERE id = $1 AND closed_at IS NULL AND NOT is_deleted");
+	" generation = generation + $16, require_liveness = $17{?18 , reminded_at = NULL, reminded_to = NULL}"
+	" WHERE id = $1 AND closed_at IS NULL AND NOT is_deleted");
 
 static enum err
 change(struct ctx *cx, const struct session_in *in, const struct campus_session *old)
@@ -345,7 +346,8 @@ change(struct ctx *cx, const struct session_in *in, const struct campus_session 
 		V_ID(in->course_id), V(in->latitude), V(in->longitude), V(radius_m), V(networks_json(cx, &in->networks)),
 		V(in->policy), V(in->rotate_seconds), V(in->late_after_minutes),
 		V(will_be(in->require_device, old->require_device)), V(will_be(in->require_face, old->require_face)), V(other_steps),
-		V(will_be(in->require_liveness, old->require_liveness))));
+		V(will_be(in->require_liveness, old->require_liveness)),
+		session_reminds_again(cx, old->starts_at, starts_at) ? val_int(1) : val_null()));
 	return rows ? OK : fail(cx, ERR_SESSION_CLOSED, NULL);
 }
 

@@ -86,6 +86,13 @@ struct absences {
 };
 enum err campus_session_absences(struct ctx *cx, const struct absences *in, int64_t *ret_rows) MUST_CHECK;
 
+/* --- reminders (session_remind.c) ---- */
+
+/* Job, every minute: tells the rosters of sessions that begin within 30 minutes, each once, in turns. */
+enum err campus_session_remind(struct ctx *cx, int64_t *ret_rows) MUST_CHECK;
+/* A change of the beginning that wants the roster reminded once more: reminded_at and reminded_to become null. */
+bool session_reminds_again(const struct ctx *cx, int64_t old_starts_at, int64_t starts_at);
+
 /* --- what students see (session_student.c) ---- */
 
 /* Open sessions of courses whose roster has the actor. */

@@ -33,6 +33,7 @@ const struct job job_rows[] = {
 	{"event_counts", 10, event_counts_write},
 	{"notify_marks", 10, notify_marks},
 	{"session_settle", 10, campus_session_settle},
+	{"remind", 60, campus_session_remind},
 	{"event_expected", 60, event_expected_write},
 	{"nonce_expire", 3600, nonce_expire},
 	{"session_expire", 3600, session_expire},

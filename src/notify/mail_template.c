@@ -19,6 +19,9 @@ templates[] = {
 	{"attendance_changed", "Your attendance was changed",
 		"Hello {name},\n\nyour attendance at {event} was changed by hand.  It is now: {status}.\n\nReason: {reason}\n\n"
 		"If you think this is wrong, talk to who runs the event."},
+	{"reminder", "A session is about to begin",
+		"Hello {name},\n\n{session} ({course}) begins at {at}.\n\n"
+		"You get this mail because you are on the roster.  Your account's page has a switch for reminders."},
 	{"password_reset", "A new password",
 		"Hello {name},\n\nwith this link you can set a new password.  It is good for {minutes} minutes, "
 		"once.\n\n{link}\n\n"

@@ -4,7 +4,7 @@
 const assert = require("node:assert/strict");
 const net = require("node:net");
 const { test } = require("node:test");
-const { Server, eventually } = require("./lib.js");
+const { Server, eventually, listenTo } = require("./lib.js");
 const { decoded, mailServer } = require("./peers.js");
 
 const mailEnv = (port, user = "") => ({ SMTP_URL: `smtp://${user}127.0.0.1:${port}`, MAIL_FROM: "Muster Zürich <muster@example.org>" });
@@ -43,6 +43,35 @@ test("a mail arrives in text and HTML, signed in, and the outbox forgets what wa
 		}, 30000);
 		assert.equal(ready.status, "ok");
 		assert.ok(!server.stderr.includes("p@ss") && !server.stderr.includes("p%40ss"));
+	} finally {
+		await server.discard();
+		await smtp.close();
+	}
+});
+
+test("a roster is reminded of its session, live, and by mail as each wishes", async () => {
+	const smtp = await mailServer();
+	const server = await Server.start({ env: mailEnv(smtp.port) });
+	try {
+		const admin = await server.admin();
+		const [ada, bob] = await server.students(admin, 2);
+		await server.want(200, server.request("PATCH", "/v1/auth/me", { token: bob.token, body: { mail: { reminders: false } } }));
+		const course = await server.want(201, server.post("/api/v1/lecturer/courses", { code: "MA101", title: "Algorithms" }, admin));
+		for (const { email } of [ada, bob])
+			await server.want(201, server.post(`/api/v1/lecturer/courses/${course.id}/roster`, { email }, admin));
+		const stream = await listenTo(server.port, "/api/notifications/stream", bob.token);
+		const starts_at = new Date(Date.now() + 20 * 60000).toISOString().slice(0, 19) + "Z";
+		await server.want(201, server.post("/api/v1/lecturer/sessions", { course_id: course.id, starts_at, duration_minutes: 60 }, admin));
+		const live = await eventually("it is told live", () => stream.events.find((e) => e.data.type === "reminder"), 90000);
+		assert.match(live.data.message, /^Algorithms \(MA101\) begins in (19|20) minutes\.$/);
+		assert.equal(live.data.data.starts_at, starts_at);
+		stream.close();
+		await eventually("the mail arrives", () => smtp.mails.length > 0, 30000);
+		assert.deepEqual(smtp.mails[0].to, [ada.email]);
+		assert.match(smtp.mails[0].text, /\r\nSubject: A session is about to begin\r\n/);
+		assert.ok(decoded(smtp.mails[0])[0].includes(`Algorithms (MA101) begins at ${starts_at.slice(0, 10)} ${starts_at.slice(11, 16)} UTC.`));
+		assert.deepEqual((await server.want(200, server.get("/api/notifications", ada.token))).notifications.filter((n) => n.type === "reminder").map((n) => n.message), [live.data.message]);
+		assert.equal(server.sql("SELECT 1 FROM outbox WHERE template = 'reminder'").length, 1);
 	} finally {
 		await server.discard();
 		await smtp.close();
