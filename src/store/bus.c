@@ -57,10 +57,10 @@ wake(struct bus *b)
 }
 
 static void
-add(struct bus *b, const struct news *n)
+add(struct bus *b, const struct news *n, int64_t told_us)
 {
 	(void)pthread_mutex_lock(&b->lock);
-	news_queue_add(b->queue, n, time_wall_us());
+	news_queue_add(b->queue, n, told_us);
 	(void)pthread_mutex_unlock(&b->lock);
 }
 
@@ -74,7 +74,7 @@ tell(void *arg)
 {
 	const struct telling *t = arg;
 
-	add(t->bus, &t->news);
+	add(t->bus, &t->news, time_wall_us());
 	wake(t->bus);
 }
 
@@ -247,24 +247,26 @@ hear(struct bus *b)
 }
 
 static bool
-take(struct bus *b, char payload[NEWS_PAYLOAD])
+take(struct bus *b, char payload[NEWS_PAYLOAD], int64_t *ret_since_us)
 {
 	(void)pthread_mutex_lock(&b->lock);
+	*ret_since_us = news_queue_since(b->queue);
 	bool any = news_queue_take(b->queue, payload);
 	(void)pthread_mutex_unlock(&b->lock);
 	return any;
 }
 
-/* What was taken and perhaps not told is told as NEWS_MANY later. */
+/* What was taken and perhaps not told is told as NEWS_MANY later, of the time when it was news: finding out may take long. */
 static void
 tell_others(struct bus *b)
 {
 	char payload[NEWS_PAYLOAD];
+	int64_t since_us;
 
-	for (int i = 0; i < NOTIFIES_A_TURN && take(b, payload); i++) {
+	for (int i = 0; i < NOTIFIES_A_TURN && take(b, payload, &since_us); i++) {
 		PGresult *r = query(b, "SELECT pg_notify('muster', $1)", payload);
 		if (!r) {
-			add(b, &(const struct news){.kind = NEWS_MANY});
+			add(b, &(const struct news){.kind = NEWS_MANY}, since_us);
 			return;
 		}
 		PQclear(r);

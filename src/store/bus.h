@@ -58,11 +58,13 @@ enum { NEWS_MAX = 2048, NEWS_LINES = 90, NEWS_PAYLOAD = 7800 };
 struct news_queue;
 struct news_queue *news_queue_open(void);
 void news_queue_close(struct news_queue *q);
-/* Once however often it is told before it is taken; when full, all becomes one NEWS_MANY of the time it began to fill. */
-void news_queue_add(struct news_queue *q, const struct news *n, int64_t now_us);
+/* Once however often it is told before it is taken; when full, all becomes one NEWS_MANY of the time of the oldest. */
+void news_queue_add(struct news_queue *q, const struct news *n, int64_t told_us);
 /* Text for one NOTIFY, of at most NEWS_LINES; false when nothing waits. */
 bool news_queue_take(struct news_queue *q, char ret[NEWS_PAYLOAD]);
 bool news_queue_waits(const struct news_queue *q);
+/* When the oldest that waits was told, or before. */
+int64_t news_queue_since(const struct news_queue *q);
 /* Calls fn for every line that is well-formed and of a known kind. */
 void news_read(const char *payload, void (*fn)(void *arg, const struct news *n), void *arg);
 

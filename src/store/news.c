@@ -58,12 +58,12 @@ same(const struct news *a, const struct news *b)
 }
 
 void
-news_queue_add(struct news_queue *q, const struct news *n, int64_t now_us)
+news_queue_add(struct news_queue *q, const struct news *n, int64_t told_us)
 {
 	uint32_t at = hash_of(n) % SLOTS;
 
-	if (q->count == 0 && !q->many)
-		q->since_us = now_us;
+	if ((q->count == 0 && !q->many) || told_us < q->since_us)
+		q->since_us = told_us;
 	if (q->many)
 		return;
 	for (; q->slots[at]; at = (at + 1) % SLOTS)
@@ -99,6 +99,12 @@ news_queue_take(struct news_queue *q, char ret[NEWS_PAYLOAD])
 	if (q->count == 0)
 		forget_all(q);
 	return n > 0;
+}
+
+int64_t
+news_queue_since(const struct news_queue *q)
+{
+	return q->since_us;
 }
 
 bool

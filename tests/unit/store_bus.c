@@ -115,6 +115,30 @@ a_full_queue_says_since_when(void **state)
 	news_queue_close(q);
 }
 
+/* As the bus does when it could not tell: what it took goes back, beside what came since. */
+static void
+what_was_not_told_keeps_its_time(void **state)
+{
+	const int64_t since_us = INT64_C(1785585600) * SECONDS_US;
+	struct news_queue *q = news_queue_open();
+	char text[NEWS_PAYLOAD];
+	struct heard h = {0};
+	struct news n;
+
+	(void)state;
+	one_of_many(&n, 1);
+	news_queue_add(q, &n, since_us);
+	int64_t taken_us = news_queue_since(q);
+	assert_true(news_queue_take(q, text));
+	news_queue_add(q, &n, since_us + 8 * SECONDS_US);
+	news_queue_add(q, &(const struct news){.kind = NEWS_MANY}, taken_us);
+	assert_true(news_queue_take(q, text));
+	news_read(text, count_line, &h);
+	assert_int_equal(h.last.kind, NEWS_MANY);
+	assert_int_equal(uuid_v7_time_us(h.last.id.text), since_us);
+	news_queue_close(q);
+}
+
 static void
 what_is_not_understood_is_passed_over(void **state)
 {
@@ -366,6 +390,7 @@ main(void)
 		cmocka_unit_test(told_once_until_it_is_taken),
 		cmocka_unit_test(retold_while_others_wait),
 		cmocka_unit_test(a_full_queue_says_since_when),
+		cmocka_unit_test(what_was_not_told_keeps_its_time),
 		cmocka_unit_test(what_is_not_understood_is_passed_over),
 		cmocka_unit_test(others_hear_what_was_committed),
 		cmocka_unit_test(a_command_tells_and_leaves_the_lead_alone),
