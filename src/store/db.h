@@ -171,7 +171,10 @@ void db_reader_close(struct db *db);
 /* SELECT 1 with the time it took; for /v1/ready and doctor. */
 enum err db_ping(struct ctx *cx) MUST_CHECK;
 const char *db_engine_name(const struct db_store *s); /* "sqlite", "postgresql" */
-/* Can others change the database without foreign_write() being called?  Then what is kept in memory must be short-lived. */
+/*
+ * Can others change the database without foreign_write() being called?  Then what is kept in memory must be short-lived,
+ * and the numbers that it gives to rows have holes: an undone transaction does not give them back.
+ */
 bool db_is_shared(const struct db_store *s);
 
 /* Prepares every registered statement in every variant; the first failure's text in *ret_message. */
