@@ -18,7 +18,7 @@
 
 #include "core/str.h"
 
-enum { BUFFER_BYTES = 1 << 20, FLUSH_NS = 50 * 1000 * 1000, VALUE_MAX_BYTES = 2000, LINE_MAX_BYTES = 16 << 10 };
+enum { BUFFER_BYTES = 1 << 20, FLUSH_US = 50 * 1000, VALUE_MAX_BYTES = 2000, LINE_MAX_BYTES = 16 << 10 };
 
 static struct {
 	pthread_mutex_t lock;
@@ -74,15 +74,9 @@ writer(void *arg)
 	(void)arg;
 	pthread_mutex_lock(&state.lock);
 	while (!state.stop || state.n) {
-		struct timespec until;
 		while (!state.n && !state.stop)
 			pthread_cond_wait(&state.wake, &state.lock);
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += FLUSH_NS;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_nsec -= 1000000000;
-			until.tv_sec++;
-		}
+		const struct timespec until = time_spec(time_monotonic_us() + FLUSH_US);
 		while (!state.urgent && !state.stop)
 			if (pthread_cond_timedwait(&state.wake, &state.lock, &until) != 0)
 				break;

@@ -32,6 +32,12 @@ time_monotonic_us(void)
 	return clock_us(CLOCK_MONOTONIC);
 }
 
+struct timespec
+time_spec(int64_t at_us)
+{
+	return (struct timespec){.tv_sec = (time_t)(at_us / SECONDS_US), .tv_nsec = (long)(at_us % SECONDS_US) * 1000};
+}
+
 struct civil {
 	int64_t year, month, day;
 };

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #define TIME_NONE INT64_MIN
 #define SECONDS_US INT64_C(1000000)
@@ -18,6 +19,7 @@ enum { TIME_WIRE_BYTES = 20, TIME_SQL_BYTES = 26 };
 
 int64_t time_wall_us(void);      /* CLOCK_REALTIME: expiry, codes, TOTP */
 int64_t time_monotonic_us(void); /* CLOCK_MONOTONIC: limits, time-outs, latency */
+struct timespec time_spec(int64_t at_us); /* as the system's calls want it; waits for condition variables go by the monotonic clock */
 
 void time_to_wire(int64_t at_us, char ret[TIME_WIRE_BYTES + 1]);
 void time_to_sql(int64_t at_us, char ret[TIME_SQL_BYTES + 1]);

@@ -23,8 +23,7 @@ take_due(struct later *l)
 {
 	while (!l->first || (!l->closing && time_monotonic_us() < l->first->due_us)) {
 		if (l->first) {
-			const struct timespec until = {.tv_sec = (time_t)(l->first->due_us / SECONDS_US),
-				.tv_nsec = (long)(l->first->due_us % SECONDS_US) * 1000};
+			const struct timespec until = time_spec(l->first->due_us);
 			pthread_cond_timedwait(&l->wake, &l->lock, &until);
 		} else if (l->closing) {
 			return NULL;

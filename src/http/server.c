@@ -357,7 +357,7 @@ static bool
 drain(struct http_server *s, int max_ms)
 {
 	int64_t until_us = time_monotonic_us() + (int64_t)max_ms * 1000;
-	struct timespec until = {.tv_sec = (time_t)(until_us / SECONDS_US), .tv_nsec = (long)(until_us % SECONDS_US) * 1000};
+	const struct timespec until = time_spec(until_us);
 	bool empty;
 
 	pthread_mutex_lock(&s->lock);

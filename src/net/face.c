@@ -226,7 +226,7 @@ helper_start(struct faces *f, struct helper *h, int64_t deadline_us, struct face
 static bool
 wait_freed(struct faces *f, int64_t deadline_us)
 {
-	struct timespec at = {.tv_sec = (time_t)(deadline_us / SECONDS_US), .tv_nsec = (long)(deadline_us % SECONDS_US) * 1000};
+	const struct timespec at = time_spec(deadline_us);
 
 	return pthread_cond_timedwait(&f->freed, &f->lock, &at) == 0;
 }

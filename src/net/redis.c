@@ -163,26 +163,11 @@ probe(struct redis *r, struct redis_link **link)
 	return false;
 }
 
-static struct timespec
-after_ms(int ms)
-{
-	struct timespec at;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_sec += ms / 1000;
-	at.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (at.tv_nsec >= 1000000000) {
-		at.tv_sec++;
-		at.tv_nsec -= 1000000000;
-	}
-	return at;
-}
-
 /* True: go on.  Ends early when somebody else opened the breaker. */
 static bool
 rest(struct redis *r, bool up, int ms)
 {
-	const struct timespec until = after_ms(ms);
+	const struct timespec until = time_spec(time_monotonic_us() + ms * INT64_C(1000));
 
 	pthread_mutex_lock(&r->lock);
 	while (!r->closing && r->up == up && pthread_cond_timedwait(&r->changed, &r->lock, &until) == 0)

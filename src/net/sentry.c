@@ -267,28 +267,12 @@ sentry_open(const struct config *conf, const struct source *source, struct metri
 	return s;
 }
 
-/* The real clock: waiting for others is not the program's time. */
-static struct timespec
-after_ms(int ms)
-{
-	struct timespec at;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_sec += ms / 1000;
-	at.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (at.tv_nsec >= 1000000000) {
-		at.tv_sec++;
-		at.tv_nsec -= 1000000000;
-	}
-	return at;
-}
-
 void
 sentry_close(struct sentry *s, int flush_ms)
 {
 	if (!s)
 		return;
-	const struct timespec until = after_ms(flush_ms);
+	const struct timespec until = time_spec(time_monotonic_us() + flush_ms * INT64_C(1000)); /* waiting for others is not the program's time */
 	pthread_mutex_lock(&s->lock);
 	s->closing = true;
 	pthread_cond_broadcast(&s->changed);

@@ -256,15 +256,8 @@ live_mark(struct ctx *cx, const char *event_id)
 bool
 live_wait(struct live *l, int max_ms)
 {
-	struct timespec until;
+	const struct timespec until = time_spec(time_monotonic_us() + max_ms * INT64_C(1000));
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += max_ms / 1000;
-	until.tv_nsec += (long)(max_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&l->lock);
 	while (!l->poked && pthread_cond_timedwait(&l->wake, &l->lock, &until) == 0)
 		;

@@ -125,7 +125,7 @@ struct db_options {
 	int writers;              /* writing connections, where the engine can use more than one */
 	int readers;              /* read connections of the pool, at most */
 	int readers_kept;         /* of them stay open when nobody needs them; 0: all */
-	int cache_mb;             /* SQLITE_CACHE_MB, per connection */
+	int cache_mb;             /* SQLITE_CACHE_MB: the writer's; each reader has an eighth */
 	struct metrics *metrics;  /* may be NULL */
 	void (*foreign_write)(void *arg); /* another process wrote; on the writer's thread; may be NULL */
 	void *arg;

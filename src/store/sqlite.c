@@ -189,6 +189,16 @@ is_wal(sqlite3 *handle)
 	return wal;
 }
 
+/* There may be a reader for each thread, and what one of them has forgotten the system still has in memory. */
+static int
+cache_kib(const struct sqlite *db)
+{
+	enum { READERS_PART = 8 };
+	int kib = (db->db.store->options.cache_mb > 0 ? db->db.store->options.cache_mb : 1) * 1024;
+
+	return db->db.use == USE_WRITE ? kib : kib / READERS_PART;
+}
+
 static bool
 set_up(struct sqlite *db, struct arena *a)
 {
@@ -198,7 +208,7 @@ set_up(struct sqlite *db, struct arena *a)
 	const char *text = arena_printf(a,
 		"%s PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA cache_size=-%d;"
 		"PRAGMA journal_size_limit=%d; PRAGMA trusted_schema=OFF;",
-		role, (db->db.store->options.cache_mb > 0 ? db->db.store->options.cache_mb : 1) * 1024, WAL_RESTART_BYTES);
+		role, cache_kib(db), WAL_RESTART_BYTES);
 
 	/* A file system without shared memory keeps the old journal and says no error. */
 	return sqlite3_exec(db->handle, text, NULL, NULL, NULL) == SQLITE_OK && is_wal(db->handle) &&

@@ -79,14 +79,9 @@ bulk_is_due(const struct writer *w)
 static bool
 wait_for_jobs(struct writer *w)
 {
-	struct timespec until;
-
 	if (w->normal.first || w->bulk.first || w->stopping)
 		return w->normal.first || w->bulk.first;
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += IDLE_TICK_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000L;
-	until.tv_nsec %= 1000000000L;
+	const struct timespec until = time_spec(time_monotonic_us() + IDLE_TICK_MS * INT64_C(1000));
 	while (!w->normal.first && !w->bulk.first && !w->stopping)
 		if (pthread_cond_timedwait(&w->wake, &w->lock, &until) != 0)
 			break;
