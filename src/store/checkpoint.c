@@ -18,6 +18,7 @@ struct checkpointer {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool stopping;
+	bool failing; /* and that was said */
 	_Atomic int64_t wal_bytes;
 	_Atomic uint64_t commits;
 };
@@ -28,9 +29,13 @@ checkpoint(struct checkpointer *c, bool *ret_complete)
 	int frames = -1, copied = -1;
 	int rc = FAULT("sqlite.checkpoint") ? SQLITE_IOERR
 					  : sqlite3_wal_checkpoint_v2(c->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied);
+	bool works = rc == SQLITE_OK, fails = !works && rc != SQLITE_BUSY && rc != SQLITE_LOCKED;
 
-	if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
+	if (fails && !c->failing)
 		log_warning(NULL, "store.checkpoint_failed", sqlite3_errmsg(c->handle), LOG_INT("code", rc));
+	else if (works && c->failing)
+		log_info(NULL, "store.checkpoint_works", "the log is copied into the database again");
+	c->failing = fails || (c->failing && !works);
 	*ret_complete = rc == SQLITE_OK && frames == copied;
 }
 

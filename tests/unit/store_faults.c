@@ -6,6 +6,8 @@
 
 #include "store_acts.h"
 
+#include "core/log.h"
+
 /* --- failing engines ------------------------------------------------------------------------------------------------------- */
 
 /* Ten marks in one batch, the third too large for what is left: exactly it is not done. */
@@ -112,6 +114,53 @@ a_failing_commit_fails_one_of_ten(void **state)
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 	space_is_back(env, 2 << 20);
 	(void)sqlite3_close(reader);
+}
+
+static int
+said(FILE *log, const char *event)
+{
+	char text[1 << 14];
+	ssize_t n = pread(fileno(log), text, sizeof(text) - 1, 0);
+	int times = 0;
+
+	assert_true(n >= 0);
+	text[n] = 0;
+	for (const char *p = text; (p = strstr(p, event)); p += strlen(event))
+		times++;
+	return times;
+}
+
+/* The thread tries five times a second for as long as it lasts. */
+static void
+a_checkpoint_that_fails_is_said_once(void **state)
+{
+	struct env *env = *state;
+	struct rlimit old, tight;
+	struct stat st;
+	FILE *log = tmpfile();
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_non_null(log);
+	log_open(LOG_INFO, fileno(log));
+	assert_int_equal(stat(env->path, &st), 0);
+	assert_true(st.st_size > 256 << 10); /* so the write-ahead log has room, and the file may not grow */
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	tight = old;
+	tight.rlim_cur = (rlim_t)st.st_size;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+	forget_acts();
+	act_new(env, 1)->bytes = 128 << 10;
+	submit(&acts[0]);
+	wait_all(1);
+	assert_int_equal(acts[0].result, OK);
+	eventually(said(log, "store.checkpoint_failed") > 0);
+	for (int64_t end_us = time_monotonic_us() + SECONDS_US; time_monotonic_us() < end_us; env_nap())
+		assert_int_equal(said(log, "store.checkpoint_failed"), 1);
+	assert_int_equal(said(log, "store.checkpoint_works"), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	eventually(said(log, "store.checkpoint_works") == 1);
+	log_close();
+	assert_int_equal(fclose(log), 0);
 }
 
 static void
@@ -372,6 +421,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ON_SQLITE(a_full_database_fails_one_of_ten, on_sqlite, done),
+		ON_SQLITE(a_checkpoint_that_fails_is_said_once, on_sqlite, done),
 		ON_SQLITE(a_failing_commit_fails_one_of_ten, on_sqlite, done),
 		ON_SQLITE(a_full_disk_fails_one_of_ten, on_sqlite, done),
 		ON_POSTGRES(a_locked_database_is_unavailable, on_postgres, done),
