@@ -263,11 +263,12 @@ dispatch_refuse(void *dispatcher, struct exchange *x, enum err code)
 {
 	struct dispatcher *d = dispatcher;
 	struct call c = {.d = d, .x = x, .result = code};
+	const char *path = x->request.path ? accounts_path(d, &x->arena, x->request.path) : NULL;
 
 	complete_request(d, x);
 	c.client = (struct client){.request_id = x->request.id, .ip = x->request.ip, .user_agent = ""};
 	c.cx.error = (struct error){.code = code, .file = __FILE__, .func = __func__, .line = __LINE__};
-	reply_error(&x->reply, surface_of_path(x->request.path), &x->request, &c.cx.error);
+	reply_error(&x->reply, surface_of_path(path), &x->request, &c.cx.error);
 	reply_common(d, NULL, &x->request, &x->reply);
 	note_request(&c);
 }

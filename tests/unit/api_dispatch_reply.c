@@ -69,7 +69,7 @@ every_reply_has_the_common_headers(void **state)
 static void
 the_adapters_refusals_look_the_same(void **state)
 {
-	struct test *t = test_open(TEST_CONF("CORS_ORIGINS=https://app.example.org"));
+	struct test *t = test_open(TEST_CONF("CORS_ORIGINS=https://app.example.org", "API_PREFIX=/identity/v2"));
 	static const struct {
 		const char *path;
 		enum err code;
@@ -81,6 +81,10 @@ the_adapters_refusals_look_the_same(void **state)
 			"accepts.\",\"request_id\":\"r-9\"}",
 			NULL},
 		{"/v1/auth/me", ERR_OVERLOADED, 503,
+			"{\"error\":{\"code\":\"HTTP_ERROR\",\"message\":\"The server is busy; try again in a moment.\","
+			"\"details\":{\"reason\":\"overloaded\"},\"request_id\":\"r-9\"}}",
+			"1"},
+		{"/identity/v2/auth/me", ERR_OVERLOADED, 503,
 			"{\"error\":{\"code\":\"HTTP_ERROR\",\"message\":\"The server is busy; try again in a moment.\","
 			"\"details\":{\"reason\":\"overloaded\"},\"request_id\":\"r-9\"}}",
 			"1"},
