@@ -20,10 +20,12 @@ static const struct schema approval_query_schema = SCHEMA("ApprovalQuery", struc
 
 struct approval_page {
 	struct list requests;
+	bool mail_configured;
 	int64_t total, page, limit;
 };
 static const struct field approval_page_fields[] = {
 	F_LIST(struct approval_page, requests, 0, &approval_row_schema, "Newest first"),
+	F(struct approval_page, mail_configured, 0, 0, 0, "Addresses can be proven: a signup is sent a link"),
 	F(struct approval_page, total, 0, 0, 0, "How many there are in all pages"),
 	PAGE_FIELDS(struct approval_page),
 };
@@ -33,7 +35,9 @@ static enum err
 list_approvals(struct ctx *cx, const struct request *rq, struct reply *rs)
 {
 	const struct approval_query *q = rq->query;
-	struct approval_page out = {.page = field_or(q->page, 1), .limit = field_or(q->limit, PAGE_LIMIT_DEFAULT)};
+	struct approval_page out = {.mail_configured = cx->srv->conf->smtp_url[0],
+		.page = field_or(q->page, 1),
+		.limit = field_or(q->limit, PAGE_LIMIT_DEFAULT)};
 
 	TRY(approval_list(cx, q->status, out.page, out.limit, &out.requests, &out.total));
 	return reply_record(rs, &approval_page_schema, &out);

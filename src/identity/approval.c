@@ -21,6 +21,7 @@
 #include "identity/known_device.h"
 #include "identity/oauth.h"
 #include "identity/session.h"
+#include "identity/verify.h"
 #include "notify/notify.h"
 #include "store/db.h"
 
@@ -110,11 +111,25 @@ json_pair(struct arena *a, const char *name, const char *value, const char *name
 	return buf_cstr(&out);
 }
 
+/* At most a few mails a day to one address, whoever asks; the reply does not show it. */
+static bool
+mail_allowed(struct ctx *cx, const char *email)
+{
+	static const struct limit limit = {"signup_mail", 3, 86400};
+	int ignored;
+
+	return !cx->srv->limiter || limiter_take(cx->srv->limiter, &limit, email, &ignored);
+}
+
 static enum err
 request_write(struct ctx *cx, const struct signup *in, const char *user_id, const struct signup_result *r)
 {
+	struct account who;
 	int64_t attempts;
 
+	TRY(account_by_id(cx, user_id, &who));
+	if (cx->srv->conf->smtp_url[0] && mail_allowed(cx, who.email))
+		TRY(email_verify_send(cx, &who));
 	TRY(db_int(cx, &REQUEST_ATTEMPTS, &attempts, V(user_id)));
 	TRY(db_exec(cx, &REQUEST_INSERT, NULL, V_ID(r->approval_request_id), V(user_id), V(role_names[in->role]), V(cx->now_us),
 		V(r->expires_at), V(attempts + 1), V(cx->client->ip)));
@@ -126,16 +141,6 @@ request_write(struct ctx *cx, const struct signup *in, const char *user_id, cons
 	return audit_ok(cx, AUDIT_SIGNUP, "user", user_id, AUDIT_TEXT("email", in->email),
 		AUDIT_TEXT("role", role_names[in->role]), AUDIT_TEXT("approval_request_id", r->approval_request_id.text),
 		AUDIT_INT("attempt", attempts + 1));
-}
-
-/* At most a few mails a day to one address, whoever asks; the reply does not show it. */
-static bool
-mail_allowed(struct ctx *cx, const char *email)
-{
-	static const struct limit limit = {"signup_taken_mail", 3, 86400};
-	int ignored;
-
-	return !cx->srv->limiter || limiter_take(cx->srv->limiter, &limit, email, &ignored);
 }
 
 static enum err

@@ -23,8 +23,9 @@ struct signup_result {
 	int64_t expires_at;
 };
 /*
- * Writes account and request, or a decoy; notifies admins; audited.  After rejection or timeout the same address may try again;
- * what could open the account goes with the attempt before.
+ * Writes account and request, or a decoy; notifies admins; audited.  Where mail is configured, a link by which the address is
+ * proven goes to it.  After rejection or timeout the same address may try again; what could open the account goes with the
+ * attempt before.
  */
 enum err approval_signup(struct ctx *cx, const struct signup *in, struct signup_result *ret) MUST_CHECK;
 

@@ -32,30 +32,19 @@ email_verify_request(struct ctx *cx)
 	return who.email_verified_at == TIME_NONE ? email_verify_send(cx, &who) : OK;
 }
 
-struct owner {
-	struct uuid user_id;
-	const char *email;
-};
-static const struct field owner_fields[] = {
-	F(struct owner, user_id, 0, 0, 0, "Whose link it is."),
-	F(struct owner, email, 0, 0, 0, "The address now."),
-};
-static const struct schema owner_schema = SCHEMA("VerifyOwner", struct owner, owner_fields);
-
-SQL(VERIFY_OWNER, "u", "SELECT id AS user_id, email FROM users WHERE id = $1 AND is_active");
 SQL(VERIFY_DONE, "um", "UPDATE users SET email_verified_at = $2, updated_at = $2 WHERE id = $1 AND email_verified_at IS NULL");
 
 enum err
 email_verify(struct ctx *cx, const char *token)
 {
 	struct secret_taken taken;
-	struct owner owner;
-	bool found;
+	struct account who;
 
 	TRY(secret_peek(cx, purpose, token, &taken));
-	TRY(db_find(cx, &VERIFY_OWNER, &owner_schema, &owner, &found, V_ID(taken.user_id)));
-	if (!found)
+	TRY(account_by_id(cx, taken.user_id.text, &who));
+	enum account_state state = account_state(&who, cx->now_us);
+	if (state != STATE_ACTIVE && state != STATE_PENDING)
 		return fail(cx, ERR_TOKEN_INVALID, NULL);
-	TRY(secret_consume(cx, purpose, token, owner.user_id.text, owner.email, &taken));
-	return db_exec(cx, &VERIFY_DONE, NULL, V_ID(owner.user_id), V(cx->now_us));
+	TRY(secret_consume(cx, purpose, token, who.id.text, who.email, &taken));
+	return db_exec(cx, &VERIFY_DONE, NULL, V_ID(who.id), V(cx->now_us));
 }

@@ -8,6 +8,7 @@
 enum err email_verify_send(struct ctx *cx, const struct account *who) MUST_CHECK;
 /* The same for the present account; nothing is sent when the address is proven already. */
 enum err email_verify_request(struct ctx *cx) MUST_CHECK;
-enum err email_verify(struct ctx *cx, const char *token) MUST_CHECK; /* ERR_TOKEN_INVALID */
+/* Also while the account waits for approval.  ERR_TOKEN_INVALID. */
+enum err email_verify(struct ctx *cx, const char *token) MUST_CHECK;
 
 #endif

@@ -7,7 +7,7 @@ const { execFileSync } = require("node:child_process");
 const { test } = require("node:test");
 
 const { decoded, mailServer } = require("./peers");
-const { PASSWORD, Server, clean, eventually, heading, person, signIn, signInAdmin, together } = require("./web-lib");
+const { PASSWORD, Server, clean, eventually, heading, person, signIn, signInAdmin, signUp, together } = require("./web-lib");
 
 const STEP_MS = 30000;
 const NEW_PASSWORD = "Another-Hall-18";
@@ -90,6 +90,29 @@ test("a forgotten password: the link of the mail sets a new one, once", async ()
 	assert.deepEqual(complaints, []);
 	await context.close();
 	await public_.discard();
+	await smtp.close();
+});
+
+test("who approves is warned of an address that is not confirmed yet", async () => {
+	const smtp = await mailServer();
+	const mailing = await Server.start({ env: { SMTP_URL: `smtp://127.0.0.1:${smtp.port}`, MAIL_FROM: "muster@example.org", PUBLIC_BASE_URL: "https://attend.example.org" } });
+	const newcomer = await person(browser, mailing, { reducedMotion: "reduce" }), boss = await person(browser, mailing, { reducedMotion: "reduce" });
+	await signUp(newcomer.page, "Una Known", "una@students.example.org");
+	await signInAdmin(boss.page);
+	await boss.page.getByRole("link", { name: "Approvals" }).first().click();
+	const warning = boss.page.getByText("The address is not confirmed yet");
+	await warning.waitFor();
+	await clean(boss.page, "the warning");
+	const link = () => smtp.mails.flatMap(decoded).join("\n").match(/\/app\/verify#[\w.~-]+/)?.[0];
+	await eventually("the mail arrives", link, 30000);
+	await newcomer.page.goto(link());
+	await newcomer.page.getByRole("button", { name: "Confirm" }).click();
+	await newcomer.page.getByText("Your address is confirmed").waitFor();
+	await warning.waitFor({ state: "detached" });
+	await boss.page.getByRole("button", { name: "Approve Una Known" }).waitFor();
+	await newcomer.context.close();
+	await boss.context.close();
+	await mailing.discard();
 	await smtp.close();
 });
 

@@ -327,6 +327,41 @@ an_address_is_proven_by_its_link(void **state)
 	test_close(t);
 }
 
+/* A signup's own link, while its account waits; whoever decides sees what came of it. */
+static void
+an_address_is_proven_while_its_account_waits(void **state)
+{
+	struct test *t = *state =
+		test_open(TEST_CONF("SIGNUP_POLICY=approval", "SMTP_URL=smtp://mail.example.org", "MAIL_FROM=muster@example.org"));
+	struct test_user admin = test_user(t, ROLE_ADMIN);
+	const char *list = "/api/admin/approval-requests?status=pending";
+
+	sign_up(t, "grace@example.org");
+	const char *link = mailed_token(t, "email_verify", "grace@example.org");
+	struct test_reply *r = call(t, GET, list, admin.bearer, NULL);
+	expect_json(r, "requests.0.email_verified", "false");
+	expect_json(r, "mail_configured", "true");
+	sign_up(t, "grace@example.org"); /* taken by now */
+	assert_int_equal(mails(t, "email_verify"), 1);
+	expect_status(call(t, POST, "/v1/auth/email/verify", NULL, PATH(t, "{'token':'%s'}", link)), 200);
+	expect_json(call(t, GET, list, admin.bearer, NULL), "requests.0.email_verified", "true");
+
+	sql_run(t, "UPDATE approval_requests SET status = 'rejected'");
+	sign_up(t, "grace@example.org");
+	expect_json(call(t, GET, list, admin.bearer, NULL), "requests.0.email_verified", "false");
+	assert_int_equal(mails(t, "email_verify"), 2);
+	link = mailed_token(t, "email_verify", "grace@example.org");
+	sql_run(t, "UPDATE approval_requests SET status = 'rejected'");
+	expect_error(call(t, POST, "/v1/auth/email/verify", NULL, PATH(t, "{'token':'%s'}", link)), 400, "invalid_token");
+	test_close(t);
+	t = *state = test_open(TEST_CONF("SIGNUP_POLICY=approval"));
+	admin = test_user(t, ROLE_ADMIN);
+	sign_up(t, "grace@example.org");
+	assert_int_equal(mails(t, "email_verify"), 0);
+	expect_json(call(t, GET, list, admin.bearer, NULL), "mail_configured", "false");
+	test_close(t);
+}
+
 static void
 the_prefix_may_be_another(void **state)
 {
@@ -358,6 +393,7 @@ main(void)
 		cmocka_unit_test(password_change_ends_other_sessions),
 		STANDARD(guessing_the_current_password_locks_that_step_only),
 		cmocka_unit_test(an_address_is_proven_by_its_link),
+		cmocka_unit_test(an_address_is_proven_while_its_account_waits),
 		cmocka_unit_test(the_prefix_may_be_another),
 	};
 

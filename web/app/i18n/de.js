@@ -419,6 +419,7 @@ export default {
 	'approvals.left': 'Verbleibend:',
 	'approvals.asked': 'Angefragt {time}',
 	'approvals.attempts': { one: '{n} Versuch', other: '{n} Versuche' },
+	'approvals.unproven': 'Die Adresse ist noch nicht bestätigt: Sie gehört vielleicht jemand anderem.',
 	'approvals.role': 'Rolle',
 	'approvals.approve': 'Bestätigen',
 	'approvals.approveName': '{name} bestätigen',

@@ -419,6 +419,7 @@ export default {
 	'approvals.left': 'Time left:',
 	'approvals.asked': 'Asked {time}',
 	'approvals.attempts': { one: '{n} attempt', other: '{n} attempts' },
+	'approvals.unproven': 'The address is not confirmed yet: it may be somebody else’s.',
 	'approvals.role': 'Role',
 	'approvals.approve': 'Approve',
 	'approvals.approveName': 'Approve {name}',

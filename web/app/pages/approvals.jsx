@@ -7,7 +7,7 @@ import { t } from '../lib/i18n.js';
 import { stirred } from '../lib/news.js';
 import { api } from '../lib/session.js';
 import { countdown, moment, useSecondsLeft } from '../lib/time.js';
-import { Button, DialogForm, Empty, errorText, Field, Listing, PageHead, Pager, Ring, Say, Tabs } from '../ui/parts.jsx';
+import { Button, DialogForm, Empty, errorText, Field, Listing, Notice, PageHead, Pager, Ring, Say, Tabs } from '../ui/parts.jsx';
 import { StatusChip } from '../ui/status.jsx';
 
 const LIMIT = 20;
@@ -19,7 +19,7 @@ function Left({ seconds, at }) {
 	return <Ring left={left} of={Math.max(180, seconds)} size={56}><span class="unseen">{t('approvals.left')} </span>{countdown(left)}</Ring>;
 }
 
-function Request({ request, at, onDecided }) {
+function Request({ request, at, mail, onDecided }) {
 	const [role, setRole] = useState('student');
 	const [rejecting, setRejecting] = useState(false);
 	const [reason, setReason] = useState('');
@@ -39,6 +39,7 @@ function Request({ request, at, onDecided }) {
 				<strong>{user.full_name}</strong>
 				<span>{user.email}</span>
 				<small>{t('approvals.asked', { time: moment(request.requested_at) })}{request.attempts > 1 && ` · ${t('approvals.attempts', { n: request.attempts })}`}{request.ip_address && ` · ${request.ip_address}`}</small>
+				{pending && mail && !request.email_verified && <Notice kind="warn">{t('approvals.unproven')}</Notice>}
 				{decide.error && !rejecting && <p class="field-error" role="alert">{errorText(decide.error)}</p>}
 			</div>
 			{pending ? (
@@ -63,7 +64,7 @@ export default function Approvals() {
 	const [status, setStatus] = useState('pending');
 	const [page, setPage] = useState(1);
 	const source = useData(`/api/admin/approval-requests?status=${status}&page=${page}&limit=${LIMIT}`, { every: status === 'pending' ? EVERY_S : 0, again: stirred.value });
-	const { requests = [], total = 0 } = source.data ?? {};
+	const { requests = [], total = 0, mail_configured: mail } = source.data ?? {};
 	return (
 		<>
 			<PageHead title={t('approvals.title')} lead={t('approvals.lead')}>
@@ -76,7 +77,7 @@ export default function Approvals() {
 			<Listing source={source} count={requests.length} empty={
 				<Empty icon="people" title={t(status === 'pending' ? 'approvals.empty' : 'approvals.none')}>{t(status === 'pending' ? 'approvals.emptyText' : 'approvals.noneText')}</Empty>
 			}>
-				<ul class="rows">{requests.map((r) => <Request key={r.id} request={r} at={source.at} onDecided={source.reload} />)}</ul>
+				<ul class="rows">{requests.map((r) => <Request key={r.id} request={r} at={source.at} mail={mail} onDecided={source.reload} />)}</ul>
 				<Pager page={page} limit={LIMIT} total={total} onPage={setPage} />
 			</Listing>
 		</>
