@@ -18,7 +18,7 @@ static const char display_typ[] = "display";
 
 static const struct field display_fields[] = {
 	F(struct display, display_token, F_SECRET, 0, 0, "Bearer of the event's frames, for the page on the screen; no login"),
-	F(struct display, expires_at, F_TIME, 0, 0, "Its end: the event's, at most 12 hours from now"),
+	F(struct display, expires_at, F_TIME, 0, 0, "Its end: the event's, at most 12 hours from now; of a session at least 12 hours from now, but it shows nothing once the session is over"),
 	F(struct display, streams, 0, 0, 0, "How many screens show this event now"),
 };
 const struct schema display_schema = SCHEMA("Display", struct display, display_fields);
@@ -95,7 +95,8 @@ display_open(struct ctx *cx, const char *event_id, struct display *ret)
 	int64_t expires_at = (cx->now_us / SECONDS_US) * SECONDS_US + DISPLAY_LIFE_H * HOURS_US;
 
 	TRY(find_open_event(cx, event_id, &event));
-	if (event.ends_at != TIME_NONE && (event.ends_at < expires_at || str_eq(event.kind, "session")))
+	/* A session may be prolonged; of one that is over display_event_open() shows nothing. */
+	if (event.ends_at != TIME_NONE && (event.ends_at < expires_at) != str_eq(event.kind, "session"))
 		expires_at = event.ends_at;
 	TRY(db_exec(cx, &DISPLAY_INSERT, NULL, V_ID(id), V_ID(cx->actor->user_id), V(id.text),
 		V(key_current(cx->srv->keys, KEY_DISPLAY)->id), V(event_id), V(cx->now_us), V(expires_at)));

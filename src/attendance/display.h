@@ -1,9 +1,9 @@
 /*
  * Displays: screens in the room that show an event's present code and count; of a session, a lecturer may have them of his own.
  *
- * A display token (KEY_DISPLAY) opens the frames of one event and nothing else, is no login, and stands until the session's or the
- * event's end, of the latter at most 12 hours; its row makes it revocable.  Codes of sessions are computed (rotation.h); what follows
- * is about portal events.  While a screen is connected, time is cut into slots and each slot has one code,
+ * A display token (KEY_DISPLAY) opens the frames of one event and nothing else, is no login, and stands until the event's end, at most
+ * 12 hours; a session's stands at least so long, since a session may be prolonged, and shows nothing once it is over.  Its row makes
+ * it revocable.  Codes of sessions are computed (rotation.h); what follows is about portal events.  While a screen is connected, time is cut into slots and each slot has one code,
  * unique in the database, so that every node shows the same; it is good for ROTATE_LEAD_S longer than it is shown.
  */
 #ifndef MUSTER_ATTENDANCE_DISPLAY_H

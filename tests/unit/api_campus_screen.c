@@ -111,6 +111,29 @@ rotating_shows_at_once_and_closing_ends(void **state)
 }
 
 static void
+a_prolonged_session_keeps_its_screens(void **state)
+{
+	struct hall h = hall_open("");
+	struct test *t = h.c.t;
+	const char *token = display_token(&h);
+	struct ctx cx;
+
+	(void)state;
+	struct test_reply *s = call(t, GET, h.frames, token, NULL);
+	expect_status(call(t, PATCH, session_path(&h.c, h.id, ""), h.c.lecturer.bearer, "{'duration_minutes':90}"), 200);
+	test_advance(t, 75 * MINUTES_US);
+	test_ctx(t, &cx);
+	ticker_check(&cx);
+	assert_false(stream_over(s->x.reply.stream));
+	expect_status(call(t, GET, h.frames, token, NULL), 200);
+	test_advance(t, 15 * MINUTES_US);
+	turn(&h);
+	assert_int_equal(occurs(sent(t, s), "event: ended"), 1);
+	expect_error(call(t, GET, h.frames, token, NULL), 409, "event_not_open");
+	hall_close(&h);
+}
+
+static void
 screens_are_few_and_their_lecturers(void **state)
 {
 	struct hall h = hall_open("");
@@ -142,6 +165,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_frame_is_the_code_of_the_step),
 		cmocka_unit_test(rotating_shows_at_once_and_closing_ends),
+		cmocka_unit_test(a_prolonged_session_keeps_its_screens),
 		cmocka_unit_test(screens_are_few_and_their_lecturers),
 	};
 
