@@ -351,12 +351,17 @@ change(struct ctx *cx, const struct session_in *in, const struct campus_session 
 	return rows ? OK : fail(cx, ERR_SESSION_CLOSED, NULL);
 }
 
+/* Held before it is read: of two changes at once the second begins with what the first left. */
+SQL(SESSION_HOLD, "uu",
+	"UPDATE events SET updated_at = updated_at WHERE id = $1 AND kind = 'session' AND NOT is_deleted{?2 AND owner_id = $2}");
+
 enum err
 campus_session_change(struct ctx *cx, const char *id, const struct session_in *in, struct campus_session *ret)
 {
 	struct campus_session old;
 	const char *title;
 
+	TRY(db_exec(cx, &SESSION_HOLD, NULL, V(id), V(owner_only(cx))));
 	TRY(get_unclosed(cx, id, &old));
 	TRY(check_session(cx, in, &old));
 	TRY(course_title(cx, in, &title));

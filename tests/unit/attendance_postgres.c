@@ -10,6 +10,7 @@
 #include "attendance/event.h"
 #include "attendance/mark.h"
 #include "attendance/record.h"
+#include "attendance/session.h"
 #include "core/conf.h"
 #include "core/keys.h"
 #include "notify/notify.h"
@@ -336,6 +337,78 @@ opposite_orders_lose_no_mark(void **state)
 	hall_close(&h);
 }
 
+/* --- two changes of one session -------------------------------------------------------------------------------------------- */
+
+struct changing {
+	const struct server *node;
+	const struct actor *who;
+	struct campus_session session;
+	enum err got;
+};
+
+static enum err
+session_run(struct ctx *cx, void *arg)
+{
+	struct changing *c = arg;
+	struct session_in in;
+
+	field_clear(&session_new_schema, &in);
+	in.duration_minutes = 60;
+	return campus_session_create(cx, &in, &c->session);
+}
+
+static enum err
+change_run(struct ctx *cx, void *arg)
+{
+	struct changing *c = arg;
+	struct campus_session out;
+	struct session_in in;
+
+	field_clear(&session_change_schema, &in);
+	in.require_device = TRI_YES;
+	return campus_session_change(cx, c->session.id.text, &in, &out);
+}
+
+static void *
+change(void *arg)
+{
+	struct changing *c = arg;
+	struct ctx cx;
+	struct arena a;
+
+	arena_init(&a);
+	ctx_init(&cx, &a, c->node);
+	cx.actor = c->who;
+	c->got = db_write(&cx, change_run, c);
+	arena_release(&a);
+	return NULL;
+}
+
+/* Another node's change is still open when ours begins: neither is lost. */
+static void
+two_changes_of_a_session_both_stand(void **state)
+{
+	struct hall h = hall_open();
+	struct changing c = {.node = &h.nodes[1], .who = &h.admin};
+	pthread_t thread;
+
+	(void)state;
+	do_as(&h, &h.admin, session_run, &c);
+	PGconn *other = PQconnectdb(h.env->url);
+	PQclear(PQexec(other, arena_printf(&h.env->arena,
+		"BEGIN; UPDATE events SET require_face = TRUE, ends_at = ends_at + INTERVAL '1 hour' WHERE id = '%s'",
+		c.session.id.text)));
+	assert_int_equal(pthread_create(&thread, NULL, change, &c), 0);
+	eventually(env_count(h.env, "SELECT COUNT(*) FROM pg_locks WHERE NOT granted") > 0);
+	PQclear(PQexec(other, "COMMIT"));
+	PQfinish(other);
+	pthread_join(thread, NULL);
+	assert_int_equal(c.got, OK);
+	assert_int_equal(env_count(h.env, "SELECT COUNT(*) FROM events WHERE require_device AND require_face"
+					  " AND ends_at = scheduled_at + INTERVAL '2 hours'"), 1);
+	hall_close(&h);
+}
+
 /* --- everything that reads ------------------------------------------------------------------------------------------------- */
 
 struct looking {
@@ -405,6 +478,7 @@ main(void)
 		cmocka_unit_test(one_student_marks_once),
 		cmocka_unit_test(places_are_never_given_twice),
 		cmocka_unit_test(opposite_orders_lose_no_mark),
+		cmocka_unit_test(two_changes_of_a_session_both_stand),
 		cmocka_unit_test(what_is_read_afterwards),
 	};
 
