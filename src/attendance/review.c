@@ -99,19 +99,11 @@ review_scope_own(const struct ctx *cx, const char *session_id)
 	return (struct review_scope){all ? NULL : cx->actor->user_id.text, session_id};
 }
 
-/* The judgement of the mark; where something was found later (another mark with the same device), that stands behind it. */
-#define LOG_OF(order) \
-	"(SELECT v.layers FROM verification_logs v WHERE v.attendance_id = r.id ORDER BY v.created_at " order " LIMIT 1)"
-#define FIRST_LOG LOG_OF("ASC")
-#define LAST_LOG LOG_OF("DESC")
-#define LOGS "(SELECT COUNT(*) FROM verification_logs n WHERE n.attendance_id = r.id)"
-#define BOTH_LOGS "SUBSTR(" FIRST_LOG ", 1, LENGTH(" FIRST_LOG ") - 1) || ',' || SUBSTR(" LAST_LOG ", 2)"
-#define LAYERS " CASE WHEN " LOGS " > 1 THEN " BOTH_LOGS " ELSE " FIRST_LOG " END"
 #define FLAGGED_COLUMNS                                                                                                          \
 	"r.id AS attendance_id, " ACCOUNT_REF("u", "student") ", e.id AS \"session.id\", e.title AS \"session.title\","        \
 	" e.kind AS \"session.kind\", e.scheduled_at AS \"session.starts_at\", r.status,"                                    \
 	" r.original_status, r.method, r.marked_at, r.distance_m, r.flags, r.reason, r.marked_by, r.changed_at, r.dispute_note," \
-	" r.disputed_at," LAYERS " AS layers, EXISTS (SELECT 1 FROM selfies s WHERE s.attendance_id = r.id) AS has_selfie"
+	" r.disputed_at, " LAYERS_OF_RECORD " AS layers, EXISTS (SELECT 1 FROM selfies s WHERE s.attendance_id = r.id) AS has_selfie"
 #define FLAGGED_FROM " FROM attendance_records r JOIN users u ON u.id = r.user_id JOIN events e ON e.id = r.event_id"
 /* The first condition is the index's own. */
 #define WAITING                                                                     \

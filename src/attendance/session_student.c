@@ -4,6 +4,7 @@
  */
 #include "attendance/session_row.h"
 
+#include "attendance/layers/layer.h"
 #include "core/json.h"
 #include "store/db.h"
 
@@ -72,8 +73,7 @@ SQL(HISTORY, "ui",
 	"SELECT r.id AS attendance_id, e.id AS \"session.id\", c.id AS \"session.course.id\", c.code AS \"session.course.code\","
 	" c.title AS \"session.course.title\", e.title AS \"session.title\", e.scheduled_at AS \"session.starts_at\", r.status,"
 	" r.original_status, r.method, r.marked_at, r.distance_m, r.reason, r.flags, r.dispute_note, r.disputed_at,"
-	" CASE WHEN r.flags IS NULL THEN NULL ELSE (SELECT v.layers FROM verification_logs v WHERE v.attendance_id = r.id"
-	" ORDER BY v.created_at DESC LIMIT 1) END AS layers"
+	" CASE WHEN r.flags IS NULL THEN NULL ELSE " LAYERS_OF_RECORD " END AS layers"
 	" FROM attendance_records r JOIN events e ON e.id = r.event_id LEFT JOIN courses c ON c.id = e.course_id"
 	" WHERE r.user_id = $1 AND NOT e.is_deleted ORDER BY r.marked_at DESC, r.id DESC LIMIT $2");
 

@@ -260,6 +260,12 @@ a_student_sees_open_sessions_and_reasons(void **state)
 	expect_text(r, "records.0.flags", "geofence,network");
 	assert_int_equal(json_array_size(reply_at(r, "records.0.reasons")), 2);
 	assert_true(strlen(text_at(r, "records.0.reasons.0")) > 10);
+	/* What was found later stands behind them. */
+	sql_run(c.t, "INSERT INTO verification_logs (attendance_id, created_at, layers) SELECT id, '2026-08-01 12:30:00.000000',"
+		     " '[{\"layer\":\"device\",\"verdict\":\"flag\",\"detail\":\"Later.\"}]' FROM attendance_records");
+	r = get(&c, &c.students[0], "/api/v1/student/attendance");
+	assert_int_equal(json_array_size(reply_at(r, "records.0.reasons")), 3);
+	expect_text(r, "records.0.reasons.2", "Later.");
 	assert_int_equal(json_array_size(reply_at(get(&c, &c.students[1], "/api/v1/student/attendance"), "records")), 0);
 	expect_status(post(&c, &c.lecturer, session_path(&c, id, "/close"), NULL), 200);
 	assert_int_equal(json_array_size(reply_at(get(&c, &c.students[0], "/api/v1/student/sessions"), "sessions")), 0);

@@ -118,6 +118,16 @@ enum err layers_judge(struct mark_case *c, bool with_student);
 const char *layers_json(struct arena *a, const struct mark_case *c);
 /* The same as layers_json() gave, for the student: without what was measured and the bars that it was held against. */
 const char *layers_unmeasured(struct arena *a, const char *layers);
+
+/* Of record r: the judgement of the mark; where something was found later (another mark with the same device), that stands behind it. */
+#define LOG_OF(order) \
+	"(SELECT v.layers FROM verification_logs v WHERE v.attendance_id = r.id ORDER BY v.created_at " order " LIMIT 1)"
+#define FIRST_LOG LOG_OF("ASC")
+#define LAST_LOG LOG_OF("DESC")
+#define LOGS "(SELECT COUNT(*) FROM verification_logs n WHERE n.attendance_id = r.id)"
+#define BOTH_LOGS "SUBSTR(" FIRST_LOG ", 1, LENGTH(" FIRST_LOG ") - 1) || ',' || SUBSTR(" LAST_LOG ", 2)"
+#define LAYERS_OF_RECORD "CASE WHEN " LOGS " > 1 THEN " BOTH_LOGS " ELSE " FIRST_LOG " END"
+
 /* Every layer that was asked, for a reply: a list of struct layer_said. */
 struct layer_said {
 	const char *layer, *verdict, *detail;
