@@ -12,8 +12,7 @@
 
 #include "api/body.h"
 #include "core/metrics.h"
-
-enum { SHARED_NETWORK_FACTOR = 100 };
+#include "identity/throttle.h"
 
 enum next
 call_refuse(struct call *c, enum err e)

@@ -242,7 +242,7 @@ case_of_payload(struct ctx *cx, const char *payload, struct mark_case *ret)
 
 /* --- typed codes ----------------------------------------------------------------------------------------------------------- */
 
-enum { GUESS_WINDOW_S = 60, SHARED_NETWORK_FACTOR = 100, REMEMBERED_MINUTES = 10 };
+enum { GUESS_WINDOW_S = 60, REMEMBERED_MINUTES = 10 };
 
 const char typed_code_refusal[] = "Too many wrong codes; wait, or scan the picture.";
 

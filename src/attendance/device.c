@@ -126,7 +126,6 @@ read_shown(struct ctx *cx, const struct device_in *in, struct device_shown *ret)
 	return fail(cx, ERR_VALIDATION, NULL);
 }
 
-SQL(DEVICE_HOLD, "u", "UPDATE users SET updated_at = updated_at WHERE id = $1");
 SQL(DEVICE_OF, "ut",
 	"SELECT id, device_hash, key_id, public_key, COALESCE(decided_at, created_at) AS since FROM devices"
 	" WHERE user_id = $1 AND status = $2");
@@ -232,7 +231,7 @@ device_bind(struct ctx *cx, const struct device_in *in, struct device_out *ret)
 	bool found, done;
 
 	TRY(read_shown(cx, in, &shown));
-	TRY(db_exec(cx, &DEVICE_HOLD, NULL, V_ID(cx->actor->user_id)));
+	TRY(account_hold(cx, cx->actor->user_id.text));
 	TRY(db_find(cx, &DEVICE_OF, &device_row_schema, &bound, &found, V_ID(cx->actor->user_id), V("bound")));
 	if (found && device_is(cx, &bound, &shown)) {
 		*ret = (struct device_out){.device_id = bound.id, .status = "bound"};

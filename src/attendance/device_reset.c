@@ -70,7 +70,6 @@ static const struct field request_row_fields[] = {
 static const struct schema request_row_schema = SCHEMA("DeviceRequestRow", struct request_row, request_row_fields);
 
 SQL(RESET_REQUEST, "u", "SELECT id, user_id, status, device_hash FROM devices WHERE id = $1");
-SQL(RESET_HOLD, "u", "UPDATE users SET updated_at = updated_at WHERE id = $1");
 SQL(RESET_OPEN, "u", "SELECT id, user_id, status, device_hash FROM devices WHERE user_id = $1 AND status = 'pending'");
 
 /* The account's row is held afterwards; *ret without an id: there is no open request, and none was named. */
@@ -82,7 +81,7 @@ find_request(struct ctx *cx, const struct device_reset_in *in, struct request_ro
 	*ret = (struct request_row){.user_id = in->user_id};
 	if (in->request_id.text[0])
 		TRY(db_one(cx, &RESET_REQUEST, &request_row_schema, ret, V_ID(in->request_id)));
-	TRY(db_exec(cx, &RESET_HOLD, NULL, V_ID(ret->user_id)));
+	TRY(account_hold(cx, ret->user_id.text));
 	if (in->request_id.text[0])
 		TRY(db_one(cx, &RESET_REQUEST, &request_row_schema, ret, V_ID(in->request_id)));
 	else

@@ -18,7 +18,8 @@ static const char display_typ[] = "display";
 
 static const struct field display_fields[] = {
 	F(struct display, display_token, F_SECRET, 0, 0, "Bearer of the event's frames, for the page on the screen; no login"),
-	F(struct display, expires_at, F_TIME, 0, 0, "Its end: the event's, at most 12 hours from now; of a session at least 12 hours from now, but it shows nothing once the session is over"),
+	F(struct display, expires_at, F_TIME, 0, 0,
+		"Its end: the event's, at most 12 hours from now; of a session at least 12 hours from now, but it shows nothing once the session is over"),
 	F(struct display, streams, 0, 0, 0, "How many screens show this event now"),
 };
 const struct schema display_schema = SCHEMA("Display", struct display, display_fields);

@@ -3,8 +3,9 @@
  *
  * A display token (KEY_DISPLAY) opens the frames of one event and nothing else, is no login, and stands until the event's end, at most
  * 12 hours; a session's stands at least so long, since a session may be prolonged, and shows nothing once it is over.  Its row makes
- * it revocable.  Codes of sessions are computed (rotation.h); what follows is about portal events.  While a screen is connected, time is cut into slots and each slot has one code,
- * unique in the database, so that every node shows the same; it is good for ROTATE_LEAD_S longer than it is shown.
+ * it revocable.  Codes of sessions are computed (rotation.h); what follows is about portal events.  While a screen is connected, time
+ * is cut into slots and each slot has one code, unique in the database, so that every node shows the same; it is good for
+ * ROTATION_LEAD_S longer than it is shown.
  */
 #ifndef MUSTER_ATTENDANCE_DISPLAY_H
 #define MUSTER_ATTENDANCE_DISPLAY_H
@@ -12,7 +13,7 @@
 #include "core/field.h"
 #include "notify/live.h"
 
-enum { DISPLAY_STREAMS_MAX = 3, DISPLAY_LIFE_H = 12, ROTATE_LEAD_S = 10, LATEST_NAMES = 5 };
+enum { DISPLAY_STREAMS_MAX = 3, DISPLAY_LIFE_H = 12, LATEST_NAMES = 5 };
 
 struct display {
 	const char *display_token;

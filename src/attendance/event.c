@@ -13,7 +13,7 @@
 #include "audit/audit.h"
 #include "store/db.h"
 
-enum { CAPACITY_MAX = 1000000, RADIUS_MAX_M = 100000 };
+enum { CAPACITY_MAX = 1000000 };
 
 #define EVENT_NEW_FIELDS(required)                                                                                    \
 	F(struct event_new, title, (required) | F_TRIM, 1, NAME_MAX_BYTES, "What it is called"),                      \

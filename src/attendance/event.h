@@ -4,6 +4,8 @@
 
 #include "core/field.h"
 
+enum { RADIUS_MAX_M = 100000 }; /* of an event or a session */
+
 struct event_new { /* also a change: absent members keep */
 	const char *title, *description, *notes;
 	int64_t scheduled_at, ends_at;

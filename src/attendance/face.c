@@ -10,6 +10,7 @@
 
 #include "audit/audit.h"
 #include "core/fernet.h"
+#include "identity/account.h"
 #include "net/storage.h"
 #include "store/db.h"
 
@@ -145,7 +146,6 @@ face_enrol_prepare(struct ctx *cx, const struct face_in *in, const struct span *
 	return OK;
 }
 
-SQL(FACE_GUARD, "u", "UPDATE users SET updated_at = updated_at WHERE id = $1");
 SQL(FACE_DROP, "u", "DELETE FROM face_references WHERE user_id = $1");
 
 enum err
@@ -155,7 +155,7 @@ face_enrol(struct ctx *cx, const struct face_in *in, const struct face_pictures 
 	int64_t consent_at = in->consent == TRI_YES ? cx->now_us : FIELD_NONE, references;
 	double score;
 
-	TRY(db_exec(cx, &FACE_GUARD, NULL, V(who))); /* one account's enrolments take turns */
+	TRY(account_hold(cx, who)); /* one account's enrolments take turns */
 	for (int i = 0; i < pictures->n; i++) {
 		TRY(nearest(cx, &pictures->of[i], &references, &score));
 		if (references && score < faces_model(cx->srv->faces)->review)
@@ -266,7 +266,7 @@ delete_write(struct ctx *cx, void *arg)
 	struct list *objects = arg;
 	int64_t references, selfies;
 
-	TRY(db_exec(cx, &FACE_GUARD, NULL, V(who)));
+	TRY(account_hold(cx, who));
 	TRY(db_all(cx, &FACE_SELFIES, &object_schema, objects, V(who)));
 	TRY(db_exec(cx, &FACE_DROP, &references, V(who)));
 	TRY(db_exec(cx, &FACE_DROP_SELFIES, &selfies, V(who)));

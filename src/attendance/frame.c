@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "attendance/count.h"
+#include "attendance/rotation.h"
 #include "attendance/session_qr.h"
 #include "core/conf.h"
 #include "core/json.h"
@@ -109,7 +110,7 @@ static struct slot
 slot_at(const struct config *conf, int64_t at_us)
 {
 	int64_t life_s = conf->qr_expiry_seconds;
-	struct slot s = {.period_s = life_s > 2 * ROTATE_LEAD_S ? life_s - ROTATE_LEAD_S : life_s / 2};
+	struct slot s = {.period_s = life_s > 2 * ROTATION_LEAD_S ? life_s - ROTATION_LEAD_S : life_s / 2};
 
 	s.begins_s = at_us / SECONDS_US / s.period_s * s.period_s;
 	return s;
@@ -212,7 +213,7 @@ make_run(struct ctx *cx, void *arg)
 	struct uuid id = new_id(cx);
 	char nonce[QR_NONCE_CHARS + 1];
 	int64_t slot = l->withdrawn ? cx->now_us / SECONDS_US : l->slot.begins_s;
-	int64_t expires_at = (l->slot.begins_s + l->slot.period_s + ROTATE_LEAD_S) * SECONDS_US;
+	int64_t expires_at = (l->slot.begins_s + l->slot.period_s + ROTATION_LEAD_S) * SECONDS_US;
 
 	qr_nonce(cx, nonce);
 	return db_exec(cx, &SLOT_INSERT, NULL, V_ID(id), V(l->event_id), V((const char *)nonce),

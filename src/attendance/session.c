@@ -21,7 +21,7 @@
 #include "notify/live.h"
 #include "store/db.h"
 
-enum { RADIUS_MAX_M = 100000, RADIUS_DEFAULT_M = 100, NETWORKS_MAX = 50, LABEL_TRIES = 20 };
+enum { RADIUS_DEFAULT_M = 100, NETWORKS_MAX = 50, LABEL_TRIES = 20 };
 
 #define SESSION_IN_FIELDS(required)                                                                                         \
 	F(struct session_in, course_id, 0, 0, 0, "Only those on the course's roster may mark"),                             \

@@ -124,11 +124,17 @@ audit_change(struct ctx *cx, const struct account *old, enum role role, bool act
 SQL(ACCOUNT_LOCK, "u", "UPDATE users SET updated_at = updated_at WHERE id = $1");
 
 enum err
+account_hold(struct ctx *cx, const char *id)
+{
+	return db_exec(cx, &ACCOUNT_LOCK, NULL, V(id));
+}
+
+enum err
 account_change(struct ctx *cx, const char *id, enum role role, enum tri is_active)
 {
 	struct account old;
 
-	TRY(db_exec(cx, &ACCOUNT_LOCK, NULL, V(id)));
+	TRY(account_hold(cx, id));
 	TRY(account_by_id(cx, id, &old));
 	enum role new_role = role == ROLE_UNSET ? old.role : role;
 	bool active = is_active == TRI_UNSET ? old.is_active : is_active == TRI_YES;

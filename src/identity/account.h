@@ -46,6 +46,9 @@ bool email_canonical(struct arena *a, const char *in, const char **ret);
 enum err account_by_email(struct ctx *cx, const char *canonical, struct account *ret, bool *ret_found) MUST_CHECK;
 enum err account_by_id(struct ctx *cx, const char *id, struct account *ret) MUST_CHECK; /* ERR_NOT_FOUND */
 
+/* The account's row is this transaction's until its end: what others do to it waits.  No such account is no error. */
+enum err account_hold(struct ctx *cx, const char *id) MUST_CHECK;
+
 /* Inserts an account; ERR_EMAIL_TAKEN when the address exists.  The caller audits. */
 struct account_new {
 	const char *email, *full_name, *password_hash;

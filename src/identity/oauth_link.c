@@ -121,7 +121,6 @@ oauth_identities(struct ctx *cx, struct list *ret)
 }
 
 /* The account's row is held first: two unlinkings at once cannot both leave the other's link as the last. */
-SQL(UNLINK_HOLD, "u", "UPDATE users SET updated_at = updated_at WHERE id = $1");
 SQL(UNLINK, "ut", "DELETE FROM oauth_identities WHERE user_id = $1 AND provider = $2");
 SQL(WAYS_IN, "u",
 	"SELECT (SELECT count(*) FROM oauth_identities WHERE user_id = $1)"
@@ -133,7 +132,7 @@ oauth_unlink(struct ctx *cx, const char *provider)
 	const char *id = cx->actor->user_id.text;
 	int64_t rows, left;
 
-	TRY(db_exec(cx, &UNLINK_HOLD, NULL, V(id)));
+	TRY(account_hold(cx, id));
 	TRY(db_exec(cx, &UNLINK, &rows, V(id), V(provider)));
 	if (rows == 0)
 		return fail(cx, ERR_NOT_FOUND, NULL);

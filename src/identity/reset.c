@@ -18,7 +18,7 @@
 #include "identity/throttle.h"
 #include "store/db.h"
 
-enum { NOTED_MINUTES = 60, TURN_REQUESTS = 20, SHARED_FACTOR = 100 };
+enum { NOTED_MINUTES = 60, TURN_REQUESTS = 20 };
 static const char purpose[] = "password_reset", noted[] = "reset_request";
 
 /* --- asking --------------------------------------------------------------------------------------------------------------- */
@@ -45,7 +45,7 @@ enum err
 reset_request(struct ctx *cx, const char *typed)
 {
 	const struct config *conf = cx->srv->conf;
-	const struct limit by_ip = {"reset_ip", conf_live(&conf->rl_reset_ip_limit) * (network_shared(cx) ? SHARED_FACTOR : 1), 3600};
+	const struct limit by_ip = {"reset_ip", conf_live(&conf->rl_reset_ip_limit) * (network_shared(cx) ? SHARED_NETWORK_FACTOR : 1), 3600};
 	const struct limit by_email = {"reset_email", conf_live(&conf->rl_reset_email_limit), 3600};
 	const char *email = NULL;
 	char prefix[IP_TEXT_BYTES];

@@ -7,7 +7,7 @@
 #include "core/metrics.h"
 #include "http/server.h"
 
-enum { SHARED_FACTOR = 100, PAIR_WINDOW_S = 900, UNBOUNDED = 1000000000, AWAY_RETRY_S = 5 };
+enum { PAIR_WINDOW_S = 900, UNBOUNDED = 1000000000, AWAY_RETRY_S = 5 };
 
 bool
 network_shared(const struct ctx *cx)
@@ -60,7 +60,7 @@ enum err
 throttle_ip(struct ctx *cx, struct limit limit)
 {
 	if (network_shared(cx))
-		limit.max *= SHARED_FACTOR;
+		limit.max *= SHARED_NETWORK_FACTOR;
 	return throttle(cx, &(const struct limit_hit){.limit = limit, .key = ip_key(cx)}, 1);
 }
 
@@ -77,7 +77,7 @@ static void
 login_rows(const struct ctx *cx, bool shared, struct login_row ret[LOGIN_ROWS])
 {
 	const struct config *c = cx->srv->conf;
-	int64_t factor = shared ? SHARED_FACTOR : 1;
+	int64_t factor = shared ? SHARED_NETWORK_FACTOR : 1;
 
 	ret[0] = (struct login_row){{"login_ip_5min", conf_live(&c->rl_portal_login_ip_limit) * factor, 300}, true, false};
 	ret[1] = (struct login_row){{"login_ip_10min", conf_live(&c->rl_login_ip_limit) * factor, 600}, true, true};

@@ -1,7 +1,7 @@
 /*
  * Limits whose numbers are configuration and whose key or give-back the dispatcher cannot know: login, signup and reset.  Nodes
  * count them together where Redis is configured; RATE_LIMIT_ENABLED=false switches them off.  They may wait for Redis: never inside
- * a transaction.  A client in SHARED_NETWORKS gets a hundred times as many by IP.
+ * a transaction.  A client in SHARED_NETWORKS gets SHARED_NETWORK_FACTOR times as many by IP.
  */
 #ifndef MUSTER_IDENTITY_THROTTLE_H
 #define MUSTER_IDENTITY_THROTTLE_H
@@ -9,6 +9,7 @@
 #include "http/limit.h"
 #include "identity/login.h"
 
+enum { SHARED_NETWORK_FACTOR = 100 };
 bool network_shared(const struct ctx *cx);
 /* All of the hits or none; ERR_RATE_LIMITED with Retry-After, ERR_UNAVAILABLE while a required Redis is away. */
 enum err throttle(struct ctx *cx, const struct limit_hit *hits, size_t n) MUST_CHECK;
