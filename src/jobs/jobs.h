@@ -1,8 +1,9 @@
 /*
  * Jobs in the server: one row each; of several nodes one leads and does them, and when it dies another takes over.  Most are a
- * function over ctx that works in turns of at most BULK_TURN_ROWS rows, through db_write_bulk(), and share one thread.  Those
- * that wait for something outside (mail, files) are called without a transaction, and have a thread of their own so that they
- * keep nobody waiting.
+ * function over ctx that works in short turns through db_write_bulk(), BULK_TURN_ROWS rows that are written one by one, or some thousands that
+ * are read or written by one statement, and share one thread.  Those that wait for something outside (mail, files, other programs) are
+ * called without a transaction, and have a thread of their own so that the others need not wait; each other they do, so whatever one
+ * waits for has a time-out.
  */
 #ifndef MUSTER_JOBS_JOBS_H
 #define MUSTER_JOBS_JOBS_H

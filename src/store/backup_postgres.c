@@ -28,13 +28,34 @@ close_file(int *fd)
 		(void)close(*fd);
 }
 
-/* What the URL says, as the variables that libpq reads; *ret_name is the database's name. */
-static const char **
-environment_of(struct arena *a, const char *url, const char **ret_name, const char **ret_message)
+/* A setting of a connection string, quoted, so that a name with an = in it stays a name. */
+static void
+add_setting(struct buf *b, const char *name, const char *value)
 {
+	buf_printf(b, "%s='", name);
+	for (const char *p = value; *p; p++) {
+		if (*p == '\'' || *p == '\\')
+			buf_chr(b, '\\');
+		buf_chr(b, *p);
+	}
+	buf_str(b, "' ");
+}
+
+/*
+ * What the URL says, as the variables that libpq reads.  *ret_database is the argument with what has none, or must be said: the name,
+ * and how long a server that is gone is waited for, since the thread that waits sends the mail, too.
+ */
+static const char **
+environment_of(struct arena *a, const char *url, const char **ret_database, const char **ret_message)
+{
+	static const struct {
+		const char *name, *value;
+	} patience[] = {{"connect_timeout", "5"}, {"tcp_user_timeout", "30000"}, {"keepalives_idle", "30"}, {"keepalives_interval", "10"},
+		{"keepalives_count", "3"}};
 	const char **env = arena_new(a, const char *, ENV_MAX + 1), *rest = strchr(url, ':');
 	char *error = NULL;
 	size_t n = 0;
+	struct buf database;
 	PQconninfoOption *options = PQconninfoParse(arena_printf(a, "postgresql%s", rest ? rest : "://"), &error);
 
 	if (!options) {
@@ -42,14 +63,19 @@ environment_of(struct arena *a, const char *url, const char **ret_name, const ch
 		PQfreemem(error);
 		return NULL;
 	}
-	*ret_name = "";
+	buf_init(&database, a, 256);
+	buf_str(&database, "--dbname=");
 	for (PQconninfoOption *o = options; o->keyword; o++) {
 		if (o->val && o->envvar && n < ENV_MAX)
 			env[n++] = arena_printf(a, "%s=%s", o->envvar, o->val);
 		if (o->val && strcmp(o->keyword, "dbname") == 0)
-			*ret_name = arena_strdup(a, o->val);
+			add_setting(&database, o->keyword, o->val);
+		for (size_t i = 0; i < sizeof(patience) / sizeof(patience[0]); i++)
+			if (strcmp(o->keyword, patience[i].name) == 0)
+				add_setting(&database, o->keyword, o->val ? o->val : patience[i].value);
 	}
 	PQconninfoFree(options);
+	*ret_database = buf_cstr(&database);
 	return env;
 }
 
@@ -82,8 +108,9 @@ dump_is_one(const char *path)
 enum err
 dump_write(struct arena *a, const char *url, const char *draft, const char **ret_message)
 {
-	static const char *const args[] = {"--format=custom", "--no-owner", "--no-privileges", "--no-password", NULL};
-	const char *name, **env = environment_of(a, url, &name, ret_message);
+	const char *database, **env = environment_of(a, url, &database, ret_message);
+	const char *const args[] = {"--format=custom", "--no-owner", "--no-privileges", "--no-password", "--lock-wait-timeout=60000", database,
+		NULL};
 
 	if (!env)
 		return ERR_UNAVAILABLE;
@@ -189,7 +216,7 @@ look_at(struct arena *a, const char *url, struct target *ret, const char **ret_m
 enum err
 dump_restore(struct arena *a, const char *url, const char *path, const char **ret_kept, const char **ret_message)
 {
-	const char *name = "", **env = environment_of(a, url, &name, ret_message), *kept = NULL;
+	const char *database, **env = environment_of(a, url, &database, ret_message), *kept = NULL;
 	struct target target;
 	int64_t number;
 
@@ -206,18 +233,8 @@ dump_restore(struct arena *a, const char *url, const char *path, const char **re
 		kept = backup_kept_path(a, path);
 		TRY(backup_write(a, url, kept, ret_message));
 	}
-	/* The name stands in a connection string, so that one with an = in it stays a name. */
-	struct buf database;
-	buf_init(&database, a, 64);
-	buf_str(&database, "--dbname=dbname='");
-	for (const char *p = name; *p; p++) {
-		if (*p == '\'' || *p == '\\')
-			buf_chr(&database, '\\');
-		buf_chr(&database, *p);
-	}
-	buf_chr(&database, '\'');
 	const char *const args[] = {"--single-transaction", "--exit-on-error", "--clean", "--if-exists", "--no-owner", "--no-privileges",
-		"--no-password", buf_cstr(&database), path, NULL};
+		"--no-password", database, path, NULL};
 	if (!run(a, "pg_restore", args, env, -1, NULL, ret_message))
 		return ERR_UNAVAILABLE;
 	*ret_kept = kept;

@@ -150,7 +150,7 @@ struct db_job {
 	void (*done)(void *arg, enum err result);
 	void *arg;
 	uint64_t shard; /* PostgreSQL: which writing connection; same shard, same connection */
-	bool bulk;      /* waits for the others; at most BULK_TURN_ROWS rows of work */
+	bool bulk;      /* waits for the others: one short turn of work that has more */
 	/* the store's own */
 	struct db_job *next;
 	int64_t queued_us;

@@ -117,7 +117,7 @@ struct engine {
 	bool (*ahead_read)(struct db *db);
 	bool (*in_txn)(struct db *db);			/* is the transaction that was begun still there, and worth keeping? */
 	bool (*foreign_write)(struct db *db);		/* has another process written since the last call? */
-	void (*tend)(struct db *db);			/* between batches, and once a second when idle */
+	void (*tend)(struct db *db);			/* between batches, and twice a second when idle */
 };
 extern const struct engine engine_sqlite, engine_postgres;
 

@@ -159,7 +159,7 @@ test("the tools get no secret among their arguments, and no more of the environm
 		const real = execFileSync("sh", ["-c", "command -v pg_dump"], { encoding: "utf8" }).trim();
 		fs.mkdirSync(bin);
 		fs.writeFileSync(path.join(bin, "pg_dump"), `#!/bin/sh\n{ echo "ARGS $*"; env; } >'${note}'\nexec '${real}' "$@"\n`, { mode: 0o755 });
-		const at = s.url.replace("postgresql:///", `postgresql+psycopg2://muster:${SECRET}@/`).replace("&user=muster", "");
+		const at = s.url.replace("postgresql:///", `postgresql+psycopg2://muster:${SECRET}@/`).replace("&user=muster", "&connect_timeout=7");
 		assert.equal((await s.run(["migrate", "up"], at)).code, 0);
 		const made = await s.run(["backup", path.join(s.dir, "x.dump")], at, { PATH: `${bin}:${process.env.PATH}` });
 		assert.equal(made.code, 0, made.stderr);
@@ -167,6 +167,8 @@ test("the tools get no secret among their arguments, and no more of the environm
 		assert.doesNotMatch(text.split("\n")[0], new RegExp(SECRET));
 		assert.match(text, new RegExp(`^PGPASSWORD=${SECRET}$`, "m"));
 		assert.match(text, /^PGUSER=muster$/m);
+		for (const patience of ["connect_timeout='7'", "tcp_user_timeout='30000'", "--lock-wait-timeout="])
+			assert.ok(text.split("\n")[0].includes(patience), `it does not wait for ever: ${patience}`);
 		assert.doesNotMatch(text, /SECRET_KEY|PEPPER|MFA_ENCRYPTION|ADMIN_PASSWORD/);
 	} finally {
 		s.remove();
