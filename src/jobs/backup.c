@@ -169,7 +169,9 @@ static const struct field last_run_fields[] = {
 };
 static const struct schema last_run_schema = SCHEMA("LastBackupRun", struct last_run, last_run_fields);
 
-SQL(BACKUP_LAST_RUN, "", "SELECT last_finished_at AS at FROM jobs WHERE name = 'backup'");
+/* A run stands for the moment when it began, even if BACKUP_AT came before it was over; before a failure its end is all that is known. */
+SQL(BACKUP_LAST_RUN, "",
+	"SELECT CASE WHEN last_error IS NULL THEN last_started_at ELSE last_finished_at END AS at FROM jobs WHERE name = 'backup'");
 
 static enum err
 last_read(struct ctx *cx, void *arg)

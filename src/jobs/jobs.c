@@ -104,6 +104,15 @@ still_leads(struct ctx *cx, struct turn *t)
 	return OK;
 }
 
+/* The clock is read anew: a run may take minutes. */
+static enum err
+note_done(struct ctx *cx, const struct turn *t)
+{
+	int64_t ended_us = cx->srv->source.wall_us(cx->srv->source.arg);
+
+	return db_exec(cx, &JOB_DONE, NULL, V(t->job->name), V(t->started_us), V(ended_us), V(t->node));
+}
+
 static enum err
 turn_run(struct ctx *cx, void *arg)
 {
@@ -115,7 +124,7 @@ turn_run(struct ctx *cx, void *arg)
 	if (t->lost)
 		return OK;
 	TRY(t->job->run(cx, &rows));
-	TRY(db_exec(cx, &JOB_DONE, NULL, V(t->job->name), V(t->started_us), V(cx->now_us), V(t->node)));
+	TRY(note_done(cx, t));
 	t->rows = rows;
 	return OK;
 }
@@ -128,7 +137,7 @@ turn_done(struct ctx *cx, void *arg)
 	TRY(still_leads(cx, t));
 	if (t->lost)
 		return OK;
-	return db_exec(cx, &JOB_DONE, NULL, V(t->job->name), V(t->started_us), V(cx->now_us), V(t->node));
+	return note_done(cx, t);
 }
 
 static enum err

@@ -69,6 +69,23 @@ once_a_day(void **state)
 	test_close(t);
 }
 
+/* What was copied before that hour is not what was there then. */
+static void
+one_that_outlasts_the_hour_is_not_that_days(void **state)
+{
+	struct test *t = test_open(NULL);
+
+	(void)state;
+	run_job(t, "backup");
+	sql_run(t, "UPDATE jobs SET last_started_at = '2026-08-02 02:30:00.000000', last_finished_at = '2026-08-02 03:10:00.000000'");
+	test_advance(t, 15 * HOURS_US + 11 * MINUTES_US);
+	run_job(t, "backup");
+	assert_int_equal(files(t), 1);
+	run_job(t, "backup");
+	assert_int_equal(files(t), 1);
+	test_close(t);
+}
+
 /* Made so many days ago, by the test's clock. */
 static const char *
 draft(struct test *t, const char *name, int days)
@@ -133,6 +150,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(once_a_day),
+		cmocka_unit_test(one_that_outlasts_the_hour_is_not_that_days),
 		cmocka_unit_test(only_ours_are_removed),
 		cmocka_unit_test(what_a_killed_one_left_goes_a_day_later),
 	};

@@ -109,6 +109,38 @@ a_failure_is_noted(void **state)
 	test_close(t);
 }
 
+static struct test *slow_in;
+
+static enum err
+slow(struct ctx *cx, int64_t *ret_rows)
+{
+	(void)cx;
+	test_advance(slow_in, 5 * SECONDS_US);
+	*ret_rows = 0;
+	return OK;
+}
+
+static void
+a_run_ends_when_it_is_over(void **state)
+{
+	static const struct job jobs[] = {{"slow", 60, slow}, {"slow_outside", 60, slow, .outside = true}};
+	struct test *t = slow_in = test_open(NULL);
+	struct ctx cx;
+	int64_t rows;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		test_ctx(t, &cx);
+		must(&cx, job_lead(&cx, &jobs[i], NULL, NULL, &rows));
+	}
+	assert_string_equal(sql_text(t, "SELECT moment(last_started_at) || moment(last_finished_at) FROM jobs WHERE name = 'slow'"),
+		"2026-08-01 12:00:00.0000002026-08-01 12:00:05.000000");
+	assert_string_equal(
+		sql_text(t, "SELECT moment(last_started_at) || moment(last_finished_at) FROM jobs WHERE name = 'slow_outside'"),
+		"2026-08-01 12:00:05.0000002026-08-01 12:00:10.000000");
+	test_close(t);
+}
+
 /* The clock stands still, so no job is due; the thread must stop all the same, at once. */
 static void
 the_scheduler_stops(void **state)
@@ -132,6 +164,7 @@ main(void)
 		cmocka_unit_test(old_replies_are_forgotten),
 		cmocka_unit_test(approvals_time_out),
 		cmocka_unit_test(a_failure_is_noted),
+		cmocka_unit_test(a_run_ends_when_it_is_over),
 		cmocka_unit_test(the_scheduler_stops),
 	};
 
