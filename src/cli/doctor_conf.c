@@ -15,7 +15,7 @@
 #include "net/face.h"
 #include "net/storage.h"
 
-enum { SECRET_MIN_BYTES = 32, HASH_SLOW_MS = 250, ROUNDS_ADVISED = 12, TTL_ADVISED = 15, SPACE_MIN_MB = 1024, BACKUP_HOURS_MAX = 26 };
+enum { SECRET_MIN_BYTES = 32, ROUNDS_ADVISED = 12, TTL_ADVISED = 15, SPACE_MIN_MB = 1024, BACKUP_HOURS_MAX = 26 };
 
 static void
 check_exposure(struct report *r, const struct config *conf)

@@ -9,6 +9,7 @@
 #include "store/backup.h"
 #include "store/db.h"
 #include "store/migrate.h"
+#include "store/paths.h"
 
 enum { APPROVAL_JOB_LATE_S = 120 };
 
@@ -17,12 +18,6 @@ static bool
 looks_like_pooler(const char *url)
 {
 	return !str_starts(url, "sqlite:") && (strstr(url, ":6543") || strstr(url, "pgbouncer=true") || strstr(url, ".pooler."));
-}
-
-static const char *
-sqlite_path(const char *url)
-{
-	return str_starts(url, "sqlite:///") ? url + strlen("sqlite:///") : NULL;
 }
 
 static bool
@@ -106,19 +101,21 @@ check_contents(struct report *r, struct app *app)
 void
 doctor_database(struct report *r, struct app *app)
 {
-	const char *url = app->conf->database_url, *file = sqlite_path(url), *message = "";
+	const char *url = app->conf->database_url, *message = "";
 	const struct db_options options = {.url = url, .readers = 1, .cache_mb = 2};
+	struct db_paths paths;
 	struct stat st;
 
+	db_paths(&app->arena, url, &paths);
 	if (looks_like_pooler(url))
 		report_add(r, FINDING_WARNING, "database", "use the session port of the pooler (usually 5432)",
 			"DATABASE_URL names a pooler in transaction mode");
-	if (file && stat(file, &st) != 0) {
-		report_add(r, FINDING_WARNING, "database", "muster serve or muster migrate up makes it", "%s is not there yet", file);
+	if (paths.file && stat(paths.file, &st) != 0) {
+		report_add(r, FINDING_WARNING, "database", "muster serve or muster migrate up makes it", "%s is not there yet", paths.file);
 		return;
 	}
-	if (file && (st.st_mode & 007) != 0)
-		report_add(r, FINDING_WARNING, "database", "chmod o-rwx it", "%s can be read by every user of this machine", file);
+	if (paths.file && (st.st_mode & 007) != 0)
+		report_add(r, FINDING_WARNING, "database", "chmod o-rwx it", "%s can be read by every user of this machine", paths.file);
 	if (!check_schema(r, app))
 		return;
 	if (!backup_tools(&app->arena, url, &message))

@@ -32,7 +32,7 @@
 #include "notify/live.h"
 #include "store/db.h"
 
-enum { LOOPS = 2, READERS = 4, WRITERS = 2, SESSIONS_KEPT = 200000, GRACE_MS = 30000, HASH_SLOW_MS = 250 };
+enum { LOOPS = 2, READERS = 4, WRITERS = 2, SESSIONS_KEPT = 200000, GRACE_MS = 30000 };
 enum { LIMIT_KEYS = 5 * SESSIONS_KEPT }; /* who marks has some five windows open: all requests, marks, refreshes, two of the login */
 enum { REPORTS_MS = 2000 }; /* for errors not yet reported, when the server stops */
 

@@ -7,6 +7,8 @@
 
 #include "core/ctx.h"
 
+enum { HASH_SLOW_MS = 250 }; /* of one hash: more is worth a warning */
+
 struct hasher *hasher_open(const struct config *conf); /* times the present setting; takes a few milliseconds */
 void hasher_close(struct hasher *h);
 int64_t hasher_hash_us(const struct hasher *h);        /* how long one hash takes here */

@@ -50,6 +50,7 @@ db_paths(struct arena *a, const char *url, struct db_paths *ret)
 	const char *message = "", *path = url_is_sqlite(url) ? sqlite_path(a, url, &message) : NULL;
 
 	*ret = (struct db_paths){0};
+	ret->file = path;
 	if (path) {
 		const char *slash = strrchr(path, '/');
 		ret->folder = slash ? arena_strndup(a, path, (size_t)(slash - path) + (slash == path)) : ".";

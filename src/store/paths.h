@@ -6,7 +6,7 @@
 
 enum { DB_FILES_MAX = 12, DB_TOOLS_MAX = 2 };
 struct db_paths {
-	const char *folder;                      /* SQLite: where the file and its logs are; else NULL */
+	const char *file, *folder;               /* SQLite: the file, and where it and its logs are; else NULL */
 	const char *files[DB_FILES_MAX + 1];     /* PostgreSQL: what its library may read (certificates, passwords), NULL at the end */
 	const char *tools[DB_TOOLS_MAX + 1];     /* PostgreSQL: the programs of backups that are there, NULL at the end */
 };
