@@ -96,7 +96,7 @@ settle(struct ctx *cx, const char *user_id, const char *device_id, const char *o
 {
 	TRY(audit_ok(cx, AUDIT_DEVICE_RESET, "user", user_id, AUDIT_TEXT("outcome", outcome), AUDIT_TEXT("device_id", device_id)));
 	return notify_user(cx, user_id,
-		&(const struct notification_new){.type = "decision", .title = "Your device", .message = message});
+		&(const struct notification_new){.type = "decision", .title = "Your device", .message = message, .mail = "decision"});
 }
 
 SQL(RESET_RETIRE, "umu",

@@ -57,12 +57,10 @@ const struct schema manual_record_schema = SCHEMA("ManualRecord", struct manual_
 struct manual_case { /* the record with what the student is told */
 	struct manual_record record;
 	const char *title;
-	bool mail_decisions;
 };
 static const struct field manual_case_fields[] = {
 	F_OBJ(struct manual_case, record, &manual_record_schema, NULL),
 	F(struct manual_case, title, 0, 0, 0, NULL),
-	F(struct manual_case, mail_decisions, 0, 0, 0, NULL),
 };
 static const struct schema manual_case_schema = SCHEMA("ManualCase", struct manual_case, manual_case_fields);
 
@@ -70,7 +68,7 @@ SQL(MANUAL_LOAD, "uu",
 	"SELECT r.id AS \"record.attendance_id\", " ACCOUNT_REF("u", "record.user") ", r.status AS \"record.status\","
 	" r.original_status AS \"record.original_status\", r.method AS \"record.method\","
 	" r.marked_at AS \"record.marked_at\", r.reason AS \"record.reason\","
-	" r.marked_by AS \"record.marked_by\", r.changed_at AS \"record.changed_at\", e.title, u.mail_decisions"
+	" r.marked_by AS \"record.marked_by\", r.changed_at AS \"record.changed_at\", e.title"
 	" FROM attendance_records r JOIN users u ON u.id = r.user_id JOIN events e ON e.id = r.event_id"
 	" WHERE r.id = $1 AND r.event_id = $2 AND NOT e.is_deleted");
 SQL(MANUAL_LOCK, "uu", "UPDATE attendance_records SET changed_at = changed_at WHERE id = $1 AND event_id = $2");
@@ -130,12 +128,13 @@ tell(struct ctx *cx, const struct manual_case *c, const char *event_id, const ch
 				 : arena_printf(cx->arena, "Your attendance at %s was removed. Reason: %s", c->title, reason);
 	const char *data = told(cx, c, event_id, to, reason);
 
-	TRY(notify_user(cx, c->record.user.id.text,
+	return notify_user(cx, c->record.user.id.text,
 		&(const struct notification_new){.type = "decision",
 			.title = reviewed ? "Attendance reviewed" : "Attendance changed by hand",
 			.message = message,
-			.data = data}));
-	return c->mail_decisions ? outbox_mail(cx, c->record.user.email, "attendance_changed", data) : OK;
+			.data = data,
+			.mail = "attendance_changed",
+			.mail_data = data});
 }
 
 static enum err

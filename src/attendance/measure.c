@@ -318,7 +318,8 @@ flag_twin(struct ctx *cx, const struct mark_case *c, const char *attendance_id)
 		&(const struct notification_new){.type = "decision",
 			.title = "Attendance under review",
 			.message = arena_printf(cx->arena,
-				"Your attendance at %s will be reviewed: another account marked with the same device.", c->row.title)}));
+				"Your attendance at %s will be reviewed: another account marked with the same device.", c->row.title),
+			.mail = "decision"}));
 	return event_recount(cx, c->row.event_id.text);
 }
 

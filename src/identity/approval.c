@@ -302,7 +302,8 @@ tell_decision(struct ctx *cx, const struct approval_decision *in, const struct a
 		&(const struct notification_new){.type = "decision",
 			.title = in->approve ? "Your account was approved" : "Your account was not approved",
 			.message = message,
-			.data = json_pair(cx->arena, "approval_request_id", in->id.text, NULL, NULL)}));
+			.data = json_pair(cx->arena, "approval_request_id", in->id.text, NULL, NULL),
+			.mail = "decision"}));
 	if (in->approve)
 		return audit_ok(cx, AUDIT_APPROVAL_APPROVED, "approval_request", in->id.text,
 			AUDIT_TEXT("user_id", user->id.text), AUDIT_TEXT("role", role_names[user->role]));

@@ -39,7 +39,7 @@ tell(struct ctx *cx, const struct marked_event *e)
 		(long long)e->marks, e->title);
 
 	return notify_admins_coalesced(cx, key,
-		&(const struct notification_new){.type = "marks", .title = "New attendance", .message = message, .data = data});
+		&(const struct notification_new){.type = "marks", .title = "New attendance", .message = message, .data = data, .mail = "marks"});
 }
 
 enum err

@@ -19,6 +19,13 @@ templates[] = {
 	{"attendance_changed", "Your attendance was changed",
 		"Hello {name},\n\nyour attendance at {event} was changed by hand.  It is now: {status}.\n\nReason: {reason}\n\n"
 		"If you think this is wrong, talk to who runs the event."},
+	{"decision", "A decision about you",
+		"Hello {name},\n\n{title}.\n\n{message}\n\n"
+		"Your account's page has a switch for mails about decisions."},
+	{"marks", "New attendance",
+		"Hello {name},\n\n{message}\n\n"
+		"No further mail comes about this event until you have read the notification in the app.  "
+		"Your account's page has a switch for these mails."},
 	{"reminder", "A session is about to begin",
 		"Hello {name},\n\n{session} ({course}) begins at {at}.\n\n"
 		"You get this mail because you are on the roster.  Your account's page has a switch for reminders."},

@@ -57,10 +57,51 @@ insert(struct ctx *cx, const char *user_id, const char *key, const struct notifi
 	return OK;
 }
 
+struct mailed {
+	const char *email, *full_name;
+};
+static const struct field mailed_fields[] = {
+	F(struct mailed, email, 0, 0, 0, NULL),
+	F(struct mailed, full_name, 0, 0, 0, NULL),
+};
+static const struct schema mailed_schema = SCHEMA("MailedAccount", struct mailed, mailed_fields);
+
+static const char *
+mail_data(struct ctx *cx, const struct mailed *to, const struct notification_new *n)
+{
+	struct buf out;
+	struct json j;
+
+	buf_init(&out, cx->arena, 256);
+	json_init(&j, &out);
+	json_obj(&j, NULL);
+	json_str(&j, "name", to->full_name);
+	json_str(&j, "title", n->title);
+	json_str(&j, "message", n->message);
+	json_obj_end(&j);
+	return buf_cstr(&out);
+}
+
+SQL(NOTIFICATION_MAILED, "ut",
+	"SELECT email, full_name FROM users WHERE id = $1"
+	" AND (($2 = 'decision' AND mail_decisions) OR ($2 = 'marks' AND mail_marks))");
+
+static enum err
+mail_who_wishes(struct ctx *cx, const char *user_id, const struct notification_new *n)
+{
+	struct mailed to;
+	bool wishes = false;
+
+	if (n->mail)
+		TRY(db_find(cx, &NOTIFICATION_MAILED, &mailed_schema, &to, &wishes, V(user_id), V(n->type)));
+	return wishes ? outbox_mail(cx, to.email, n->mail, n->mail_data ? n->mail_data : mail_data(cx, &to, n)) : OK;
+}
+
 enum err
 notify_user(struct ctx *cx, const char *user_id, const struct notification_new *n)
 {
-	return insert(cx, user_id, NULL, n);
+	TRY(insert(cx, user_id, NULL, n));
+	return mail_who_wishes(cx, user_id, n);
 }
 
 struct admin {
@@ -81,7 +122,7 @@ notify_admins(struct ctx *cx, const struct notification_new *n)
 	TRY(db_all(cx, &NOTIFY_ADMINS, &admin_schema, &list));
 	const struct admin *admins = list.items;
 	for (size_t i = 0; i < list.count; i++)
-		TRY(insert(cx, admins[i].id.text, NULL, n));
+		TRY(notify_user(cx, admins[i].id.text, n));
 	return OK;
 }
 
@@ -90,8 +131,11 @@ SQL(NOTIFICATION_SUPERSEDE, "ut", "DELETE FROM notifications WHERE user_id = $1 
 enum err
 notify_coalesced(struct ctx *cx, const char *user_id, const char *key, const struct notification_new *n)
 {
-	TRY(db_exec(cx, &NOTIFICATION_SUPERSEDE, NULL, V(user_id), V(key)));
-	return insert(cx, user_id, key, n);
+	int64_t superseded;
+
+	TRY(db_exec(cx, &NOTIFICATION_SUPERSEDE, &superseded, V(user_id), V(key)));
+	TRY(insert(cx, user_id, key, n));
+	return superseded ? OK : mail_who_wishes(cx, user_id, n);
 }
 
 enum err

@@ -10,6 +10,11 @@
 struct notification_new {
 	const char *type, *title, *message;
 	const char *data; /* JSON object, NULL: {} */
+	/*
+	 * A template: who wishes mails of this type ("decision", "marks") gets it too.  Of a coalesced one a mail goes with the first
+	 * alone.  NULL: none.  Its data: NULL gives name, title, message.
+	 */
+	const char *mail, *mail_data;
 };
 enum err notify_user(struct ctx *cx, const char *user_id, const struct notification_new *n) MUST_CHECK;
 enum err notify_admins(struct ctx *cx, const struct notification_new *n) MUST_CHECK; /* every active admin */

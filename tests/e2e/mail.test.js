@@ -66,9 +66,11 @@ test("a roster is reminded of its session, live, and by mail as each wishes", as
 		assert.match(live.data.message, /^Algorithms \(MA101\) begins in (19|20) minutes\.$/);
 		assert.equal(live.data.data.starts_at, starts_at);
 		stream.close();
-		const mail = await eventually("the mail arrives", () => smtp.mails.find((m) => m.text.includes("\r\nSubject: A session is about to begin\r\n")), 30000);
-		assert.deepEqual(mail.to, [ada.email]);
-		assert.ok(decoded(mail)[0].includes(`Algorithms (MA101) begins at ${starts_at.slice(0, 10)} ${starts_at.slice(11, 16)} UTC.`));
+		const mails = (subject) => smtp.mails.filter((m) => m.text.includes(`\r\nSubject: ${subject}\r\n`));
+		await eventually("the mail arrives", () => mails("A session is about to begin").length, 30000);
+		assert.deepEqual(mails("A session is about to begin").map((m) => m.to), [[ada.email]]);
+		assert.deepEqual(mails("A decision about you").map((m) => m.to[0]).sort(), [ada.email, bob.email].sort());
+		assert.ok(decoded(mails("A session is about to begin")[0])[0].includes(`Algorithms (MA101) begins at ${starts_at.slice(0, 10)} ${starts_at.slice(11, 16)} UTC.`));
 		assert.deepEqual((await server.want(200, server.get("/api/notifications", ada.token))).notifications.filter((n) => n.type === "reminder").map((n) => n.message), [live.data.message]);
 		assert.equal(server.sql("SELECT 1 FROM outbox WHERE template = 'reminder'").length, 1);
 	} finally {

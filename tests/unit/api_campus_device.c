@@ -121,6 +121,7 @@ an_administrator_decides(void **state)
 	expect_text(got, "user_id", student.id.text);
 	assert_non_null(strstr(last_audit(t), "device_reset success {\"outcome\":\"bound\""));
 	assert_string_equal(last_word(t, &student), "decision: Your device");
+	assert_int_equal(count(t, "SELECT COUNT(*) FROM outbox WHERE template = 'decision' AND recipient = 'ada@example.org'"), 1);
 	assert_int_equal(devices(t, &student, "bound"), 1);
 	assert_int_equal(devices(t, &student, "retired"), 1);
 	expect_status(bind_id(t, &student, "two"), 201);

@@ -55,6 +55,40 @@ marks_are_told_once_per_event(void **state)
 	test_close(t);
 }
 
+/* One for each notification that is new, whatever comes to it until it is read. */
+static void
+marks_are_mailed_to_who_wishes(void **state)
+{
+	struct test *t = test_open(NULL);
+	struct test_user admin = test_user(t, ROLE_ADMIN), other = test_user(t, ROLE_ADMIN), disabled = test_user(t, ROLE_ADMIN);
+	struct test_user a = test_user(t, ROLE_STUDENT), b = test_user(t, ROLE_STUDENT), c = test_user(t, ROLE_STUDENT);
+	struct event e = make_event(t, &admin, event_plain(t, "Algorithms"));
+	struct qr_session code = make_code(t, &admin, &e);
+	const char *mails = "SELECT COUNT(*) FROM outbox WHERE template = 'marks'";
+
+	(void)state;
+	expect_status(call(t, PATCH, "/v1/auth/me", other.bearer, "{'mail':{'marks':false}}"), 200);
+	sql_run(t, PATH(t, "UPDATE users SET is_active = 0, disabled_at = created_at WHERE id = '%s'", disabled.id.text));
+	expect_err(OK, mark_payload(t, &a, code.qr_payload));
+	run_job(t, "notify_marks");
+	assert_int_equal(count(t, mails), 1);
+	assert_string_equal(sql_text(t, "SELECT recipient || data FROM outbox WHERE template = 'marks'"),
+		PATH(t, "%s{\"name\":\"%s\",\"title\":\"New attendance\",\"message\":\"1 person has marked attendance at Algorithms.\"}",
+			admin.email, admin.full_name));
+	test_advance(t, 10 * SECONDS_US);
+	expect_err(OK, mark_payload(t, &b, code.qr_payload));
+	run_job(t, "notify_marks");
+	assert_int_equal(count(t, mails), 1);
+	expect_status(call(t, POST, "/api/notifications/read-all", admin.bearer, NULL), 200);
+	run_job(t, "notify_marks");
+	assert_int_equal(count(t, mails), 1);
+	test_advance(t, 10 * SECONDS_US);
+	expect_err(OK, mark_payload(t, &c, code.qr_payload));
+	run_job(t, "notify_marks");
+	assert_int_equal(count(t, mails), 2);
+	test_close(t);
+}
+
 static void
 old_replies_are_forgotten(void **state)
 {
@@ -161,6 +195,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_job_runs_on_an_empty_database),
 		cmocka_unit_test(marks_are_told_once_per_event),
+		cmocka_unit_test(marks_are_mailed_to_who_wishes),
 		cmocka_unit_test(old_replies_are_forgotten),
 		cmocka_unit_test(approvals_time_out),
 		cmocka_unit_test(a_failure_is_noted),

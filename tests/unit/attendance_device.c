@@ -94,6 +94,9 @@ one_device_for_two_flags_both(void **state)
 					      "review'",
 				       r.student.id.text)),
 		1);
+	assert_int_equal(count(r.t, TEXT(r.t, "SELECT COUNT(*) FROM outbox WHERE template = 'decision' AND recipient = '%s'",
+				       r.student.email)),
+		1);
 	/* Neither learns who the other is. */
 	assert_int_equal(count(r.t, TEXT(r.t, "SELECT COUNT(*) FROM notifications WHERE message LIKE '%%%s%%' OR data LIKE '%%%s%%'",
 				       friend.email, friend.id.text)),

@@ -217,6 +217,7 @@ approved_and_rejected(void **state)
 			     c = sign_up(t, "c@example.org", "C");
 
 	assert_int_equal(decide(t, a.approval_request_id, true, ROLE_UNSET), OK);
+	sql_run(t, "UPDATE users SET mail_decisions = 0 WHERE email = 'b@example.org'");
 	assert_int_equal(decide(t, b.approval_request_id, true, ROLE_REVIEWER), OK);
 	assert_int_equal(decide(t, c.approval_request_id, false, ROLE_UNSET), OK);
 	assert_string_equal(sql_text(t, "SELECT group_concat(role || CASE WHEN is_active THEN 1 ELSE 0 END) FROM (SELECT * FROM users ORDER BY email) u"),
@@ -228,6 +229,11 @@ approved_and_rejected(void **state)
 	struct uuid unknown = {"00000000-0000-7000-8000-000000000000"};
 	assert_int_equal(decide(t, unknown, true, ROLE_UNSET), ERR_NOT_FOUND);
 	assert_int_equal(count(t, "SELECT count(*) FROM notifications WHERE type = 'decision'"), 3);
+	assert_string_equal(
+		sql_text(t, "SELECT group_concat(mail) FROM (SELECT recipient || ' ' || template || ' ' || data AS mail FROM outbox"
+			    " WHERE template = 'decision' ORDER BY recipient) o"),
+		"a@example.org decision {\"name\":\"A\",\"title\":\"Your account was approved\",\"message\":\"You can sign in now.\"},"
+		"c@example.org decision {\"name\":\"C\",\"title\":\"Your account was not approved\",\"message\":\"It was rejected.\"}");
 	assert_int_equal(count(t, "SELECT count(*) FROM audit_logs WHERE action = 'approval_approved'"), 2);
 	assert_int_equal(count(t, "SELECT count(*) FROM audit_logs WHERE action = 'approval_rejected'"), 1);
 }

@@ -17,7 +17,7 @@ data(struct arena *a, const char *text)
 static void
 every_template_renders(void **state)
 {
-	static const char *const names[] = {"signup_taken", "attendance_changed", "reminder", "password_reset", "email_verify",
+	static const char *const names[] = {"signup_taken", "attendance_changed", "decision", "marks", "reminder", "password_reset", "email_verify",
 		"password_changed", "mfa_enabled", "mfa_disabled", "backup_code_used", "oauth_linked"};
 	struct arena a;
 	struct mail_text out;
