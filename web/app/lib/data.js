@@ -4,10 +4,15 @@
  */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 
+import { randomKey } from './http.js';
 import { api, onAccountChange } from './session.js';
 
 const known = new Map();
-onAccountChange(() => known.clear());
+let accounts = 0; /* that there were */
+onAccountChange(() => {
+	known.clear();
+	accounts++;
+});
 
 /* `at`: when the answer came, by performance.now(). */
 const before = (path) => ({ path, data: null, at: 0, error: null, ...known.get(path) });
@@ -25,8 +30,14 @@ export function useData(path, { every = 0, again: reason } = {}) {
 		if (!path)
 			return;
 		const mine = ++asked.current;
+		const whose = accounts;
 		try {
 			const data = await api(path);
+			if (whose !== accounts) { /* what another account sees, or nobody any more */
+				if (mine === asked.current)
+					await reload();
+				return;
+			}
 			known.set(path, { data, at: performance.now() });
 			if (mine === asked.current)
 				set(before(path));
@@ -57,6 +68,26 @@ export function useData(path, { every = 0, again: reason } = {}) {
 	}, [reload, every]);
 
 	return { ...shown, loading: !shown.data && !shown.error, reload };
+}
+
+/**
+ * Posts of a form: (path, body) gives the reply.  One Idempotency-Key for one body: what was carried out while its reply was lost is not
+ * done twice, and a corrected form is another request.  What was refused is asked anew.
+ */
+export function usePost() {
+	const keys = useRef(new Map()).current;
+	return async (path, body) => {
+		const said = JSON.stringify([path, body]);
+		if (!keys.has(said))
+			keys.set(said, randomKey());
+		try {
+			return await api(path, { method: 'POST', body, key: keys.get(said) });
+		} catch (error) {
+			if (!error.unknown)
+				keys.delete(said);
+			throw error;
+		}
+	};
 }
 
 /** An action behind a button: runs once at a time and keeps its error for showing. */

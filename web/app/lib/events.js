@@ -56,8 +56,10 @@ export function follow({ open, on, lost, opened = () => undefined, firstMs = 2_0
 		let error = null;
 		try {
 			const body = await open(mine.signal);
-			if (mine.signal.aborted)
+			if (mine.signal.aborted) {
+				await body.cancel();
 				return;
+			}
 			waitMs = firstMs;
 			opened();
 			await readEvents(body, (...event) => mine.signal.aborted || on(...event));

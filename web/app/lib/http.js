@@ -53,6 +53,8 @@ export async function request(path, { method = 'GET', body, form, text: plain, t
 	const stop = new AbortController();
 	const timer = setTimeout(() => stop.abort(), form ? UPLOAD_TIMEOUT_MS : TIMEOUT_MS);
 	signal?.addEventListener('abort', () => stop.abort());
+	if (signal?.aborted) /* then its event is past */
+		stop.abort();
 	let reply, data = null;
 	try {
 		reply = await fetch(path, {

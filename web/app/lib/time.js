@@ -18,6 +18,7 @@ function format(options) {
 }
 
 export const day = format({ weekday: 'short', day: 'numeric', month: 'short' });
+export const date = format({ weekday: 'short', day: 'numeric', month: 'short', timeZone: 'UTC' }); /* of a calendar: in no zone */
 export const fullDay = format({ weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
 export const clock = format({ hour: '2-digit', minute: '2-digit' });
 export const moment = format({ day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });

@@ -1,11 +1,9 @@
 /* Who asks for an account, with the time that is left to decide. */
 import { useState } from 'preact/hooks';
 
-import { useAction, useData } from '../lib/data.js';
-import { randomKey } from '../lib/http.js';
+import { useAction, useData, usePost } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
 import { stirred } from '../lib/news.js';
-import { api } from '../lib/session.js';
 import { countdown, moment, useSecondsLeft } from '../lib/time.js';
 import { Button, DialogForm, Empty, errorText, Field, Listing, Notice, PageHead, Pager, Ring, Say, Tabs } from '../ui/parts.jsx';
 import { StatusChip } from '../ui/status.jsx';
@@ -23,10 +21,10 @@ function Request({ request, at, mail, onDecided }) {
 	const [role, setRole] = useState('student');
 	const [rejecting, setRejecting] = useState(false);
 	const [reason, setReason] = useState('');
-	const [key] = useState(randomKey);
+	const post = usePost();
 	const decide = useAction(async (decision) => {
 		const body = decision === 'approved' ? { decision, approved_role: role } : { decision, rejection_reason: reason.trim() || null };
-		await api(`/api/admin/approval-requests/${request.id}/decide`, { method: 'POST', body, key: `${key}-${decision}` });
+		await post(`/api/admin/approval-requests/${request.id}/decide`, body);
 		setRejecting(false);
 		onDecided();
 	});

@@ -1,18 +1,16 @@
 /* A lecturer's courses. */
 import { useState } from 'preact/hooks';
 
-import { useAction, useData } from '../lib/data.js';
-import { randomKey } from '../lib/http.js';
+import { useAction, useData, usePost } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
-import { api } from '../lib/session.js';
 import { Icon } from '../ui/icons.jsx';
 import { Button, DialogForm, Empty, Field, Listing, PageHead } from '../ui/parts.jsx';
 
 function CourseDialog({ onClose, onSaved }) {
 	const [form, set] = useState({ code: '', title: '' });
-	const [key] = useState(randomKey);
+	const post = usePost();
 	const save = useAction(async () => {
-		await api('/api/v1/lecturer/courses', { method: 'POST', key, body: { code: form.code.trim(), title: form.title.trim() } });
+		await post('/api/v1/lecturer/courses', { code: form.code.trim(), title: form.title.trim() });
 		onSaved();
 	});
 	const input = (name) => ({ name, required: true, value: form[name], error: save.error?.fields?.[name], onInput: (e) => set({ ...form, [name]: e.currentTarget.value }) });

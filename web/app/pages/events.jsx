@@ -1,8 +1,7 @@
 /* Events: what was and what comes.  Administrators make and change them. */
 import { useState } from 'preact/hooks';
 
-import { useAction, useData } from '../lib/data.js';
-import { randomKey } from '../lib/http.js';
+import { useAction, useData, usePost } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
 import { api, session } from '../lib/session.js';
 import { clock, day, fromLocalInput, fullDay, toLocalInput } from '../lib/time.js';
@@ -16,7 +15,7 @@ const nextHour = () => {
 };
 
 export function EventDialog({ event, onClose, onSaved }) {
-	const [key] = useState(randomKey);
+	const post = usePost();
 	const [form, set] = useState({
 		title: event?.title ?? '', scheduled_at: toLocalInput(event?.scheduled_at ?? nextHour()), ends_at: event?.ends_at ? toLocalInput(event.ends_at) : '',
 		description: event?.description ?? '', notes: event?.notes ?? '', capacity: event?.capacity ?? '',
@@ -28,7 +27,7 @@ export function EventDialog({ event, onClose, onSaved }) {
 		};
 		const saved = event
 			? await api(`/api/admin/events/${event.id}`, { method: 'PATCH', body })
-			: await api('/api/admin/events', { method: 'POST', body, key });
+			: await post('/api/admin/events', body);
 		onSaved(saved);
 	});
 	const { error } = action;

@@ -4,18 +4,18 @@ import { useState } from 'preact/hooks';
 import { useData } from '../lib/data.js';
 import { language, t } from '../lib/i18n.js';
 import { session } from '../lib/session.js';
-import { day } from '../lib/time.js';
+import { date } from '../lib/time.js';
 import { Bars, Figure } from '../ui/figures.jsx';
 import { Empty, Failure, Listing, PageHead, Skeleton, Tabs } from '../ui/parts.jsx';
 
 const statuses = ['present', 'late', 'excused', 'absent', 'flagged', 'rejected'];
 const percent = (n) => `${new Intl.NumberFormat(language.value.id, { minimumFractionDigits: 1 }).format(n)} %`;
-const weekday = (date) => new Intl.DateTimeFormat(language.value.id, { weekday: 'long', timeZone: 'UTC' }).format(new Date(date));
+const weekday = (iso) => new Intl.DateTimeFormat(language.value.id, { weekday: 'long', timeZone: 'UTC' }).format(new Date(iso));
 
 /* A time whose sessions are not over, or have no roster, has no rate. */
 const known = (p) => p.expected > 0;
 
-/* Mean of the days' rates by day of the week. */
+/* Rates by day of the week; a day counts as much as were expected. */
 function byWeekday(series) {
 	const days = new Map();
 	for (const p of series.filter(known)) {
@@ -65,7 +65,7 @@ export default function Reports() {
 			<h2 class="section">{t('reports.series')}</h2>
 			<Listing source={report} count={series.length} empty={<Empty icon="chart" title={t('reports.empty')}>{t('reports.emptyText')}</Empty>}>
 				<div class="panel"><Bars of={100} rows={series.map((p) => ({
-					key: p.start, name: day(p.start),
+					key: p.start, name: date(p.start),
 					note: `${t('reports.sessions', { n: p.sessions })}${known(p) ? '' : ` · ${t('reports.noRate')}`}`, value: known(p) ? p.attendance_rate : null, shown: known(p) ? percent(p.attendance_rate) : '–',
 				}))} /></div>
 			</Listing>

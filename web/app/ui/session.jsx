@@ -1,8 +1,7 @@
 /* A session's form, and the chip of its state. */
 import { useState } from 'preact/hooks';
 
-import { useAction, useData } from '../lib/data.js';
-import { randomKey } from '../lib/http.js';
+import { useAction, useData, usePost } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
 import { api } from '../lib/session.js';
 import { fromLocalInput, toLocalInput } from '../lib/time.js';
@@ -16,7 +15,7 @@ export function StateChip({ status }) {
 }
 
 /* The device's own position, for a session that takes place here. */
-function Place({ form, set }) {
+function Place({ form, set, there }) {
 	const find = useAction(() => new Promise((resolve, reject) => {
 		if (!navigator.geolocation) {
 			reject(new Error());
@@ -27,7 +26,7 @@ function Place({ form, set }) {
 			resolve();
 		}, reject, { enableHighAccuracy: true, timeout: 15_000 });
 	}));
-	const input = (name) => ({ name, type: 'number', step: 'any', value: form[name], onInput: (e) => set((f) => ({ ...f, [name]: e.currentTarget.value })) });
+	const input = (name) => ({ name, type: 'number', step: 'any', required: there(name), value: form[name], onInput: (e) => set((f) => ({ ...f, [name]: e.currentTarget.value })) });
 	return (
 		<fieldset class="checks">
 			<legend>{t('session.place')}</legend>
@@ -54,7 +53,7 @@ const number = (text) => (text === '' ? undefined : Number(text));
 
 export function SessionDialog({ session: s, onClose, onSaved }) {
 	const courses = useData('/api/v1/lecturer/courses');
-	const [key] = useState(randomKey);
+	const post = usePost();
 	const [form, set] = useState({
 		course_id: s?.course?.id ?? '', title: s?.title ?? '', starts_at: toLocalInput(s?.starts_at ?? new Date().toISOString()),
 		duration_minutes: String(minutesOf(s)), weeks: '1', rotate_seconds: s?.rotate_seconds ?? '', late_after_minutes: s?.late_after_minutes ?? '',
@@ -66,7 +65,7 @@ export function SessionDialog({ session: s, onClose, onSaved }) {
 		const body = {
 			course_id: form.course_id || undefined, title: form.title.trim() || undefined, duration_minutes: Number(form.duration_minutes),
 			rotate_seconds: number(form.rotate_seconds), late_after_minutes: number(form.late_after_minutes), latitude: number(form.latitude),
-			longitude: number(form.longitude), geofence_radius_m: number(form.geofence_radius_m), networks: networks.length ? networks : undefined,
+			longitude: number(form.longitude), geofence_radius_m: number(form.geofence_radius_m), networks: networks.length || s?.networks?.length ? networks : undefined,
 			require_device: form.require_device, require_face: form.require_face, require_liveness: form.require_face && form.require_liveness,
 		};
 		const first = Date.parse(fromLocalInput(form.starts_at));
@@ -74,13 +73,12 @@ export function SessionDialog({ session: s, onClose, onSaved }) {
 			await api(`/api/v1/lecturer/sessions/${s.id}`, { method: 'PATCH', body: { ...body, starts_at: fromLocalInput(form.starts_at) } });
 		else
 			for (let week = 0; week < Number(form.weeks); week++)
-				await api('/api/v1/lecturer/sessions', {
-					method: 'POST', key: `${key}-${week}`, body: { ...body, starts_at: `${new Date(first + week * WEEK_MS).toISOString().slice(0, 19)}Z` },
-				});
+				await post('/api/v1/lecturer/sessions', { ...body, starts_at: `${new Date(first + week * WEEK_MS).toISOString().slice(0, 19)}Z` });
 		onSaved();
 	});
 	const { error } = action;
 	const input = (name) => ({ name, value: form[name], onInput: (e) => set({ ...form, [name]: e.currentTarget.value }), error: error?.fields?.[name] });
+	const there = (name) => s?.[name] != null; /* can be changed, not taken away */
 	const list = courses.data?.courses ?? [];
 	return (
 		<Dialog wide title={t(s ? 'session.edit' : 'session.new')} onClose={onClose}>
@@ -88,24 +86,26 @@ export function SessionDialog({ session: s, onClose, onSaved }) {
 				<div role="alert">{error && <Notice kind="bad">{error.code === 'face_unavailable' ? t('session.noFace') : errorText(error)}</Notice>}</div>
 				<Failure error={courses.error} retry={courses.reload} />
 				<div class="pair">
-					<Field label={t('session.course')} as="select" value={form.course_id} onChange={(e) => set({ ...form, course_id: e.currentTarget.value })} hint={t('session.courseHint')}>
+					<Field label={t('session.course')} as="select" required={there('course')} value={form.course_id} onChange={(e) => set({ ...form, course_id: e.currentTarget.value })} hint={t('session.courseHint')}>
 						<option value="">{t('session.noCourse')}</option>
 						{list.map((c) => <option key={c.id} value={c.id}>{c.code} · {c.title}</option>)}
 					</Field>
-					<Field label={t('event.name')} required={!form.course_id} maxLength={200} {...input('title')} />
+					<Field label={t('event.name')} required={there('title') || !form.course_id} maxLength={200} {...input('title')} />
 				</div>
 				<div class="pair">
 					<Field label={t('event.starts')} type="datetime-local" required {...input('starts_at')} />
 					<Field label={t('session.minutes')} type="number" min={1} max={1440} required {...input('duration_minutes')} />
 				</div>
 				{!s && <Field label={t('session.weeks')} type="number" min={1} max={WEEKS_MAX} required hint={t('session.weeksHint')} {...input('weeks')} />}
-				<details class="more-fields">
+				<details class="more-fields" onInvalidCapture={(e) => {
+					e.currentTarget.open = true; /* what is hidden cannot be complained about */
+				}}>
 					<summary>{t('session.rules')}</summary>
 					<div class="pair">
-						<Field label={t('session.late')} type="number" min={0} max={1440} hint={t('session.lateHint')} {...input('late_after_minutes')} />
-						<Field label={t('session.rotate')} type="number" min={2} max={300} hint={t('session.rotateHint')} {...input('rotate_seconds')} />
+						<Field label={t('session.late')} type="number" min={0} max={1440} required={there('late_after_minutes')} hint={t('session.lateHint')} {...input('late_after_minutes')} />
+						<Field label={t('session.rotate')} type="number" min={2} max={300} required={there('rotate_seconds')} hint={t('session.rotateHint')} {...input('rotate_seconds')} />
 					</div>
-					<Place form={form} set={set} />
+					<Place form={form} set={set} there={there} />
 					<Field label={t('session.networks')} hint={t('session.networksHint')} as="textarea" rows={2} {...input('networks')} />
 					<div class="checks">
 						<Check name="require_device" form={form} set={set}>{t('session.device')}</Check>

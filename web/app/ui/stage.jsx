@@ -15,16 +15,20 @@ const NAMES = 'muster.names';
 
 function useWakeLock() {
 	useEffect(() => {
-		let lock = null;
+		let lock = null, over = false;
+		const release = () => lock?.release().catch(() => undefined);
 		const take = async () => {
 			if (document.visibilityState === 'visible')
 				lock = await navigator.wakeLock?.request('screen').catch(() => null);
+			if (over)
+				release();
 		};
 		take();
 		addEventListener('visibilitychange', take);
 		return () => {
+			over = true;
 			removeEventListener('visibilitychange', take);
-			lock?.release().catch(() => undefined);
+			release();
 		};
 	}, []);
 }
