@@ -448,7 +448,7 @@ main(int argc, char **argv)
 		die("configuration", message);
 	srv.keys = keys_open(srv.conf);
 	srv.source = source_system;
-	srv.sessions = session_table_open(&srv.source, 1024);
+	srv.sessions = session_table_open(1024);
 	ctx_init(&b.cx, &arena, &srv);
 	b.dir = argv[1];
 	b.students = strtoll(argv[2], NULL, 10);

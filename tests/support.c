@@ -216,7 +216,7 @@ test_open_with(const char *const *overrides, const struct route_table *const *ta
 	if (limiter_open)
 		t->srv.limiter = limiter_open(&t->srv.source, LIMIT_KEYS);
 	if (session_table_open)
-		t->srv.sessions = session_table_open(&t->srv.source, SESSIONS);
+		t->srv.sessions = session_table_open(SESSIONS);
 	if (live_open)
 		t->srv.live = live_open();
 	if (hasher_open)

@@ -1,9 +1,9 @@
 /* Accounts: signing in with a provider.  The provider's pages lie between start and callback; identity/oauth.h says what holds.
  */
-#include <strings.h>
 #include <string.h>
 
 #include "api/accounts.h"
+#include "api/dispatch.h"
 #include "core/conf.h"
 #include "identity/oauth.h"
 #include "identity/oidc.h"
@@ -64,16 +64,6 @@ static const struct field start_out_fields[] = {
 	F(struct start_out, binding, F_SECRET, 0, 0, "Must come back at the callback, where no cookie does"),
 };
 static const struct schema start_out_schema = SCHEMA("OauthStart", struct start_out, start_out_fields);
-
-/* Does the caller name this type, and not the other one before it? */
-static bool
-accepts(const struct request *rq, const char *type, const char *other)
-{
-	const char *accept = request_header(rq, "Accept");
-	const char *at = accept ? strcasestr(accept, type) : NULL, *before = accept ? strcasestr(accept, other) : NULL;
-
-	return at && (!before || at < before);
-}
 
 static enum err
 start(struct ctx *cx, const struct request *rq, struct reply *rs)

@@ -34,6 +34,9 @@ void dispatch_call(struct dispatcher *d, struct exchange *x);
 const struct route *dispatch_route(const struct dispatcher *d, struct arena *a, enum method m, const char *path,
 				   enum surface *ret_surface);
 
+/* Does the caller name this type, and not the other one before it?  A browser names text/html, programs nothing or their own. */
+bool accepts(const struct request *rq, const char *type, const char *other);
+
 /* The error reply of a surface, for handlers of pages and for refuse. */
 enum surface surface_of_path(const char *path);
 void reply_error(struct reply *rs, enum surface s, const struct request *rq, const struct error *e);

@@ -7,10 +7,10 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "api/assets.h"
+#include "api/call.h"
 #include "api/dispatch.h"
 #include "api/docs.h"
 #include "core/conf.h"
@@ -46,17 +46,6 @@ static const struct field about_fields[] = {
 };
 static const struct schema about_schema = SCHEMA("About", struct about, about_fields);
 
-/* A browser names text/html; programs send nothing, or their own types first. */
-static bool
-prefers_html(const struct request *rq)
-{
-	const char *accept = request_header(rq, "Accept");
-	const char *html = accept ? strcasestr(accept, "text/html") : NULL;
-	const char *json = accept ? strcasestr(accept, "application/json") : NULL;
-
-	return html && (!json || html < json);
-}
-
 static bool
 surface_served(enum surface s)
 {
@@ -85,7 +74,7 @@ about(struct ctx *cx, const struct request *rq, struct reply *rs)
 		.surfaces = {served, 0}};
 
 	reply_header(rs, "Vary", "Accept");
-	if (page && prefers_html(rq)) {
+	if (page && accepts(rq, "text/html", "application/json")) {
 		reply_header(rs, "Location", page);
 		return reply_empty(rs, 303);
 	}
@@ -297,12 +286,9 @@ loopback(const struct request *rq)
 static bool
 token_fits(const struct request *rq, const char *token)
 {
-	const char *given = request_header(rq, "Authorization");
+	const char *given = bearer_token(request_header(rq, "Authorization"));
 
-	if (!token[0] || !given || strncasecmp(given, "Bearer ", 7) != 0)
-		return false;
-	given += 7;
-	return strlen(given) == strlen(token) && crypto_equal(given, token, strlen(token));
+	return token[0] && given && strlen(given) == strlen(token) && crypto_equal(given, token, strlen(token));
 }
 
 static enum err

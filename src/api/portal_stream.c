@@ -5,8 +5,8 @@
  * bearer itself; a display token is good for nothing else, since nothing else asks for its key.
  */
 #include <string.h>
-#include <strings.h>
 
+#include "api/call.h"
 #include "api/displays.h"
 #include "attendance/display.h"
 #include "identity/session.h"
@@ -18,16 +18,6 @@ enum { ACCOUNT_STREAMS_MAX = 10 };
 
 /* Tells the client how soon to come back, and everything between that there is a stream. */
 static const char opening[] = "retry: 2000\n\n";
-
-static const char *
-bearer_of(const struct request *rq)
-{
-	const char *value = request_header(rq, "Authorization");
-
-	if (!value || strncasecmp(value, "Bearer ", 7) != 0)
-		return "";
-	return value + 7 + strspn(value + 7, " ");
-}
 
 static struct live_seat
 seat_of_session(const struct actor *who, enum live_kind kind, const char *topic)
@@ -137,6 +127,7 @@ audit_frames(struct ctx *cx, void *arg)
 static enum err
 who_opens_frames(struct ctx *cx, const struct request *rq, struct live_seat *ret)
 {
+	const char *bearer = bearer_token(request_header(rq, "Authorization"));
 	struct access_claims claims;
 
 	if (cx->actor) {
@@ -145,11 +136,11 @@ who_opens_frames(struct ctx *cx, const struct request *rq, struct live_seat *ret
 		*ret = seat_of_session(cx->actor, LIVE_EVENT, rq->params[0]);
 		return OK;
 	}
-	if (display_verify(cx, bearer_of(rq), ret) == OK)
+	if (display_verify(cx, bearer ? bearer : "", ret) == OK)
 		return strcmp(ret->topic.text, rq->params[0]) == 0 ? OK : fail(cx, ERR_FORBIDDEN, NULL);
 	/* Neither: say what is wrong with it as an access token, so that a page knows to refresh. */
 	error_clear(cx);
-	TRY(access_verify(cx, bearer_of(rq), &claims));
+	TRY(access_verify(cx, bearer ? bearer : "", &claims));
 	return fail(cx, ERR_TOKEN_REVOKED, NULL);
 }
 

@@ -71,7 +71,7 @@ reply_common(const struct dispatcher *d, const struct call *c, const struct requ
 				reply_header(rs, d->fixed[i].name, d->fixed[i].value);
 	}
 	reply_header(rs, "X-Request-ID", rq->id);
-	if ((rs->no_store || (c && c->row && c->row->route->no_store)) && !has_header(rs, "Cache-Control"))
+	if (c && c->row && c->row->route->no_store && !has_header(rs, "Cache-Control"))
 		reply_header(rs, "Cache-Control", "no-store");
 	if (d->conf->env == ENV_PROD && rq->tls)
 		reply_header(rs, "Strict-Transport-Security", "max-age=31536000");
@@ -204,4 +204,13 @@ surface_of_path(const char *path)
 	if (under(path, "/api"))
 		return SURFACE_PORTAL;
 	return under(path, "/v1") ? SURFACE_ACCOUNTS : SURFACE_OPS;
+}
+
+bool
+accepts(const struct request *rq, const char *type, const char *other)
+{
+	const char *accept = request_header(rq, "Accept");
+	const char *at = accept ? strcasestr(accept, type) : NULL, *before = accept ? strcasestr(accept, other) : NULL;
+
+	return at && (!before || at < before);
 }

@@ -65,8 +65,8 @@ struct route {
 	bool csv;                   /* the body may also be text/csv: then it stays in raw_body, and rq->body is NULL */
 	struct route_files files;   /* multipart parts with files; unknown parts are then ignored */
 	/*
-	 * What needs files and the outside (storage, faces) and must be done before the handler's lane: runs on the work lane without a
-	 * connection, only when files came, and leaves its result in rq->prepared.  Its errors are the row's.
+	 * What needs files and the outside (storage, faces) and must be done before the handler's lane: runs in the pool of files
+	 * without a connection, only when files came, and leaves its result in rq->prepared.  Its errors are the row's.
 	 */
 	enum err (*prepare)(struct ctx *cx, struct request *rq);
 	const struct schema *reply; /* NULL: no JSON body (204, files, pages); then reply_type says what */

@@ -235,7 +235,7 @@ start(struct serving *s)
 
 	app->srv.metrics = metrics_open(dispatch_route_count());
 	metrics_add(app->srv.metrics, M_PASSWORD_HASH, schemes[app->conf->password_hash], 1);
-	app->srv.sessions = session_table_open(&app->srv.source, SESSIONS_KEPT);
+	app->srv.sessions = session_table_open(SESSIONS_KEPT);
 	app->srv.limiter = limiter_open(&app->srv.source, LIMIT_KEYS);
 	app->srv.live = live_open();
 	app->srv.sentry = sentry_open(app->conf, &app->srv.source, app->srv.metrics);

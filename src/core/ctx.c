@@ -38,8 +38,6 @@ const char *const role_names[] = {"", "student", "lecturer", "reviewer", "admin"
 const char *const role_names_upper[] = {"", "STUDENT", "LECTURER", "REVIEWER", "ADMIN", NULL};
 _Static_assert(sizeof(role_names) / sizeof(role_names[0]) == ROLE__MAX + 1, "every role has its name");
 _Static_assert(sizeof(role_names_upper) / sizeof(role_names_upper[0]) == ROLE__MAX + 1, "and in upper case");
-_Static_assert(sizeof(role_names) / sizeof(role_names[0]) == ROLE__MAX + 1, "every role has a name");
-_Static_assert(sizeof(role_names_upper) / sizeof(role_names_upper[0]) == ROLE__MAX + 1, "every role has an upper-case name");
 
 const struct client client_local = {.request_id = "", .ip = "", .user_agent = ""};
 

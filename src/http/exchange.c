@@ -155,8 +155,6 @@ response_fill(struct MHD_Response *r, const struct server_side *side)
 		type = "application/json";
 	if (type)
 		ok = MHD_add_response_header(r, "Content-Type", type) == MHD_YES;
-	if (rs->no_store)
-		ok = MHD_add_response_header(r, "Cache-Control", "no-store") == MHD_YES && ok;
 	for (size_t i = 0; i < rs->n_headers; i++)
 		ok = MHD_add_response_header(r, rs->headers[i].name, rs->headers[i].value) == MHD_YES && ok;
 	if (side->close || atomic_load_explicit(&side->loop->server->closing, memory_order_relaxed))

@@ -60,7 +60,6 @@ struct reply {
 	struct span body;
 	struct header headers[24];
 	size_t n_headers;
-	bool no_store;
 };
 void reply_header(struct reply *rs, const char *name, const char *value); /* BUG() beyond the array */
 enum err reply_record(struct reply *rs, const struct schema *s, const void *rec); /* JSON body from a field table; returns OK */

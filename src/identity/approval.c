@@ -349,7 +349,7 @@ static const struct field approval_row_fields[] = {
 };
 const struct schema approval_row_schema = SCHEMA("ApprovalRequest", struct approval_row, approval_row_fields);
 
-/* $2 status as stored; $3 only those still open; $4 also open ones whose time has passed */
+/* $2 status as stored; $3 only those whose time ends after this */
 #define REQUEST_FILTER "{?2 AND r.status = $2}{?3 AND r.expires_at > $3}"
 #define REQUEST_TIMEOUTS " AND (r.status = 'timeout' OR (r.status = 'pending' AND r.expires_at <= $1))"
 #define REQUEST_ROWS                                                                                             \

@@ -134,6 +134,12 @@ lockout_reserve(struct ctx *cx, const struct lockout_attempt *a, int64_t *ret_lo
 	return OK;
 }
 
+void
+lockout_tell(struct ctx *cx, int64_t locked_until)
+{
+	cx->error.retry_after_s = (int)((locked_until - cx->now_us + SECONDS_US - 1) / SECONDS_US);
+}
+
 SQL(FAILURES_GIVE_BACK, "ti",
 	"UPDATE login_failures SET failures = failures - 1,"
 	" level = CASE WHEN locked_until IS NOT NULL AND failures <= $2 AND level > 0 THEN level - 1 ELSE level END,"

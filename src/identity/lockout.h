@@ -19,6 +19,8 @@ struct lockout_attempt {
 };
 /* Counts the attempt; *ret_locked_until is a time in the future when it must be refused. */
 enum err lockout_reserve(struct ctx *cx, const struct lockout_attempt *a, int64_t *ret_locked_until) MUST_CHECK;
+/* The refusal's Retry-After: until then. */
+void lockout_tell(struct ctx *cx, int64_t locked_until);
 /* The attempt succeeded: the e-mail's (or device's) count is cleared, the IP's reservation given back. */
 enum err lockout_success(struct ctx *cx, const struct lockout_attempt *a) MUST_CHECK;
 /* The attempt was not judged, and nobody learnt anything from it: both reservations are given back. */

@@ -246,7 +246,7 @@ finish(struct ctx *cx, void *arg)
 
 	t->counts_as_failure = true;
 	if (t->locked_until > 0) {
-		cx->error.retry_after_s = (int)((t->locked_until - cx->now_us + SECONDS_US - 1) / SECONDS_US);
+		lockout_tell(cx, t->locked_until);
 		return refuse_login(cx, t, ERR_ACCOUNT_LOCKED, "account_locked");
 	}
 	if (!t->right)

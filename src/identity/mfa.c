@@ -119,7 +119,7 @@ spend_backup(struct ctx *cx, const char *user_id, const char *typed, bool *ret_r
 static enum err
 factor_locked(struct ctx *cx, int64_t locked_until)
 {
-	cx->error.retry_after_s = (int)((locked_until - cx->now_us + SECONDS_US - 1) / SECONDS_US);
+	lockout_tell(cx, locked_until);
 	return refuse(cx, ERR_ACCOUNT_LOCKED);
 }
 
@@ -133,7 +133,7 @@ factor_check(struct ctx *cx, const char *user_id, const struct factor *f, enum e
 	TRY(lockout_account_reserve(cx, otp_kind, user_id, &locked_until));
 	if (locked_until > 0) {
 		*ret_verdict = ERR_ACCOUNT_LOCKED;
-		cx->error.retry_after_s = (int)((locked_until - cx->now_us + SECONDS_US - 1) / SECONDS_US);
+		lockout_tell(cx, locked_until);
 		return OK;
 	}
 	TRY(row_of(cx, user_id, &row));

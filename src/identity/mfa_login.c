@@ -17,7 +17,6 @@
 #include "identity/token.h"
 #include "store/db.h"
 
-enum { CLAIM_MAX = 300 };
 static const char purpose[] = "mfa_pending";
 
 enum err
@@ -42,14 +41,6 @@ struct pending {
 };
 
 static bool
-claim_is(struct span claims, const char *name, const char *want)
-{
-	char text[CLAIM_MAX];
-
-	return claim_text(claims, name, text, sizeof(text)) && strcmp(text, want) == 0;
-}
-
-static bool
 pending_read(struct ctx *cx, const char *token, struct pending *ret)
 {
 	const struct config *conf = cx->srv->conf;
@@ -58,8 +49,8 @@ pending_read(struct ctx *cx, const char *token, struct pending *ret)
 
 	return strnlen(token, TOKEN_MAX + 1) <= TOKEN_MAX &&
 	       jws_verify(cx->arena, cx->srv->keys, KEY_MFA_PENDING, purpose, token, &claims) &&
-	       claim_is(claims, "typ", purpose) && claim_is(claims, "iss", conf->jwt_issuer) &&
-	       claim_is(claims, "aud", conf->jwt_audience) && claim_int(claims, "exp", &exp) && exp > cx->now_us / SECONDS_US &&
+	       claim_equals(claims, "typ", purpose) && claim_equals(claims, "iss", conf->jwt_issuer) &&
+	       claim_equals(claims, "aud", conf->jwt_audience) && claim_int(claims, "exp", &exp) && exp > cx->now_us / SECONDS_US &&
 	       claim_text(claims, "sub", ret->user_id.text, sizeof(ret->user_id.text)) && uuid_valid(ret->user_id.text) &&
 	       claim_text(claims, "jti", ret->jti.text, sizeof(ret->jti.text)) && uuid_valid(ret->jti.text);
 }

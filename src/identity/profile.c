@@ -119,7 +119,7 @@ confirm_failed(struct ctx *cx, void *arg)
 				    .notes = notes,
 				    .n_notes = 2}));
 	if (locked)
-		cx->error.retry_after_s = (int)((c->locked_until - cx->now_us + SECONDS_US - 1) / SECONDS_US);
+		lockout_tell(cx, c->locked_until);
 	return refuse(cx, locked ? ERR_ACCOUNT_LOCKED : ERR_INVALID_CREDENTIALS);
 }
 

@@ -11,14 +11,13 @@
 #include "identity/account.h"
 
 /* --- the table of live sessions ---------------------------------------------------------------------------------------------- */
-struct session_table *session_table_open(const struct source *source, size_t max_entries);
+struct session_table *session_table_open(size_t max_entries);
 void session_table_close(struct session_table *t);
 void session_table_flush(struct session_table *t); /* somebody else wrote to the database */
 void session_table_forget(struct session_table *t, const char *user_id); /* another node changed this account */
 
 struct access_claims {
 	struct uuid user_id, session_id;
-	int64_t issued_us, expires_us;
 };
 /*
  * Phase one, no I/O: form, key, MAC, typ, iss, aud, time.  ERR_NOT_AUTHENTICATED or ERR_ACCESS_EXPIRED.
@@ -39,7 +38,7 @@ enum err session_recheck(struct ctx *cx) MUST_CHECK;
 
 /* --- mint: the only place that makes tokens ----------------------------------------------------------------------------------- */
 struct proof { /* what was shown; mint asserts that it is enough for this account */
-	bool password, mfa, refresh, oauth;
+	bool password, mfa, oauth;
 	bool web; /* the refresh token goes into a cookie */
 };
 struct tokens {
@@ -59,6 +58,7 @@ enum err mint_session(struct ctx *cx, const struct account *who, const struct pr
  * Rotates in one atomic statement.  Within 15 s, while the successor is unused, the same successor is given again with a fresh access
  * token; anything else of a used token is reuse: the family is revoked, audited, notified, and the answer refuse()d with
  * ERR_TOKEN_REVOKED.  Unknown or expired: ERR_NOT_AUTHENTICATED.  An account that is no longer active: ERR_TOKEN_REVOKED.
+ * RL_REFRESH_USER_LIMIT: ERR_RATE_LIMITED.
  */
 enum err session_refresh(struct ctx *cx, const char *refresh_token, struct account *ret_who, struct tokens *ret) MUST_CHECK;
 

@@ -51,11 +51,10 @@ struct session_table {
 };
 
 struct session_table *
-session_table_open(const struct source *source, size_t max_entries)
+session_table_open(size_t max_entries)
 {
 	struct session_table *t = aligned_alloc(64, sizeof(*t));
 
-	(void)source;
 	if (!t)
 		BUG("out of memory");
 	memset(t, 0, sizeof(*t));

@@ -29,5 +29,7 @@ const char *access_token(struct ctx *cx, const struct account *who, const struct
 	int64_t *ret_life_s);
 /* typ "mfa_pending": names the account and a jti, and is good for nothing but completing the login. */
 const char *mfa_pending_token(struct ctx *cx, const char *user_id, const char *jti, int64_t expires_at);
+/* Of a verified token: this claim is this text. */
+bool claim_equals(struct span claims, const char *name, const char *want);
 
 #endif

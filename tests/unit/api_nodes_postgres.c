@@ -49,7 +49,7 @@ node_open(struct server *srv, struct env *env)
 		db_open(&env->arena, &env->options, &srv->store, &message) != OK)
 		fail_msg("%s", message);
 	srv->keys = keys_open(srv->conf);
-	srv->sessions = session_table_open(&srv->source, 1000);
+	srv->sessions = session_table_open(1000);
 	srv->live = live_open();
 	nodes_open(srv);
 }

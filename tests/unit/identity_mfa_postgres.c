@@ -48,7 +48,7 @@ two_open(void)
 		p.nodes[i] = p.env->srv;
 		if (i && db_open(&p.env->arena, &p.env->options, &p.nodes[i].store, &message) != OK)
 			fail_msg("%s", message);
-		p.nodes[i].sessions = session_table_open(&source_system, 1000);
+		p.nodes[i].sessions = session_table_open(1000);
 	}
 	return p;
 }

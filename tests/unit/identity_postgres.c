@@ -39,7 +39,7 @@ cluster_open(void)
 		c.nodes[i] = c.env->srv;
 		if (i && db_open(&c.env->arena, &c.env->options, &c.nodes[i].store, &message) != OK)
 			fail_msg("%s", message);
-		c.nodes[i].sessions = session_table_open(&source_system, 1000);
+		c.nodes[i].sessions = session_table_open(1000);
 	}
 	return c;
 }

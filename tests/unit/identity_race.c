@@ -79,7 +79,7 @@ course_open(const struct race *race, bool pg)
 		c->nodes[i] = c->t->srv;
 		if (db_open(&c->t->arena, &options, &c->nodes[i].store, &message) != OK)
 			fail_msg("%s", message);
-		c->nodes[i].sessions = session_table_open(&c->t->srv.source, 1000);
+		c->nodes[i].sessions = session_table_open(1000);
 	}
 	assert_string_equal(db_engine_name(c->t->srv.store), pg ? "postgresql" : "sqlite");
 	c->user = test_user_named(c->t, ROLE_STUDENT, "person@example.org", "Per Son");

@@ -252,7 +252,7 @@ table_is_bounded(void **state)
 
 	(void)state;
 	session_table_close(t->srv.sessions);
-	t->srv.sessions = session_table_open(&t->srv.source, 64); /* two entries a shard */
+	t->srv.sessions = session_table_open(64); /* two entries a shard */
 	for (int i = 0; i < 300; i++) {
 		test_login(t, &u);
 		tokens[i] = u.bearer;

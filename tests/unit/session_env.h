@@ -90,7 +90,7 @@ restart(struct test *t, const char *pepper, const char *secret)
 	if (!again.srv.conf)
 		fail_msg("%s", message);
 	again.srv.keys = keys_open(again.srv.conf);
-	again.srv.sessions = session_table_open(&t->srv.source, 100);
+	again.srv.sessions = session_table_open(100);
 	arena_init(&again.arena);
 	return &again;
 }
