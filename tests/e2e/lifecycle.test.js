@@ -7,15 +7,22 @@ const path = require("node:path");
 const { test } = require("node:test");
 const { ADMIN, Server, command, eventually, newDirectory } = require("./lib.js");
 
+// Cost 13 makes a login take half a second and more: long enough to be caught under way.
+const SLOW_LOGINS = { env: { BCRYPT_ROUNDS: "13" } };
+
+async function loginUnderWay(server) {
+	server.sql("DELETE FROM login_failures");
+	const reply = server.post("/api/auth/login", { username: ADMIN.email, password: ADMIN.password });
+	await eventually("the login is being checked", () => server.sql("SELECT 1 FROM login_failures").length > 0);
+	return { reply };
+}
+
 test("SIGTERM finishes what is in flight, then exits 0", async () => {
-	// Cost 13 makes a login take half a second and more: long enough to be caught under way.
-	const server = await Server.start({ env: { BCRYPT_ROUNDS: "13" } });
+	const server = await Server.start(SLOW_LOGINS);
 	try {
-		server.sql("DELETE FROM login_failures");
-		const login = server.post("/api/auth/login", { username: ADMIN.email, password: ADMIN.password });
-		await eventually("the login is being checked", () => server.sql("SELECT 1 FROM login_failures").length > 0);
+		const login = await loginUnderWay(server);
 		server.child.kill("SIGTERM");
-		const reply = await login;
+		const reply = await login.reply;
 		assert.equal(reply.status, 200, reply.text);
 		assert.deepEqual(await server.exited, { code: 0, signal: null });
 		assert.ok(server.logs().some((l) => l.event_type === "server.stopped"));
@@ -26,15 +33,13 @@ test("SIGTERM finishes what is in flight, then exits 0", async () => {
 });
 
 test("what the sandbox refuses while the server stops is no reason to die", async () => {
-	const server = await Server.start({ env: { BCRYPT_ROUNDS: "13" } });
+	const server = await Server.start(SLOW_LOGINS);
 	try {
-		server.sql("DELETE FROM login_failures");
-		const login = server.post("/api/auth/login", { username: ADMIN.email, password: ADMIN.password });
-		await eventually("the login is being checked", () => server.sql("SELECT 1 FROM login_failures").length > 0);
+		const login = await loginUnderWay(server);
 		server.child.kill("SIGTERM");
 		await eventually("it stops", () => server.logs().some((l) => l.event_type === "server.stopping"));
 		server.child.kill("SIGUSR1");
-		assert.equal((await login).status, 200);
+		assert.equal((await login.reply).status, 200);
 		assert.deepEqual(await server.exited, { code: 0, signal: null });
 	} finally {
 		await server.discard();

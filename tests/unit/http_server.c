@@ -401,41 +401,61 @@ test_open(void **state)
 	app_close(two);
 }
 
+enum { LARGE_BYTES = 4 << 20, PART_BYTES = (1 << 20) + 1, LARGES_MAX = BODIES_IN_FLIGHT_MAX / LARGE_BYTES };
+
+/* Asks to send a body of LARGE_BYTES; the status of the answer, 100 when it may. */
+static int
+offer_large(struct client_conn *c, const char *path)
+{
+	char head[200];
+	struct answer a;
+
+	(void)snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: %d\r\n\r\n", path, LARGE_BYTES);
+	client_text(c, head);
+	client_answer(c, false, &a);
+	if (a.status == 503)
+		assert_string_equal(a.body, "refused overloaded");
+	return a.status;
+}
+
+/* Bodies that begin and do not end fill `max` bytes, as `held` counts them; the next is refused, unless it is a small one of another kind. */
+static void
+fill_with_bodies(struct app *app, const char *path, int max, _Atomic int64_t *held, bool others_pass)
+{
+	struct client_conn *c[LARGES_MAX], *beyond = client_open(app->port);
+	char *part = calloc(1, PART_BYTES);
+	int n = max / LARGE_BYTES;
+
+	assert_non_null(part);
+	for (int i = 0; i < n; i++) {
+		c[i] = client_open(app->port);
+		assert_int_equal(offer_large(c[i], path), 100);
+		client_send(c[i], part, PART_BYTES);
+		while (atomic_load(held) < (i + 1) * (int64_t)LARGE_BYTES)
+			sched_yield();
+	}
+	assert_int_equal(offer_large(beyond, path), 503);
+	client_close(beyond);
+	if (others_pass)
+		assert_int_equal(send_repeated(app, "POST /a HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\n", "abc", 1, ""), 200);
+	for (int i = 0; i < n; i++)
+		client_close(c[i]);
+	while (atomic_load(held) > 0)
+		sched_yield();
+	free(part);
+}
+
 /* All bodies together are bounded: what comes beyond is refused at once, and served again when the others are gone. */
 static void
 test_bodies_together(void **state)
 {
-	enum { N = BODIES_IN_FLIGHT_MAX / (4 << 20), PART = (1 << 20) + 1 };
-	static const char head[] = "POST /large HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 4194304\r\n\r\n";
 	struct app *app = app_open((struct http_options){0});
-	struct client_conn *c[N], *beyond = client_open(app->port);
-	struct answer a;
-	char *part = calloc(1, PART);
 
 	(void)state;
-	assert_non_null(part);
-	for (int i = 0; i < N; i++) {
-		c[i] = client_open(app->port);
-		client_text(c[i], head);
-		client_answer(c[i], false, &a);
-		assert_int_equal(a.status, 100);
-		client_send(c[i], part, PART);
-		while (atomic_load(&app->server->bodies) < (i + 1) * (int64_t)(4 << 20))
-			sched_yield();
-	}
-	client_text(beyond, head);
-	client_answer(beyond, false, &a);
-	assert_int_equal(a.status, 503);
-	assert_string_equal(a.body, "refused overloaded");
-	client_close(beyond);
-	for (int i = 0; i < N; i++)
-		client_close(c[i]);
-	while (atomic_load(&app->server->bodies) > 0)
-		sched_yield();
+	fill_with_bodies(app, "/large", BODIES_IN_FLIGHT_MAX, &app->server->bodies, false);
 	assert_int_equal(send_repeated(app, "POST /a HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\n", "abc", 1, ""), 200);
 	while (atomic_load(&app->server->bodies) > 0) /* the answer is there a moment before its exchange ends */
 		sched_yield();
-	free(part);
 	app_close(app);
 }
 
@@ -443,34 +463,10 @@ test_bodies_together(void **state)
 static void
 test_strangers_bodies_together(void **state)
 {
-	enum { N = STRANGERS_BODIES_MAX / (4 << 20), PART = (1 << 20) + 1 };
-	static const char head[] = "POST /stranger/large HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 4194304\r\n\r\n";
 	struct app *app = app_open((struct http_options){0});
-	struct client_conn *c[N], *beyond = client_open(app->port);
-	struct answer a;
-	char *part = calloc(1, PART);
 
 	(void)state;
-	assert_non_null(part);
-	for (int i = 0; i < N; i++) {
-		c[i] = client_open(app->port);
-		client_text(c[i], head);
-		client_answer(c[i], false, &a);
-		assert_int_equal(a.status, 100);
-		client_send(c[i], part, PART);
-		while (atomic_load(&app->server->strangers_bodies) < (i + 1) * (int64_t)(4 << 20))
-			sched_yield();
-	}
-	client_text(beyond, head);
-	client_answer(beyond, false, &a);
-	assert_int_equal(a.status, 503);
-	client_close(beyond);
-	assert_int_equal(send_repeated(app, "POST /a HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\n", "abc", 1, ""), 200);
-	for (int i = 0; i < N; i++)
-		client_close(c[i]);
-	while (atomic_load(&app->server->strangers_bodies) > 0)
-		sched_yield();
-	free(part);
+	fill_with_bodies(app, "/stranger/large", STRANGERS_BODIES_MAX, &app->server->strangers_bodies, true);
 	app_close(app);
 }
 
