@@ -13,7 +13,7 @@
 #include "identity/secret.h"
 #include "identity/session.h"
 
-enum { RACERS = 24, NODES = 3 };
+enum { RACERS = 24, NODES = 3, TRIES = 20 };
 
 static const char *const variables[] = {"ENV=dev", "SECRET_KEY=0123456789abcdef0123456789abcdef-access",
 	"QR_SIGNING_SECRET=0123456789abcdef0123456789abcdef-codes", "TOKEN_PEPPER=0123456789abcdef0123456789abcdef-pepper",
@@ -79,7 +79,11 @@ race(void *arg)
 	arena_init(&a);
 	ctx_init(&cx, &a, r->node);
 	pthread_barrier_wait(r->start);
-	r->got = db_write(&cx, r->run, r);
+	/* All want one row, and on a busy machine the last may wait longer than a lock may be waited for: asked again, as clients do. */
+	for (int i = 0; i < TRIES && (i == 0 || r->got == ERR_UNAVAILABLE); i++) {
+		error_clear(&cx);
+		r->got = db_write(&cx, r->run, r);
+	}
 	str_copy(r->why, sizeof(r->why), cx.error.internal ? cx.error.internal : "");
 	arena_release(&a);
 	return NULL;
