@@ -221,7 +221,7 @@ CREATE TABLE jobs (
 	last_finished_at TEXT,
 	last_error TEXT,
 	leader TEXT
-) STRICT, WITHOUT ROWID;
+, last_good_start TEXT) STRICT, WITHOUT ROWID;
 
 CREATE TABLE known_devices (
 	id TEXT PRIMARY KEY,
@@ -380,6 +380,7 @@ INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (23, 'de
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (24, 'attendance_changes', '791f01463545fa0eda8f9cf2428e6a5317ca0e1b7ee3f39743062a55d0888fc2', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (25, 'session_expected', '818d2b7254cdb43cae43b9f3258c5a0a4e1a4a438c5c1235eb7aa9da615be7a8', '1970-01-01 00:00:00.000000');
 INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (26, 'reminders', '4ad01fc26ab04ae10c533554bbdad09d973e2bf4d5e6944d650f13b54cb43748', '1970-01-01 00:00:00.000000');
+INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES (27, 'job_good_start', '57bde58eb6b54ba548f38ee6ad78ec07ccc7b0e07910e5a7415762b2757fd49d', '1970-01-01 00:00:00.000000');
 
 CREATE TABLE selfies (
 	attendance_id TEXT PRIMARY KEY REFERENCES attendance_records (id) ON DELETE CASCADE,

@@ -15,7 +15,7 @@ sheet_safe(struct arena *a, const char *text)
 }
 
 static void
-put_cell(struct buf *b, const char *text, bool last)
+put_cell(struct buf *b, const char *text)
 {
 	bool quoted = strpbrk(text, ",\"\r\n") != NULL;
 
@@ -28,19 +28,29 @@ put_cell(struct buf *b, const char *text, bool last)
 	}
 	if (quoted)
 		buf_chr(b, '"');
-	buf_str(b, last ? "\r\n" : ",");
+}
+
+void
+sheet_csv_row(struct buf *b, struct arena *a, const char *const *cells, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		put_cell(b, sheet_safe(a, cells[i]));
+		buf_str(b, i + 1 < n ? "," : "\r\n");
+	}
 }
 
 enum err
 sheet_csv(struct ctx *cx, const struct sheet *s, struct span *ret)
 {
+	const char **names = arena_new(cx->arena, const char *, s->n_columns);
 	struct buf b;
 
 	buf_init(&b, cx->arena, 256 + s->n_rows * s->n_columns * 24);
 	for (size_t i = 0; i < s->n_columns; i++)
-		put_cell(&b, s->columns[i].name, i + 1 == s->n_columns);
-	for (size_t i = 0; i < s->n_rows * s->n_columns; i++)
-		put_cell(&b, sheet_safe(cx->arena, s->cells[i]), (i + 1) % s->n_columns == 0);
+		names[i] = s->columns[i].name;
+	sheet_csv_row(&b, cx->arena, names, s->n_columns);
+	for (size_t i = 0; i < s->n_rows; i++)
+		sheet_csv_row(&b, cx->arena, s->cells + i * s->n_columns, s->n_columns);
 	*ret = buf_span(&b);
 	return OK;
 }

@@ -23,6 +23,8 @@ struct sheet {
 
 /* RFC 4180, in cx's arena. */
 enum err sheet_csv(struct ctx *cx, const struct sheet *s, struct span *ret) MUST_CHECK;
+/* One line of it, for what is longer than a sheet. */
+void sheet_csv_row(struct buf *b, struct arena *a, const char *const *cells, size_t n);
 /* Does file I/O: for the work lane only.  ERR_UNAVAILABLE when the workbook cannot be written. */
 enum err sheet_xlsx(struct ctx *cx, const struct sheet *s, struct span *ret) MUST_CHECK;
 

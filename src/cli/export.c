@@ -41,15 +41,14 @@ read_page(struct ctx *cx, void *arg)
 }
 
 static void
-put_cell(struct arena *a, const char *text, const char *end)
+put_row(struct arena *a, const struct person *p)
 {
-	putchar('"');
-	for (const char *p = sheet_safe(a, text); *p; p++) {
-		if (*p == '"')
-			putchar('"');
-		putchar(*p);
-	}
-	printf("\"%s", end);
+	const char *const cells[] = {p->email, p->full_name, p->role, p->is_active ? "true" : "false"};
+	struct buf line;
+
+	buf_init(&line, a, 256);
+	sheet_csv_row(&line, a, cells, sizeof(cells) / sizeof(cells[0]));
+	(void)fwrite(line.p, 1, line.n, stdout); /* main() looks whether standard output took it all */
 }
 
 static enum err
@@ -67,9 +66,7 @@ export_users(struct ctx *cx, int64_t *ret_rows)
 		enum err e = db_read(&one, read_page, &page);
 		const struct person *people = page.people.items;
 		for (size_t i = 0; e == OK && i < page.people.count; i++) {
-			put_cell(&a, people[i].email, ",");
-			put_cell(&a, people[i].full_name, ",");
-			printf("%s,%s\r\n", people[i].role, people[i].is_active ? "true" : "false");
+			put_row(&a, &people[i]);
 			page.after = people[i].id;
 		}
 		arena_release(&a);
@@ -103,7 +100,7 @@ export_roll(struct ctx *cx, const char *event_id, int64_t *ret_rows)
 	TRY(db_read(cx, read_roll, &r));
 	const struct sheet sheet = record_sheet(cx, &r.roll);
 	TRY(sheet_csv(cx, &sheet, &csv));
-	(void)fwrite(csv.p, 1, csv.n, stdout); /* main() looks whether standard output took it all */
+	(void)fwrite(csv.p, 1, csv.n, stdout);
 	*ret_rows = (int64_t)r.roll.records.count;
 	return OK;
 }

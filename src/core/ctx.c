@@ -56,6 +56,12 @@ ctx_init(struct ctx *cx, struct arena *a, const struct server *srv)
 	cx->now_us = s->wall_us(s->arg);
 }
 
+bool
+ctx_stops(const struct ctx *cx)
+{
+	return cx->stop && *cx->stop;
+}
+
 static void
 set_origin(struct ctx *cx, enum err e, const char *file, int line, const char *func)
 {

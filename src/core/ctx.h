@@ -5,6 +5,7 @@
 #ifndef MUSTER_CORE_CTX_H
 #define MUSTER_CORE_CTX_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -115,10 +116,12 @@ struct ctx {
 	const struct actor *actor;  /* NULL: nobody */
 	const struct client *client; /* never NULL */
 	int64_t now_us;             /* wall time, taken once, so that all of one unit of work agrees */
+	const atomic_bool *stop;    /* NULL: never; true: long work that can be done another time ends here */
 	struct error error;
 };
 
 void ctx_init(struct ctx *cx, struct arena *a, const struct server *srv); /* nobody, client_local, now */
+bool ctx_stops(const struct ctx *cx);
 
 /*
  * Called once, where the failure is found; returns `e`, so `return fail(cx, ERR_X, NULL);`.

@@ -111,7 +111,7 @@ backup_to(struct ctx *cx, const char *path)
 {
 	const char *message = "", *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 
-	if (backup_write(cx->arena, cx->srv->conf->database_url, path, &message) != OK)
+	if (backup_write(cx->arena, cx->srv->conf->database_url, path, cx->stop, &message) != OK)
 		return fail_internal(cx, ERR_UNAVAILABLE, "backup: %s", message);
 	cx->now_us = cx->srv->source.wall_us(cx->srv->source.arg); /* it may have taken an hour */
 	TRY(db_write(cx, audit_run, &name));
@@ -169,9 +169,8 @@ static const struct field last_run_fields[] = {
 };
 static const struct schema last_run_schema = SCHEMA("LastBackupRun", struct last_run, last_run_fields);
 
-/* A run stands for the moment when it began, even if BACKUP_AT came before it was over; before a failure its end is all that is known. */
-SQL(BACKUP_LAST_RUN, "",
-	"SELECT CASE WHEN last_error IS NULL THEN last_started_at ELSE last_finished_at END AS at FROM jobs WHERE name = 'backup'");
+/* A run stands for the moment when it began, even if BACKUP_AT came before it was over. */
+SQL(BACKUP_LAST_RUN, "", "SELECT last_good_start AS at FROM jobs WHERE name = 'backup'");
 
 static enum err
 last_read(struct ctx *cx, void *arg)

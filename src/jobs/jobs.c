@@ -3,7 +3,7 @@
  *
  * A turn of a job and the note that it ran are one transaction, so `jobs` never claims a run whose work was undone.  A failure is
  * noted in one of its own, logged and counted, and the job comes again after its period: nothing here ends the thread.  The
- * threads (one for the database, one for what is outside) wait by the monotonic clock, on a condition, so stopping is prompt.
+ * threads (enum job_thread) wait by the monotonic clock, on a condition, so stopping is prompt.
  *
  * Of several nodes one leads (leader.h): the others only wait to take over, and then go by when each job last ran.
  */
@@ -38,15 +38,15 @@ const struct job job_rows[] = {
 	{"nonce_expire", 3600, nonce_expire},
 	{"session_expire", 3600, session_expire},
 	{"idempotency_expire", 3600, idempotency_expire},
-	{"outbox", 5, outbox_send, .outside = true},
-	{"mail_probe", 300, mail_probe, .outside = true},
-	{"storage_probe", 60, storage_probe, .outside = true},
-	{"selfie_expire", 3600, selfie_expire, .outside = true},
-	{"selfie_sweep", 3600, selfie_sweep, .outside = true},
+	{"outbox", 5, outbox_send, JOBS_OUTSIDE},
+	{"mail_probe", 300, mail_probe, JOBS_OUTSIDE},
+	{"storage_probe", 60, storage_probe, JOBS_OUTSIDE},
+	{"selfie_expire", 3600, selfie_expire, JOBS_OUTSIDE},
+	{"selfie_sweep", 3600, selfie_sweep, JOBS_OUTSIDE},
 	{"reseal", 10, reseal},
 	{"audit_seal", 60, audit_seal},
-	{"audit_archive", 86400, audit_archive, .outside = true},
-	{"backup", 60, backup_daily, .outside = true},
+	{"audit_archive", 86400, audit_archive, JOBS_LONG},
+	{"backup", 60, backup_daily, JOBS_LONG},
 };
 const size_t job_row_count = sizeof(job_rows) / sizeof(job_rows[0]);
 
@@ -76,10 +76,9 @@ storage_probe(struct ctx *cx, int64_t *ret_rows)
 /* --- one run --------------------------------------------------------------------------------------------------------------- */
 
 SQL(JOB_DONE, "tmmt",
-	"INSERT INTO jobs (name, last_started_at, last_finished_at, last_error, leader) VALUES ($1, $2, $3, NULL, $4)"
-	" ON CONFLICT (name) DO UPDATE SET last_started_at = excluded.last_started_at, last_finished_at = "
-	"excluded.last_finished_at,"
-	" last_error = NULL, leader = excluded.leader");
+	"INSERT INTO jobs (name, last_started_at, last_good_start, last_finished_at, last_error, leader) VALUES ($1, $2, $2, $3, NULL, $4)"
+	" ON CONFLICT (name) DO UPDATE SET last_started_at = excluded.last_started_at, last_good_start = excluded.last_good_start,"
+	" last_finished_at = excluded.last_finished_at, last_error = NULL, leader = excluded.leader");
 SQL(JOB_FAILED, "tmtt",
 	"INSERT INTO jobs (name, last_started_at, last_error, leader) VALUES ($1, $2, $3, $4)"
 	" ON CONFLICT (name) DO UPDATE SET last_started_at = excluded.last_started_at, last_error = excluded.last_error,"
@@ -197,16 +196,21 @@ note_failure(struct ctx *cx, struct turn *t, enum err e)
 }
 
 enum err
-job_lead(struct ctx *cx, const struct job *job, const struct lead *lead, const atomic_bool *stop, int64_t *ret_rows)
+job_lead(struct ctx *cx, const struct job *job, const struct lead *lead, int64_t *ret_rows)
 {
 	struct turn t = {.job = job, .lead = lead, .started_us = cx->now_us};
 	char node[LEADER_NAME];
+	bool outside = job->thread != JOBS_DATABASE;
 	int64_t rows = 0;
 
 	*ret_rows = 0;
 	t.node = lead ? leader_name(lead->leader) : node_name(cx, node);
 	for (int i = 0; i < TURNS_MAX; i++) {
-		enum err e = job->outside ? turn_outside(cx, &t) : db_write_bulk(cx, turn_run, &t);
+		enum err e = outside ? turn_outside(cx, &t) : db_write_bulk(cx, turn_run, &t);
+		if (e != OK && ctx_stops(cx)) {
+			log_info(cx, "job.broken_off", cx->error.internal ? cx->error.internal : err_row(e)->name, LOG_TEXT("job", job->name));
+			return OK;
+		}
 		if (e != OK) {
 			note_failure(cx, &t, e);
 			return e;
@@ -217,7 +221,7 @@ job_lead(struct ctx *cx, const struct job *job, const struct lead *lead, const a
 			return OK;
 		}
 		rows += t.rows;
-		if (t.rows < BULK_TURN_ROWS || job->outside || (stop && *stop))
+		if (t.rows < BULK_TURN_ROWS || outside || ctx_stops(cx))
 			break;
 	}
 	count_job(cx, M_JOB_RUNS, job->name);
@@ -232,7 +236,7 @@ job_run(struct ctx *cx, const char *name, int64_t *ret_rows)
 {
 	for (size_t i = 0; i < job_row_count; i++)
 		if (strcmp(job_rows[i].name, name) == 0)
-			return job_lead(cx, &job_rows[i], NULL, NULL, ret_rows);
+			return job_lead(cx, &job_rows[i], NULL, ret_rows);
 	return fail(cx, ERR_NOT_FOUND, "There is no job %s.", name);
 }
 
@@ -240,14 +244,14 @@ job_run(struct ctx *cx, const char *name, int64_t *ret_rows)
 
 struct hand { /* a thread, and which jobs are its */
 	struct scheduler *s;
-	bool outside;
+	enum job_thread which;
 	int64_t term; /* of leading, that its jobs' times were set for */
 	pthread_t thread;
 };
 
 struct scheduler {
 	const struct server *srv;
-	struct hand hands[2];
+	struct hand hands[JOBS__THREADS];
 	struct leader *leader;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -272,7 +276,8 @@ run_due(const struct hand *h, size_t i)
 
 	arena_init(&a);
 	ctx_init(&cx, &a, s->srv);
-	enum err e = job_lead(&cx, &job_rows[i], &lead, &s->stop, &rows);
+	cx.stop = &s->stop;
+	enum err e = job_lead(&cx, &job_rows[i], &lead, &rows);
 	(void)e; /* noted, logged and counted where it failed */
 	arena_release(&a);
 	s->due_us[i] = monotonic_us(s) + job_rows[i].period_s * SECONDS_US;
@@ -284,7 +289,7 @@ first_due(const struct hand *h)
 	size_t first = job_row_count;
 
 	for (size_t i = 0; i < job_row_count; i++)
-		if (job_rows[i].outside == h->outside && (first == job_row_count || h->s->due_us[i] < h->s->due_us[first]))
+		if (job_rows[i].thread == h->which && (first == job_row_count || h->s->due_us[i] < h->s->due_us[first]))
 			first = i;
 	return first;
 }
@@ -300,13 +305,7 @@ wait_until(struct scheduler *s, int64_t due_us)
 		int64_t left_us = due_us - monotonic_us(s);
 		if (s->stop || left_us <= 0)
 			break;
-		clock_gettime(CLOCK_MONOTONIC, &at);
-		at.tv_sec += (time_t)(left_us / SECONDS_US);
-		at.tv_nsec += (long)(left_us % SECONDS_US) * 1000;
-		if (at.tv_nsec >= 1000000000) {
-			at.tv_sec++;
-			at.tv_nsec -= 1000000000;
-		}
+		at = time_spec(time_monotonic_us() + left_us); /* the source's clock may be a test's */
 		pthread_cond_timedwait(&s->wake, &s->lock, &at);
 	}
 	bool go_on = !s->stop;
@@ -325,7 +324,7 @@ take_over(struct hand *h, int64_t term)
 	arena_init(&a);
 	ctx_init(&cx, &a, h->s->srv);
 	for (size_t i = 0; i < job_row_count; i++) {
-		if (job_rows[i].outside != h->outside)
+		if (job_rows[i].thread != h->which)
 			continue;
 		int64_t period_us = job_rows[i].period_s * SECONDS_US;
 		if (leader_job_ran(&cx, job_rows[i].name, &ago_us) != OK)
@@ -371,6 +370,7 @@ scheduler_open(const struct server *srv)
 {
 	struct scheduler *s = calloc(1, sizeof(*s));
 	int64_t *due_us = calloc(job_row_count, sizeof(*due_us));
+	static const char *const names[JOBS__THREADS] = {"jobs", "jobs-outside", "jobs-long"};
 	pthread_condattr_t attr;
 
 	if (!s || !due_us)
@@ -384,11 +384,11 @@ scheduler_open(const struct server *srv)
 		pthread_cond_init(&s->wake, &attr) != 0 || pthread_mutex_init(&s->lock, NULL) != 0)
 		BUG("the scheduler does not start");
 	pthread_condattr_destroy(&attr);
-	for (int i = 0; i < 2; i++) {
-		s->hands[i] = (struct hand){.s = s, .outside = i == 1};
+	for (int i = 0; i < JOBS__THREADS; i++) {
+		s->hands[i] = (struct hand){.s = s, .which = (enum job_thread)i};
 		if (pthread_create(&s->hands[i].thread, NULL, scheduler_main, &s->hands[i]) != 0)
 			BUG("the scheduler does not start");
-		pthread_setname_np(s->hands[i].thread, i ? "jobs-outside" : "jobs");
+		pthread_setname_np(s->hands[i].thread, names[i]);
 	}
 	return s;
 }
@@ -402,7 +402,7 @@ scheduler_close(struct scheduler *s)
 	s->stop = true;
 	pthread_cond_broadcast(&s->wake);
 	pthread_mutex_unlock(&s->lock);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < JOBS__THREADS; i++)
 		pthread_join(s->hands[i].thread, NULL);
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->lock);

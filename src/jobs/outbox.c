@@ -153,7 +153,7 @@ send_all(struct ctx *cx, struct turn *t, int64_t *ret_sent)
 {
 	CLEANUP(close_smtp) struct smtp *smtp = NULL;
 
-	for (int i = 0; i < RUN_MAILS; i++) {
+	for (int i = 0; i < RUN_MAILS && !ctx_stops(cx); i++) {
 		t->now_us = cx->srv->source.wall_us(cx->srv->source.arg); /* not cx->now_us: a run may outlast a claim */
 		TRY(db_write(cx, claim, t));
 		if (!t->found)

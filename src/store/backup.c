@@ -19,12 +19,21 @@
 #include "store/engine.h"
 #include "store/migrate.h"
 
-enum { STEP_PAGES = 2048 };
+enum { STEP_PAGES = 2048, STEP_CODES = 1 << 16 }; /* after how much a stop is looked for */
 
 static void
 close_handle(sqlite3 **h)
 {
 	(void)sqlite3_close_v2(*h);
+}
+
+/* sqlite3_progress_handler(): not 0 ends what the handle does. */
+static int
+is_stopped(void *arg)
+{
+	const atomic_bool *const *stop = arg;
+
+	return *stop && **stop;
 }
 
 static bool
@@ -48,19 +57,21 @@ first_text(struct arena *a, sqlite3 *h, const char *sql)
 }
 
 static bool
-copy(struct arena *a, sqlite3 *to, sqlite3 *from, const char **ret_message)
+copy(struct arena *a, sqlite3 *to, sqlite3 *from, const atomic_bool *stop, const char **ret_message)
 {
 	int rc = SQLITE_ERROR;
 
 	if (run(from, "BEGIN") && run(from, "SELECT COUNT(*) FROM sqlite_schema")) {
 		sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
-		while (b && (rc = FAULT("sqlite.backup") ? SQLITE_IOERR : sqlite3_backup_step(b, STEP_PAGES)) == SQLITE_OK)
-			continue;
+		if (b)
+			rc = SQLITE_OK;
+		while (rc == SQLITE_OK && !is_stopped(&stop))
+			rc = FAULT("sqlite.backup") ? SQLITE_IOERR : sqlite3_backup_step(b, STEP_PAGES);
 		(void)sqlite3_backup_finish(b);
 	}
 	if (rc != SQLITE_DONE)
-		*ret_message =
-			arena_printf(a, "the copy failed: %s", rc == SQLITE_ERROR ? sqlite3_errmsg(to) : sqlite3_errstr(rc));
+		*ret_message = rc == SQLITE_OK ? "the copy was broken off"
+					     : arena_printf(a, "the copy failed: %s", rc == SQLITE_ERROR ? sqlite3_errmsg(to) : sqlite3_errstr(rc));
 	(void)run(from, "COMMIT");
 	return rc == SQLITE_DONE;
 }
@@ -89,7 +100,7 @@ sound(struct arena *a, sqlite3 *h, const char **ret_message)
 }
 
 static enum err
-check_file(struct arena *a, const char *path, const char **ret_message)
+check_file(struct arena *a, const char *path, const atomic_bool *stop, const char **ret_message)
 {
 	CLEANUP(close_handle) sqlite3 *h = NULL;
 	const char *why;
@@ -99,16 +110,24 @@ check_file(struct arena *a, const char *path, const char **ret_message)
 		*ret_message = arena_printf(a, "cannot open %s: %s", path, sqlite3_errmsg(h));
 		return ERR_UNAVAILABLE;
 	}
-	if (sound(a, h, &why))
+	sqlite3_progress_handler(h, STEP_CODES, is_stopped, &stop);
+	bool is_sound = sound(a, h, &why), broken_off = is_stopped(&stop); /* what is interrupted finds nothing */
+	if (is_sound && !broken_off)
 		return OK;
-	*ret_message = arena_printf(a, "%s: %s", path, why);
+	*ret_message = arena_printf(a, "%s: %s", path, broken_off ? "the check was broken off" : why);
 	return ERR_UNAVAILABLE;
+}
+
+static enum err
+check(struct arena *a, const char *path, const atomic_bool *stop, const char **ret_message)
+{
+	return dump_is_one(path) ? dump_check(a, path, stop, ret_message) : check_file(a, path, stop, ret_message);
 }
 
 enum err
 backup_check(struct arena *a, const char *path, const char **ret_message)
 {
-	return dump_is_one(path) ? dump_check(a, path, ret_message) : check_file(a, path, ret_message);
+	return check(a, path, NULL, ret_message);
 }
 
 const char *
@@ -118,7 +137,7 @@ backup_suffix(const char *url)
 }
 
 static bool
-write_draft(struct arena *a, const char *source, const char *draft, const char **ret_message)
+write_draft(struct arena *a, const char *source, const char *draft, const atomic_bool *stop, const char **ret_message)
 {
 	CLEANUP(close_handle) sqlite3 *from = sqlite_connect(a, source, false, ret_message);
 	CLEANUP(close_handle) sqlite3 *to = NULL;
@@ -127,7 +146,7 @@ write_draft(struct arena *a, const char *source, const char *draft, const char *
 		return false;
 	(void)unlink(draft);
 	to = sqlite_connect(a, draft, true, ret_message);
-	if (!to || !copy(a, to, from, ret_message))
+	if (!to || !copy(a, to, from, stop, ret_message))
 		return false;
 	if (run(to, "PRAGMA journal_mode = DELETE")) /* one file, without a log beside it */
 		return true;
@@ -136,11 +155,11 @@ write_draft(struct arena *a, const char *source, const char *draft, const char *
 }
 
 static enum err
-write_sqlite(struct arena *a, const char *url, const char *draft, const char **ret_message)
+write_sqlite(struct arena *a, const char *url, const char *draft, const atomic_bool *stop, const char **ret_message)
 {
 	const char *source = sqlite_path(a, url, ret_message);
 
-	return source && write_draft(a, source, draft, ret_message) ? OK : ERR_UNAVAILABLE;
+	return source && write_draft(a, source, draft, stop, ret_message) ? OK : ERR_UNAVAILABLE;
 }
 
 static bool
@@ -157,12 +176,12 @@ give_name(struct arena *a, const char *draft, const char *path, const char **ret
 }
 
 enum err
-backup_write(struct arena *a, const char *url, const char *path, const char **ret_message)
+backup_write(struct arena *a, const char *url, const char *path, const atomic_bool *stop, const char **ret_message)
 {
 	const char *draft = arena_printf(a, "%s.new", path);
-	enum err e = url_is_postgres(url) ? dump_write(a, url, draft, ret_message) : write_sqlite(a, url, draft, ret_message);
+	enum err e = url_is_postgres(url) ? dump_write(a, url, draft, stop, ret_message) : write_sqlite(a, url, draft, stop, ret_message);
 
-	if (e != OK || backup_check(a, draft, ret_message) != OK) {
+	if (e != OK || check(a, draft, stop, ret_message) != OK) {
 		(void)unlink(draft);
 		return ERR_UNAVAILABLE;
 	}
@@ -196,7 +215,7 @@ keep(struct arena *a, const char *target, const char **ret_message)
 {
 	const char *kept = backup_kept_path(a, target), *draft = arena_printf(a, "%s.new", kept);
 
-	if (write_draft(a, target, draft, ret_message))
+	if (write_draft(a, target, draft, NULL, ret_message))
 		return give_name(a, draft, kept, ret_message) ? kept : NULL;
 	(void)unlink(draft);
 	return NULL;
@@ -217,7 +236,7 @@ restore_sqlite(struct arena *a, const char *url, const char *path, const char **
 	CLEANUP(close_handle) sqlite3 *to = NULL;
 	const char *target = sqlite_path(a, url, ret_message), *kept = NULL;
 
-	if (!target || check_file(a, path, ret_message) != OK)
+	if (!target || check_file(a, path, NULL, ret_message) != OK)
 		return ERR_UNAVAILABLE;
 	bool there = access(target, F_OK) == 0;
 	to = sqlite_connect(a, target, true, ret_message);
@@ -228,7 +247,7 @@ restore_sqlite(struct arena *a, const char *url, const char *path, const char **
 		*ret_message = "the database is in use: stop the server first";
 		return ERR_UNAVAILABLE;
 	}
-	if ((there && !(kept = keep(a, target, ret_message))) || !copy(a, to, from, ret_message))
+	if ((there && !(kept = keep(a, target, ret_message))) || !copy(a, to, from, NULL, ret_message))
 		return ERR_UNAVAILABLE;
 	*ret_kept = kept;
 	return OK;

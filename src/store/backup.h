@@ -9,9 +9,9 @@
 
 /*
  * One consistent state of the database at `url` into the new file `path` (0600), checked, on the disk, complete or not there.
- * Readers and writers go on meanwhile.  ERR_UNAVAILABLE with *ret_message.
+ * Readers and writers go on meanwhile.  Once *stop is set, which may be NULL, it is broken off.  ERR_UNAVAILABLE with *ret_message.
  */
-enum err backup_write(struct arena *a, const char *url, const char *path, const char **ret_message) MUST_CHECK;
+enum err backup_write(struct arena *a, const char *url, const char *path, const atomic_bool *stop, const char **ret_message) MUST_CHECK;
 /* Pages, keys and migrations of a file: is it a sound database of this program, not newer than it? */
 enum err backup_check(struct arena *a, const char *path, const char **ret_message) MUST_CHECK;
 /* YYYYMMDD-HHMMSS in UTC: how a copy's name says when. */

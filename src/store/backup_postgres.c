@@ -19,7 +19,7 @@
 #include "store/raw.h"
 #include "store/tool.h"
 
-enum { ENV_MAX = 64, ARGS_MAX = 12 };
+enum { ENV_MAX = 64 };
 
 static void
 close_file(int *fd)
@@ -43,7 +43,7 @@ add_setting(struct buf *b, const char *name, const char *value)
 
 /*
  * What the URL says, as the variables that libpq reads.  *ret_database is the argument with what has none, or must be said: the name,
- * and how long a server that is gone is waited for, since the thread that waits sends the mail, too.
+ * and how long a server that is gone is waited for.
  */
 static const char **
 environment_of(struct arena *a, const char *url, const char **ret_database, const char **ret_message)
@@ -79,23 +79,6 @@ environment_of(struct arena *a, const char *url, const char **ret_database, cons
 	return env;
 }
 
-/* `args` ends with NULL. */
-static bool
-run(struct arena *a, const char *name, const char *const *args, const char *const *env, int out_fd, const char **ret_out,
-	const char **ret_message)
-{
-	static const char *const nothing[] = {NULL};
-	const char *argv[ARGS_MAX + 2] = {tool_find(a, name)};
-
-	if (!argv[0]) {
-		*ret_message = arena_printf(a, "there is no %s in PATH: install PostgreSQL's client programs (Debian package postgresql-client)", name);
-		return false;
-	}
-	for (int i = 0; args[i] && i < ARGS_MAX; i++)
-		argv[i + 1] = args[i];
-	return tool_run(a, argv, env ? env : nothing, out_fd, ret_out, ret_message);
-}
-
 bool
 dump_is_one(const char *path)
 {
@@ -106,7 +89,7 @@ dump_is_one(const char *path)
 }
 
 enum err
-dump_write(struct arena *a, const char *url, const char *draft, const char **ret_message)
+dump_write(struct arena *a, const char *url, const char *draft, const atomic_bool *stop, const char **ret_message)
 {
 	const char *database, **env = environment_of(a, url, &database, ret_message);
 	const char *const args[] = {"--format=custom", "--no-owner", "--no-privileges", "--no-password", "--lock-wait-timeout=60000", database,
@@ -120,7 +103,8 @@ dump_write(struct arena *a, const char *url, const char *draft, const char **ret
 		*ret_message = arena_printf(a, "%s: %s", draft, strerror(errno));
 		return ERR_UNAVAILABLE;
 	}
-	return run(a, "pg_dump", args, env, fd, NULL, ret_message) ? OK : ERR_UNAVAILABLE;
+	const struct tool dump = {.name = "pg_dump", .args = args, .env = env, .out_fd = fd, .stop = stop};
+	return tool_run(a, &dump, NULL, ret_message) ? OK : ERR_UNAVAILABLE;
 }
 
 /* --- what is in a file ----------------------------------------------------------------------------------------------------- */
@@ -144,12 +128,13 @@ newest_migration(const char *text)
 }
 
 static bool
-dump_migration(struct arena *a, const char *path, int64_t *ret, const char **ret_message)
+dump_migration(struct arena *a, const char *path, const atomic_bool *stop, int64_t *ret, const char **ret_message)
 {
 	const char *const args[] = {"--data-only", "--table=schema_migrations", "--file=-", path, NULL};
+	const struct tool restore = {.name = "pg_restore", .args = args, .out_fd = -1, .stop = stop};
 	const char *text = "";
 
-	if (!run(a, "pg_restore", args, NULL, -1, &text, ret_message))
+	if (!tool_run(a, &restore, &text, ret_message))
 		return false;
 	*ret = newest_migration(text);
 	return true;
@@ -157,15 +142,16 @@ dump_migration(struct arena *a, const char *path, int64_t *ret, const char **ret
 
 /* Turned into a script that nobody keeps, all of it is read: a damaged or short file is found. */
 enum err
-dump_check(struct arena *a, const char *path, const char **ret_message)
+dump_check(struct arena *a, const char *path, const atomic_bool *stop, const char **ret_message)
 {
 	const char *const args[] = {"--file=/dev/null", path, NULL}, *why = "";
+	const struct tool restore = {.name = "pg_restore", .args = args, .out_fd = -1, .stop = stop};
 	int64_t number = 0;
 	int newest = 0;
 
 	for (const struct migration *m = migrations; m->number; m++)
 		newest = m->number;
-	bool ok = run(a, "pg_restore", args, NULL, -1, NULL, &why) && dump_migration(a, path, &number, &why);
+	bool ok = tool_run(a, &restore, NULL, &why) && dump_migration(a, path, stop, &number, &why);
 	if (ok && number == 0)
 		why = "it is no database of this program";
 	if (ok && number > newest)
@@ -220,7 +206,7 @@ dump_restore(struct arena *a, const char *url, const char *path, const char **re
 	struct target target;
 	int64_t number;
 
-	if (!env || dump_check(a, path, ret_message) != OK || !dump_migration(a, path, &number, ret_message) ||
+	if (!env || dump_check(a, path, NULL, ret_message) != OK || !dump_migration(a, path, NULL, &number, ret_message) ||
 		!look_at(a, url, &target, ret_message))
 		return ERR_UNAVAILABLE;
 	if (target.others > 0)
@@ -231,11 +217,12 @@ dump_restore(struct arena *a, const char *url, const char *path, const char **re
 		return ERR_UNAVAILABLE;
 	if (target.used) {
 		kept = backup_kept_path(a, path);
-		TRY(backup_write(a, url, kept, ret_message));
+		TRY(backup_write(a, url, kept, NULL, ret_message));
 	}
 	const char *const args[] = {"--single-transaction", "--exit-on-error", "--clean", "--if-exists", "--no-owner", "--no-privileges",
 		"--no-password", database, path, NULL};
-	if (!run(a, "pg_restore", args, env, -1, NULL, ret_message))
+	const struct tool restore = {.name = "pg_restore", .args = args, .env = env, .out_fd = -1};
+	if (!tool_run(a, &restore, NULL, ret_message))
 		return ERR_UNAVAILABLE;
 	*ret_kept = kept;
 	return OK;
@@ -270,7 +257,7 @@ backup_tools(struct arena *a, const char *url, const char **ret_message)
 	raw_close(&r);
 	for (size_t i = 0; ok && i < sizeof(names) / sizeof(names[0]); i++) {
 		const char *text = "";
-		ok = run(a, names[i], args, NULL, -1, &text, ret_message);
+		ok = tool_run(a, &(const struct tool){.name = names[i], .args = args, .out_fd = -1}, &text, ret_message);
 		if (ok && major_of(text) < server) {
 			*ret_message = arena_printf(a, "%s is of version %d, and the server of version %d: it must not be older", names[i],
 				major_of(text), server);

@@ -43,13 +43,9 @@ checkpoint(struct checkpointer *c, bool *ret_complete)
 static bool
 sleep_a_tick(struct checkpointer *c)
 {
-	struct timespec until;
+	struct timespec until = time_spec(time_monotonic_us() + TICK_MS * INT64_C(1000));
 	bool stop;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += TICK_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000L;
-	until.tv_nsec %= 1000000000L;
 	(void)pthread_mutex_lock(&c->lock);
 	while (!c->stopping && pthread_cond_timedwait(&c->wake, &c->lock, &until) == 0)
 		;

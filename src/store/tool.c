@@ -17,7 +17,7 @@
 
 #include "core/fault.h"
 
-enum { ENV_MAX = 128, PATH_MAX_BYTES = 4096 };
+enum { ENV_MAX = 128, PATH_MAX_BYTES = 4096, LOOK_MS = 200 };
 extern char **environ;
 
 /* Debian keeps one folder a version; `name` in the newest of them. */
@@ -86,7 +86,7 @@ make_environment(struct arena *a, const char *const *env)
 	const char **all = arena_new(a, const char *, ENV_MAX + 1);
 	size_t n = 0;
 
-	for (; *env && n < ENV_MAX; env++)
+	for (; env && *env && n < ENV_MAX; env++)
 		all[n++] = *env;
 	for (char **e = environ; *e && n < ENV_MAX; e++)
 		for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
@@ -143,16 +143,18 @@ start(struct child *c, const char *const *argv, const char *const *env, int out_
 	return e;
 }
 
-/* Reads both ends until the child has closed them. */
+/* Reads both ends until the child has closed them.  Whose end nobody wants to wait for is killed, and closes them. */
 static void
-listen_to(struct child *c, struct buf *out, struct buf *err)
+listen_to(struct child *c, const atomic_bool *stop, struct buf *out, struct buf *err)
 {
 	struct pollfd fds[2] = {{.fd = c->out[0], .events = POLLIN}, {.fd = c->err[0], .events = POLLIN}};
 	struct buf *const texts[2] = {out, err};
 	char chunk[8192];
 
 	while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (stop && *stop)
+			(void)kill(c->pid, SIGKILL);
+		if (poll(fds, 2, stop ? LOOK_MS : -1) < 0 && errno != EINTR)
 			return;
 		for (int i = 0; i < 2; i++) {
 			if (fds[i].fd < 0 || !fds[i].revents)
@@ -177,26 +179,33 @@ wait_for(pid_t pid)
 }
 
 bool
-tool_run(struct arena *a, const char *const *argv, const char *const *env, int out_fd, const char **ret_out, const char **ret_message)
+tool_run(struct arena *a, const struct tool *t, const char **ret_out, const char **ret_message)
 {
 	CLEANUP(close_child) struct child c = {.pid = -1, .out = {-1, -1}, .err = {-1, -1}};
-	const char *slash = strrchr(argv[0], '/'), *name = slash ? slash + 1 : argv[0];
+	const char *argv[TOOL_ARGS_MAX + 2] = {tool_find(a, t->name)};
 	struct buf out, err;
 
-	buf_init(&out, a, 4096);
-	buf_init(&err, a, 1024);
-	if ((out_fd < 0 && pipe2(c.out, O_CLOEXEC) != 0) || pipe2(c.err, O_CLOEXEC) != 0) {
-		*ret_message = arena_printf(a, "%s: %s", name, strerror(errno));
+	if (!argv[0]) {
+		*ret_message = arena_printf(a, "there is no %s in PATH: install PostgreSQL's client programs (Debian package postgresql-client)",
+			t->name);
 		return false;
 	}
-	int e = start(&c, argv, make_environment(a, env), out_fd);
+	for (int i = 0; t->args[i] && i < TOOL_ARGS_MAX; i++)
+		argv[i + 1] = t->args[i];
+	buf_init(&out, a, 4096);
+	buf_init(&err, a, 1024);
+	if ((t->out_fd < 0 && pipe2(c.out, O_CLOEXEC) != 0) || pipe2(c.err, O_CLOEXEC) != 0) {
+		*ret_message = arena_printf(a, "%s: %s", t->name, strerror(errno));
+		return false;
+	}
+	int e = start(&c, argv, make_environment(a, t->env), t->out_fd);
 	if (e) {
-		*ret_message = arena_printf(a, "%s cannot be run: %s", name, strerror(e));
+		*ret_message = arena_printf(a, "%s cannot be run: %s", t->name, strerror(e));
 		return false;
 	}
 	close_end(&c.out[1]);
 	close_end(&c.err[1]);
-	listen_to(&c, &out, &err);
+	listen_to(&c, t->stop, &out, &err);
 	int status = wait_for(c.pid);
 	if (ret_out)
 		*ret_out = buf_cstr(&out);
@@ -204,6 +213,6 @@ tool_run(struct arena *a, const char *const *argv, const char *const *env, int o
 		return true;
 	char *said = arena_strdup(a, buf_cstr(&err));
 	said[strcspn(said, "\n")] = 0;
-	*ret_message = said[0] ? said : arena_printf(a, "%s ended with status %d", name, status);
+	*ret_message = said[0] ? said : arena_printf(a, "%s ended with status %d", t->name, status);
 	return false;
 }

@@ -136,7 +136,7 @@ test("exports are CSV that import reads, and are audited", async () => {
 		const users = await command(["export", "users"], { dir: server.dir });
 		assert.equal(users.code, 0, users.stderr);
 		assert.equal(users.stdout.trimEnd().split("\r\n").length, 1504);
-		assert.match(users.stdout, /"risky@example\.org","'=1\+1",student,true/);
+		assert.match(users.stdout, /risky@example\.org,'=1\+1,student,true/);
 		const again = await run(server.dir, ["users"], "e.csv", users.stdout);
 		assert.deepEqual([again.report.existing, again.report.failed], [1503, 0]);
 		const roll = await command(["export", "attendance", event.id], { dir: server.dir });

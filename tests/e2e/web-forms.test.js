@@ -64,6 +64,29 @@ test("a form that was refused is corrected and sent again; one whose reply was l
 	await context.close();
 });
 
+test("weeks that stand are not made again with what was corrected for the others", async () => {
+	const { page, context, complaints } = await desk();
+	await button(page, "New session").first().click();
+	await page.getByLabel("Title").fill("Biweekly");
+	await page.getByLabel("How many weeks").fill("3");
+	let posts = 0;
+	await context.route("**/api/v1/lecturer/sessions", async (route) => {
+		if (route.request().method() !== "POST" || ++posts !== 3)
+			return route.continue();
+		return route.fulfill({ status: 409, contentType: "application/json", body: JSON.stringify({ error: { code: "conflict", message: "No." } }) });
+	});
+	await button(page, "Create session").click();
+	await page.getByRole("dialog").getByText("made already: 2").waitFor();
+	await page.getByLabel("Title").fill("Corrected");
+	await button(page, "Create session").click();
+	await page.getByRole("dialog").waitFor({ state: "detached" });
+	const times = server.sql("SELECT title, scheduled_at FROM events WHERE title IN ('Biweekly', 'Corrected') ORDER BY scheduled_at");
+	assert.deepEqual(times.map((row) => row.title), ["Biweekly", "Biweekly", "Corrected"]);
+	assert.equal(new Set(times.map((row) => row.scheduled_at)).size, 3);
+	assert.deepEqual(complaints.filter((text) => !text.includes("409")), []);
+	await context.close();
+});
+
 test("what a session has can be changed; its networks go, and what cannot go is not silently kept", async () => {
 	const session = await server.want(201, server.post("/api/v1/lecturer/sessions",
 		{ title: "Walled", duration_minutes: 60, late_after_minutes: 10, networks: ["192.0.2.0/24"], latitude: 52.5, longitude: 13.4 }, lecturer.token));

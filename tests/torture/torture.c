@@ -567,7 +567,7 @@ torture_job_run(struct ctx *cx, const char *name, int64_t *ret_rows)
 
 	for (size_t i = 0; i < job_row_count; i++)
 		if (strcmp(job_rows[i].name, name) == 0)
-			whole = !job_rows[i].outside;
+			whole = job_rows[i].thread == JOBS_DATABASE;
 	before(test_of(cx), NULL, &(const struct step){run_again, &r, cx, whole, &r.rows}, name);
 	enum err e = job_run(cx, name, ret_rows);
 	torture_after();

@@ -77,10 +77,55 @@ one_that_outlasts_the_hour_is_not_that_days(void **state)
 
 	(void)state;
 	run_job(t, "backup");
-	sql_run(t, "UPDATE jobs SET last_started_at = '2026-08-02 02:30:00.000000', last_finished_at = '2026-08-02 03:10:00.000000'");
+	sql_run(t, "UPDATE jobs SET last_started_at = '2026-08-02 02:30:00.000000', last_good_start = '2026-08-02 02:30:00.000000',"
+		   " last_finished_at = '2026-08-02 03:10:00.000000'");
 	test_advance(t, 15 * HOURS_US + 11 * MINUTES_US);
 	run_job(t, "backup");
 	assert_int_equal(files(t), 1);
+	run_job(t, "backup");
+	assert_int_equal(files(t), 1);
+	test_close(t);
+}
+
+/* Nor does one stand for it that had nothing to do yet, whose end came behind that hour, and the next of which failed. */
+static void
+one_that_fails_is_made_up_for(void **state)
+{
+	struct test *t = test_open(NULL);
+	struct ctx cx;
+	int64_t rows;
+
+	(void)state;
+	run_job(t, "backup");
+	sql_run(t, "UPDATE jobs SET last_good_start = '2026-08-02 02:59:59.999000', last_finished_at = '2026-08-02 03:00:00.001000'");
+	test_advance(t, 15 * HOURS_US + MINUTES_US);
+	const char *folder = arena_printf(&t->arena, "%s/backups", t->srv.conf->data_dir);
+	assert_int_equal(close(open(folder, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0); /* where a folder is wanted */
+	test_ctx(t, &cx);
+	expect_err(ERR_UNAVAILABLE, job_run(&cx, "backup", &rows));
+	assert_int_equal(unlink(folder), 0);
+	run_job(t, "backup");
+	assert_int_equal(files(t), 1);
+	test_close(t);
+}
+
+/* That is no failure, and it is made after the next start. */
+static void
+a_server_that_stops_waits_for_none(void **state)
+{
+	struct test *t = test_open(NULL);
+	atomic_bool stop = true;
+	struct ctx cx;
+	int64_t rows;
+
+	(void)state;
+	run_job(t, "backup");
+	test_advance(t, 15 * HOURS_US + MINUTES_US);
+	test_ctx(t, &cx);
+	cx.stop = &stop;
+	must(&cx, job_run(&cx, "backup", &rows));
+	assert_int_equal(files(t), 0);
+	assert_int_equal(count(t, "SELECT COUNT(*) FROM jobs WHERE last_error IS NOT NULL"), 0);
 	run_job(t, "backup");
 	assert_int_equal(files(t), 1);
 	test_close(t);
@@ -151,6 +196,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(once_a_day),
 		cmocka_unit_test(one_that_outlasts_the_hour_is_not_that_days),
+		cmocka_unit_test(one_that_fails_is_made_up_for),
+		cmocka_unit_test(a_server_that_stops_waits_for_none),
 		cmocka_unit_test(only_ours_are_removed),
 		cmocka_unit_test(what_a_killed_one_left_goes_a_day_later),
 	};

@@ -157,7 +157,7 @@ slow(struct ctx *cx, int64_t *ret_rows)
 static void
 a_run_ends_when_it_is_over(void **state)
 {
-	static const struct job jobs[] = {{"slow", 60, slow}, {"slow_outside", 60, slow, .outside = true}};
+	static const struct job jobs[] = {{"slow", 60, slow}, {"slow_outside", 60, slow, JOBS_OUTSIDE}};
 	struct test *t = slow_in = test_open(NULL);
 	struct ctx cx;
 	int64_t rows;
@@ -165,7 +165,7 @@ a_run_ends_when_it_is_over(void **state)
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
 		test_ctx(t, &cx);
-		must(&cx, job_lead(&cx, &jobs[i], NULL, NULL, &rows));
+		must(&cx, job_lead(&cx, &jobs[i], NULL, &rows));
 	}
 	assert_string_equal(sql_text(t, "SELECT moment(last_started_at) || moment(last_finished_at) FROM jobs WHERE name = 'slow'"),
 		"2026-08-01 12:00:00.0000002026-08-01 12:00:05.000000");

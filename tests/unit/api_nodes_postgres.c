@@ -353,7 +353,7 @@ robbed_run(struct ctx *cx, int64_t *ret_rows)
 static void
 who_lost_the_lead_meanwhile_notes_nothing(void **state)
 {
-	static const struct job job = {"robbed", 1, robbed_run, .outside = true};
+	static const struct job job = {"robbed", 1, robbed_run, JOBS_OUTSIDE};
 	static const enum err ends[] = {OK, ERR_UNAVAILABLE};
 
 	(void)state;
@@ -370,11 +370,11 @@ who_lost_the_lead_meanwhile_notes_nothing(void **state)
 		eventually((lead.term = leader_term(lead.leader, &p.a)) != 0);
 		arena_init(&arena);
 		ctx_init(&cx, &arena, &p.a);
-		assert_int_equal(job_lead(&cx, &job, &lead, NULL, &rows), ends[i]);
+		assert_int_equal(job_lead(&cx, &job, &lead, &rows), ends[i]);
 		assert_int_equal(rows, 0);
 		assert_string_equal(
 			env_sql(p.env, "SELECT leader || COALESCE(last_error, '') FROM jobs WHERE name = 'robbed'"), "another");
-		assert_int_equal(job_lead(&cx, &job, &lead, NULL, &rows), OK); /* not done: its second INSERT would fail */
+		assert_int_equal(job_lead(&cx, &job, &lead, &rows), OK); /* not done: its second INSERT would fail */
 		arena_release(&arena);
 		leader_close(lead.leader);
 		pair_close(&p);

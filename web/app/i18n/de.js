@@ -260,6 +260,7 @@ export default {
 	'session.minutes': 'Minuten',
 	'session.weeks': 'Wie viele Wochen',
 	'session.weeksHint': '1: einmal. Sonst jede Woche zur selben Zeit.',
+	'session.weeksMade': 'Schon angelegte Wochen: {n}. Nochmals senden legt die übrigen an.',
 	'session.rules': 'Verspätung, Ort, Netz, Gerät',
 	'session.late': 'Verspätet nach Minuten',
 	'session.lateHint': 'Leer: nie verspätet.',

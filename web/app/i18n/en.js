@@ -260,6 +260,7 @@ export default {
 	'session.minutes': 'Minutes',
 	'session.weeks': 'How many weeks',
 	'session.weeksHint': '1: once. Otherwise the same time every week.',
+	'session.weeksMade': 'Weeks that are made already: {n}. Sending again makes the others.',
 	'session.rules': 'Lateness, place, network, device',
 	'session.late': 'Late after minutes',
 	'session.lateHint': 'Empty: never late.',

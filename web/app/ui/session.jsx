@@ -1,5 +1,5 @@
 /* A session's form, and the chip of its state. */
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 
 import { useAction, useData, usePost } from '../lib/data.js';
 import { t } from '../lib/i18n.js';
@@ -60,6 +60,7 @@ export function SessionDialog({ session: s, onClose, onSaved }) {
 		latitude: s?.latitude ?? '', longitude: s?.longitude ?? '', geofence_radius_m: s?.geofence_radius_m ?? '',
 		networks: (s?.networks ?? []).join('\n'), require_device: s?.require_device ?? false, require_face: s?.require_face ?? false, require_liveness: s?.require_liveness ?? false,
 	});
+	const made = useRef(0); /* weeks that stand, whatever becomes of the others: a correction is of what is left */
 	const action = useAction(async () => {
 		const networks = form.networks.split(/[\s,]+/).filter(Boolean);
 		const body = {
@@ -72,8 +73,8 @@ export function SessionDialog({ session: s, onClose, onSaved }) {
 		if (s)
 			await api(`/api/v1/lecturer/sessions/${s.id}`, { method: 'PATCH', body: { ...body, starts_at: fromLocalInput(form.starts_at) } });
 		else
-			for (let week = 0; week < Number(form.weeks); week++)
-				await post('/api/v1/lecturer/sessions', { ...body, starts_at: `${new Date(first + week * WEEK_MS).toISOString().slice(0, 19)}Z` });
+			for (; made.current < Number(form.weeks); made.current++)
+				await post('/api/v1/lecturer/sessions', { ...body, starts_at: `${new Date(first + made.current * WEEK_MS).toISOString().slice(0, 19)}Z` });
 		onSaved();
 	});
 	const { error } = action;
@@ -83,7 +84,8 @@ export function SessionDialog({ session: s, onClose, onSaved }) {
 	return (
 		<Dialog wide title={t(s ? 'session.edit' : 'session.new')} onClose={onClose}>
 			<Form onSend={action.run}>
-				<div role="alert">{error && <Notice kind="bad">{error.code === 'face_unavailable' ? t('session.noFace') : errorText(error)}</Notice>}</div>
+				<div role="alert">{error && <Notice kind="bad">{error.code === 'face_unavailable' ? t('session.noFace') : errorText(error)}</Notice>}
+					{error && made.current > 0 && <p>{t('session.weeksMade', { n: made.current })}</p>}</div>
 				<Failure error={courses.error} retry={courses.reload} />
 				<div class="pair">
 					<Field label={t('session.course')} as="select" required={there('course')} value={form.course_id} onChange={(e) => set({ ...form, course_id: e.currentTarget.value })} hint={t('session.courseHint')}>
