@@ -2,7 +2,8 @@
 # of counts; each stage also stands alone.
 
 UNIT_PROGRAMS := $(UNIT:%=$(B)/tests/%)
-ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+# -static-libubsan: beside a shared AddressSanitizer it knows no log_path.
+ASAN := -fsanitize=address,undefined -static-libubsan -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 TSAN := -fsanitize=thread -fno-omit-frame-pointer
 
 include tests/chaos/chaos.mk

@@ -211,7 +211,7 @@ audit_archive(struct ctx *cx, int64_t *ret_rows)
 	const char *name = arena_printf(cx->arena, "audit-%012lld-%012lld.jsonl.gz", (long long)seals[0].from_seq,
 		(long long)seals[list.count - 1].to_seq);
 	const char *folder = arena_printf(cx->arena, "%s/archive", cx->srv->conf->data_dir);
-	if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+	if (!file_make_folder(folder))
 		return fail_internal(cx, ERR_UNAVAILABLE, "%s: %s", folder, strerror(errno));
 	TRY(write_file(cx, seals, list.count, archive_path(cx, name)));
 	for (size_t i = 0; i < list.count; i++) {

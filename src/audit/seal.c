@@ -120,6 +120,8 @@ audit_seal(struct ctx *cx, int64_t *ret_rows)
 
 	*ret_rows = 0;
 	TRY(db_find(cx, &SEAL_LAST, &seal_schema, &last, &any));
+	if (last.to_seq == INT64_MAX)
+		return OK;
 	TRY(db_all(cx, &TRAIL_RANGE, &trail_row_schema, &list, V(last.to_seq + 1), V(INT64_MAX), V(SEAL_ROWS_MAX)));
 	const struct trail_row *rows = list.items;
 	while (n < list.count && rows[n].created_at <= cx->now_us - SEAL_AGE_S * SECONDS_US)

@@ -170,15 +170,6 @@ grant_programs(struct rules *r, const struct config *conf, const struct db_paths
 	return any;
 }
 
-/* Folders of the configuration that are made when they are first needed have to be there now. */
-static void
-grant_folder(struct rules *r, const char *path)
-{
-	if (path && path[0])
-		(void)mkdir(path, 0700);
-	(void)grant(r, path, KEEP);
-}
-
 static bool
 grant_all(struct rules *r, const struct config *conf)
 {
@@ -186,8 +177,8 @@ grant_all(struct rules *r, const struct config *conf)
 
 	db_paths(r->arena, conf->database_url, &db);
 	grant_system(r);
-	grant_folder(r, conf->data_dir);
-	grant_folder(r, conf->backup_dir);
+	(void)grant(r, conf->data_dir, KEEP);
+	(void)grant(r, conf->backup_dir, KEEP);
 	(void)grant(r, db.folder, KEEP);
 	grant_list(r, db.files, LOOK);
 	(void)grant(r, conf->tls_cert_file, READ_FILE);

@@ -15,6 +15,7 @@
 #include "attendance/record.h"
 #include "cli/cli.h"
 #include "cli/sandbox.h"
+#include "core/file.h"
 #include "core/keys.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -330,9 +331,13 @@ allocator_keep(void)
 	(void)mallopt(M_TOP_PAD, STEP_BYTES);
 }
 
+/* A sandbox can only allow what is there; a folder that cannot be made fails who needs it. */
 static bool
 close_files(struct serving *s)
 {
+	(void)file_make_folder(s->app.conf->data_dir);
+	if (s->app.conf->backup_dir[0])
+		(void)file_make_folder(s->app.conf->backup_dir);
 	if (sandbox_close_files(&s->sandbox, s->app.conf))
 		return true;
 	cli_fail("SANDBOX=required: %s", s->sandbox.why);

@@ -13,6 +13,7 @@
 
 #include "core/conf_parts.h"
 #include "core/crypto.h"
+#include "core/file.h"
 
 enum { SECRETS_FILE_MAX = 64 << 10, ADMIN_PASSWORD_CHARS = 20 };
 
@@ -73,25 +74,6 @@ make_value(struct conf_making *m, const struct conf_row *row)
 	const char *text = b64url_text(m->a, (struct span){bytes, sizeof(bytes)});
 	crypto_wipe(bytes, sizeof(bytes));
 	return text;
-}
-
-static bool
-make_directories(const char *path)
-{
-	char part[4096];
-
-	if (strlen(path) >= sizeof(part)) {
-		errno = ENAMETOOLONG;
-		return false;
-	}
-	for (size_t n = 1; path[n - 1]; n++) {
-		if (path[n] != '/' && path[n] != 0)
-			continue;
-		str_copy(part, n + 1, path);
-		if (mkdir(part, 0700) != 0 && errno != EEXIST)
-			return false;
-	}
-	return true;
 }
 
 static bool
@@ -167,7 +149,7 @@ conf_secrets(struct conf_making *m)
 	if (!missing)
 		return true;
 	const char *path = arena_printf(m->a, "%s/secrets.env", m->c->data_dir);
-	if (!make_directories(m->c->data_dir))
+	if (!file_make_folder(m->c->data_dir))
 		return conf_wrong(m, "DATA_DIR %s cannot be made: %s", m->c->data_dir, strerror(errno));
 	int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)

@@ -1,10 +1,14 @@
 /* See file.h. */
 #include "core/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/fault.h"
+#include "core/str.h"
 
 bool
 file_sync(const char *path)
@@ -15,4 +19,23 @@ file_sync(const char *path)
 	if (fd >= 0)
 		(void)close(fd);
 	return done;
+}
+
+bool
+file_make_folder(const char *path)
+{
+	char part[4096];
+
+	if (strlen(path) >= sizeof(part)) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	for (size_t n = 1; path[n - 1]; n++) {
+		if (path[n] != '/' && path[n] != 0)
+			continue;
+		str_copy(part, n + 1, path);
+		if (FAULT("file.mkdir") || (mkdir(part, 0700) != 0 && errno != EEXIST))
+			return false;
+	}
+	return true;
 }

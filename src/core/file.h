@@ -1,4 +1,4 @@
-/* Files that must outlast a loss of power. */
+/* Files that must outlast a loss of power, and folders that must be there. */
 #ifndef MUSTER_CORE_FILE_H
 #define MUSTER_CORE_FILE_H
 
@@ -6,5 +6,7 @@
 
 /* What a file holds, or which names a folder has, is on the disk.  False with errno. */
 bool file_sync(const char *path);
+/* `path` and those above it, 0700 each, where they are not there yet.  False with errno. */
+bool file_make_folder(const char *path);
 
 #endif

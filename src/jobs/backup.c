@@ -16,6 +16,7 @@
 
 #include "audit/audit.h"
 #include "core/conf.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "jobs/rows.h"
 #include "store/backup.h"
@@ -147,9 +148,7 @@ backup_now(struct ctx *cx, const char **ret_path)
 {
 	const char *folder = backup_folder(cx);
 
-	if (str_starts(folder, cx->srv->conf->data_dir)) /* where all secrets are in the environment, nobody made it yet */
-		(void)mkdir(cx->srv->conf->data_dir, 0700);
-	if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+	if (!file_make_folder(folder))
 		return fail_internal(cx, ERR_UNAVAILABLE, "%s: %s", folder, strerror(errno));
 	const char *path = arena_printf(cx->arena, "%s/muster-%s%s", folder, backup_stamp(cx->arena, cx->now_us),
 		backup_suffix(cx->srv->conf->database_url));

@@ -72,7 +72,10 @@ class Client {
 			if (token)
 				all.authorization = `Bearer ${token}`;
 			const req = http.request({ host: this.host || "127.0.0.1", port: this.port, method, path: target, headers: all, agent: this.agent });
-			req.on("error", reject);
+			req.on("error", (e) => {
+				e.message = `${method} ${target}: ${e.message}${req.reusedSocket ? ", on a connection that was kept" : ""}`;
+				reject(e);
+			});
 			req.on("response", (res) => {
 				if (/event-stream/.test(res.headers["content-type"] || "")) { // its end never comes
 					resolve({ status: res.statusCode, headers: res.headers, text: "" });

@@ -5,6 +5,7 @@ const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
 const { test } = require("node:test");
+const { SECRETS } = require("./cluster.js");
 const { ADMIN, Server, command, eventually, newDirectory } = require("./lib.js");
 
 // Cost 13 makes a login take half a second and more: long enough to be caught under way.
@@ -57,6 +58,17 @@ test("an idle server with open connections stops within a second, also by SIGINT
 		} finally {
 			await server.discard();
 		}
+	}
+});
+
+test("the folders are made before anything needs them, also where nothing is kept in them yet and no sandbox asks", async () => {
+	const dir = newDirectory();
+	const server = await Server.start({ dir, env: { ...SECRETS, DATA_DIR: "./a/b", BACKUP_DIR: "./c/d", SANDBOX: "off" } });
+	try {
+		assert.deepEqual(["a/b", "c/d"].map((name) => fs.statSync(path.join(dir, name)).mode & 0o777), [0o700, 0o700]);
+	} finally {
+		await server.stop("SIGKILL");
+		fs.rmSync(dir, { recursive: true, force: true });
 	}
 });
 

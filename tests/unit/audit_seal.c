@@ -266,12 +266,28 @@ an_archive_stays_verifiable(void **state)
 	test_close(t);
 }
 
+/* Red under the sanitizer alone: the number after it is no number. */
+static void
+behind_the_last_number_nothing_is_sealed(void **state)
+{
+	struct test *t = test_open(NULL);
+
+	(void)state;
+	write_rows(t, 3);
+	test_advance(t, HOURS_US);
+	sql_run(t, "INSERT INTO audit_seals (from_seq, to_seq, row_count, row_macs, mac, key_id, sealed_at) VALUES"
+		   " (1, 9223372036854775807, 1, 'x', 'x', 'x', '2026-08-01 12:00:00.000000')");
+	assert_int_equal(seal(t), 0);
+	test_close(t);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_settled_rows_are_sealed),
 		cmocka_unit_test(a_turn_has_a_bound),
+		cmocka_unit_test(behind_the_last_number_nothing_is_sealed),
 		cmocka_unit_test(the_first_bad_row_is_named),
 		cmocka_unit_test(an_added_row_is_found),
 		cmocka_unit_test(a_cut_end_is_found_with_a_head),
