@@ -199,8 +199,8 @@ old_rows_are_sealed_and_archived(void **state)
 static void
 backed_up_yesterday(struct test *t)
 {
-	sql_run(t, "INSERT INTO jobs (name, last_started_at, last_finished_at)"
-		   " VALUES ('backup', '2026-07-31 12:00:00.000000', '2026-07-31 12:00:00.000000')");
+	sql_run(t, "INSERT INTO jobs (name, last_started_at, last_good_start, last_finished_at)"
+		   " VALUES ('backup', '2026-07-31 12:00:00.000000', '2026-07-31 12:00:00.000000', '2026-07-31 12:00:00.000000')");
 }
 
 static void

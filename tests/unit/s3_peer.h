@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { OBJECTS = 16, OBJECT_NAME = 128, OBJECT_BYTES = 4096, REQUEST_BYTES = 16384 };
+enum { OBJECTS = 256, OBJECT_NAME = 128, OBJECT_BYTES = 4096, REQUEST_BYTES = 16384 };
 
 struct object {
 	char name[OBJECT_NAME]; /* "": none */
@@ -102,7 +102,7 @@ bucket_answer(int c, int status, const char *body, size_t n)
 static void
 bucket_serve(struct bucket *b, int c, char *request, const char *body)
 {
-	static char list[REQUEST_BYTES];
+	static char list[OBJECTS * (OBJECT_NAME + 64)];
 	char method[8] = "", target[1024] = "";
 
 	(void)sscanf(request, "%7s %1023s", method, target);
