@@ -8,11 +8,17 @@ const fs = require("node:fs");
 const http = require("node:http");
 const os = require("node:os");
 const path = require("node:path");
+const { after } = require("node:test");
 
 const root = path.resolve(__dirname, "..", "..");
 const muster = process.env.MUSTER || path.join(root, "build", "muster");
 const ADMIN = { email: "admin@dsclub.com", password: "Rooms-and-Rows-42" };
 const STUDENT_PASSWORD = "Lecture-Hall-17";
+
+// What a test that failed leaves running would keep its file from ending.
+const running = new Set();
+if (process.env.NODE_TEST_CONTEXT)
+	after(() => running.forEach((child) => child.kill("SIGKILL")));
 
 // Asks `condition` until it gives something true, and returns that.
 async function eventually(what, condition, ms = 10000) {
@@ -196,8 +202,10 @@ class Server extends Client {
 		server.child = spawn(words[0], words.slice(1), {
 			cwd: server.dir, env: environment(options.env), stdio: ["ignore", "pipe", "pipe"],
 		});
+		running.add(server.child);
 		server.exited = new Promise((resolve) => server.child.once("close", (code, signal) => {
 			server.exit = { code, signal };
+			running.delete(server.child);
 			resolve(server.exit);
 		}));
 		server.child.stdout.on("data", (d) => { server.stdout += d; });

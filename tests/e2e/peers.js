@@ -9,13 +9,14 @@ const path = require("node:path");
 const { pathToFileURL } = require("node:url");
 const { root } = require("./lib");
 
+// None of these keeps a file from ending when a test of it has failed.
 const web = createRequire(path.join(root, "web", "package.json"));
 const { SMTPServer } = web("smtp-server");
 
 // --- mail ----
 
 // options: those of smtp-server; {port, mails, close()}
-function mailServer(options = {}) {
+async function mailServer(options = {}) {
 	const mails = [];
 	const server = new SMTPServer({
 		authOptional: true, hideSTARTTLS: true, logger: false,
@@ -31,10 +32,9 @@ function mailServer(options = {}) {
 		...options,
 	});
 	server.on("error", () => {});
-	return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve({
-		mails, port: server.server.address().port,
-		close: () => new Promise((closed) => server.close(closed)),
-	})));
+	await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+	server.server.unref();
+	return { mails, port: server.server.address().port, close: () => new Promise((closed) => server.close(closed)) };
 }
 
 // Text and HTML of a mail.
@@ -49,6 +49,7 @@ async function provider(clientRedirect, clientSecret = "client-secret-of-muster"
 	const { default: Provider } = await import(pathToFileURL(web.resolve("oidc-provider")).href);
 	const listener = http.createServer();
 	await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
+	listener.unref();
 	const issuer = `http://127.0.0.1:${listener.address().port}`;
 	const people = { ada: { email: "ada@example.org", email_verified: true, name: "Ada at Campus" },
 		eve: { email: "victim@example.org", email_verified: false, name: "Eve" } };
@@ -163,6 +164,7 @@ async function bucketServer() {
 		return answer(req.method === "DELETE" ? 204 : 200);
 	});
 	await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
+	listener.unref();
 	store.env = {
 		STORAGE_BACKEND: "s3", S3_ENDPOINT: `http://127.0.0.1:${listener.address().port}`, S3_BUCKET: "rooms",
 		S3_ACCESS_KEY: KEY.accessKeyId, S3_SECRET_KEY: KEY.secretAccessKey,
