@@ -20,7 +20,7 @@ enum { PROOF_BEATS = 2 };
 struct leader {
 	bool alone; /* one process has the database to itself */
 	char name[LEADER_NAME];
-	pthread_mutex_t lock;	    /* one thread claims, the other waits for it */
+	pthread_mutex_t lock;	    /* one thread claims, the others wait for it */
 	int64_t claimed_term;	    /* the bus' term that was claimed last */
 	_Atomic int64_t claimed_us; /* when: the term of this node's last claim; never the same twice */
 	_Atomic bool lost;	    /* the row was another's */
