@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -34,7 +35,8 @@ file_make_folder(const char *path)
 		if (path[n] != '/' && path[n] != 0)
 			continue;
 		str_copy(part, n + 1, path);
-		if (FAULT("file.mkdir") || (mkdir(part, 0700) != 0 && errno != EEXIST))
+		bool made = !FAULT("file.mkdir") && mkdir(part, 0700) == 0;
+		if (made ? !file_sync(dirname(part)) : errno != EEXIST)
 			return false;
 	}
 	return true;

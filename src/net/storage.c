@@ -15,6 +15,7 @@
 
 #include "core/crypto.h"
 #include "core/fault.h"
+#include "core/file.h"
 #include "net/s3.h"
 
 enum { FREE_MIN_MB = 64 };
@@ -69,31 +70,13 @@ no(struct arena *a, const char *what, const char **ret_why)
 	return STORED_FAILED;
 }
 
-/* The name of a directory that was just made is on the disk, too. */
-static bool
-sync_parent(struct arena *a, const char *dir)
-{
-	const char *end = strrchr(dir, '/'), *parent = end ? arena_strndup(a, dir, (size_t)(end - dir) + 1) : ".";
-	int fd CLEANUP(close_fd) = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd >= 0 && !FAULT("file.fsync") && fsync(fd) == 0;
-}
-
 /* The directory of `path`, made with its parents where it is missing. */
 static int
 open_directory(struct arena *a, const char *path)
 {
-	char *dir = arena_strdup(a, path);
+	const char *dir = arena_strndup(a, path, (size_t)(strrchr(path, '/') - path));
 
-	for (char *p = strchr(dir + 1, '/'); p; p = strchr(p + 1, '/')) {
-		*p = '\0';
-		bool made = !FAULT("file.mkdir") && mkdir(dir, 0700) == 0;
-		if (made ? !sync_parent(a, dir) : errno != EEXIST)
-			return -1;
-		*p = '/';
-	}
-	*strrchr(dir, '/') = '\0';
-	return FAULT("file.open") ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return !file_make_folder(dir) || FAULT("file.open") ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 static bool
