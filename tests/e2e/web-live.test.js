@@ -143,7 +143,8 @@ test("an event's screen on another computer, by a link and without signing in; e
 	assert.equal(await screen.page.getByRole("img").count(), 0);
 	assert.equal(await keptByTab(screen.page), "{}", "a token that was withdrawn is not kept");
 
-	await screen.page.goto(`/app/project/${event.id}#not-a-token`);
+	await Promise.all([screen.page.waitForResponse(/\/frames$/), screen.page.goto(`/app/project/${event.id}#not-a-token`)]);
+	await eventually("what was refused is not kept", async () => await keptByTab(screen.page) === "{}");
 	await screen.page.getByText("This link does not work any more").waitFor();
 	await screen.page.goto(`/app/project/${event.id}`);
 	await screen.page.reload();
